@@ -1,0 +1,1 @@
+"""Airkiln on an instance."""
