@@ -1,0 +1,18 @@
+#!/bin/sh
+# Runs playbooks/image.yml on the build instance, called by airflow.pkr.hcl:
+#   provision.sh ANSIBLE_PLAYBOOK [ARGUMENT...] < private key
+# with AIRKILN_HOST, AIRKILN_PORT, AIRKILN_USER and AIRKILN_EXTRA_VARS (JSON) in the environment.
+#
+# The key lives in an agent that ends with the playbook: no file of it stays behind, even if the bake is killed.
+# The instance is a minute old and nothing vouches for its host key; the agent's key is of use there alone.
+set -eu
+cd "$(dirname "$0")/.."
+playbook_command=$1
+shift
+exec ssh-agent sh -euc 'ssh-add -q -; exec "$@" </dev/null' sh \
+  "$playbook_command" playbooks/image.yml \
+  --inventory "$AIRKILN_HOST:$AIRKILN_PORT," \
+  --user "$AIRKILN_USER" \
+  --ssh-common-args '-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR' \
+  --extra-vars "$AIRKILN_EXTRA_VARS" \
+  "$@"
