@@ -1,1 +1,1 @@
-"""Airkiln on an instance."""
+"""Airkiln on an instance: the boot path and the parameters."""

@@ -1,0 +1,209 @@
+"""`airkiln boot`: from an instance's tags to its running role.
+
+Overrides in boot.toml, then instance metadata, say what this instance is; its parameters are loaded and
+written; its target is started. Without a role nothing is done, successfully: the image is the same for every
+role, and a machine that has none (a bake, a bastion) is no failure.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import time
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from airkiln import changes
+from airkiln.errors import AirkilnError, RefusedError
+from airkiln.imds import Imds, NoImdsError, made_by_amazon
+from airkiln.journal import NOTICE, say
+from airkiln.layout import Layout
+from airkiln.notify import status
+from airkiln.parameters import envfile, load
+from airkiln.parameters.envfile import Ownership
+from airkiln.parameters.source import FileSource, Source
+from airkiln.roles import Role
+
+SYSTEMCTL_TIMEOUT = 30
+"""Seconds for a job to be queued; it is not waited for."""
+
+_KEYS = ("source", "file", "role", "environment", "region")
+_LOCAL_ENVIRONMENT = "local"
+"""The environment's name on a host whose parameters are a file and that was given no name."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What this instance is. None where nobody has said yet."""
+
+    source: str = "ssm"
+    file: Path = Path("/etc/airkiln/parameters.env")
+    role: str | None = None
+    environment: str | None = None
+    region: str | None = None
+    instance_id: str | None = None
+
+
+def read_overrides(path: Path) -> Settings:
+    """boot.toml's settings, or the defaults if there is none. RefusedError names what is wrong in it."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RefusedError(
+            [f"{path}: cannot be read as TOML ({type(error).__name__}): correct or remove it"]
+        ) from None
+    problems = [
+        f"{path}: unknown key {key!r}: use only {', '.join(_KEYS)}" for key in content if key not in _KEYS
+    ]
+    problems += [f"{path}: {key}: not a text" for key in _KEYS if not isinstance(content.get(key, ""), str)]
+    if not problems and content.get("source", "ssm") not in ("ssm", "file"):
+        problems.append(f'{path}: source: must be "ssm" or "file"')
+    if problems:
+        raise RefusedError(problems)
+    given = {key: value for key, value in content.items() if value}
+    if "file" in given:
+        given["file"] = Path(given["file"])
+    return Settings(**given)
+
+
+def complete(settings: Settings, layout: Layout, imds: Callable[[bool], Imds]) -> Settings:
+    """Fill in from instance metadata what boot.toml left open.
+
+    A host that is told everything, or whose parameters are a file, is not asked of metadata.
+    """
+    if settings.role and settings.environment and settings.region:
+        return settings
+    if settings.source == "file" and settings.role:
+        return replace(settings, environment=settings.environment or _LOCAL_ENVIRONMENT)
+    try:
+        with imds(made_by_amazon(layout.dmi_vendor)) as metadata:
+            found = metadata.identity()
+    except NoImdsError as error:
+        say(f"no instance metadata: {error}")
+        return settings
+    return replace(
+        settings,
+        role=settings.role or found.role,
+        environment=settings.environment or found.environment,
+        region=settings.region or found.region,
+        instance_id=found.instance_id,
+    )
+
+
+def open_source(settings: Settings) -> Source:
+    """The source that the settings name. boto is imported only here: it costs a third of a second."""
+    if settings.source == "file":
+        return FileSource(settings.file)
+    ssm = importlib.import_module("airkiln.parameters.ssm")
+    source: Source = ssm.SsmSource(ssm.create_client(settings.region))
+    return source
+
+
+def systemctl(*arguments: str) -> None:
+    """Run systemctl; AirkilnError with its own words when it fails."""
+    try:
+        done = subprocess.run(
+            ["systemctl", *arguments], capture_output=True, text=True, timeout=SYSTEMCTL_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise AirkilnError(
+            f"systemctl {' '.join(arguments)}: could not be run ({type(error).__name__}): "
+            "look at `systemctl status`"
+        ) from None
+    if done.returncode != 0:
+        raise AirkilnError(
+            f"systemctl {' '.join(arguments)}: failed: {done.stderr.strip() or 'no reason given'}: "
+            "look at `systemctl list-units 'airkiln*' 'airflow*'`"
+        )
+
+
+@dataclass(frozen=True)
+class Boot:
+    """One boot or reload; what it touches is given to it."""
+
+    layout: Layout = field(default_factory=Layout)
+    imds: Callable[[bool], Imds] = lambda is_ec2: Imds(is_ec2=is_ec2)
+    source: Callable[[Settings], Source] = open_source
+    systemctl: Callable[..., None] = systemctl
+
+    def start(self) -> None:
+        """Load the environment and start the role's target."""
+        begun = time.monotonic()
+        settings = self._settings()
+        if settings.role is None:
+            status("no role: nothing to do")
+            say("this machine has no role (no airkiln:role tag, none in boot.toml): nothing to do", NOTICE)
+            return
+        role, loaded = self._load(settings)
+        seconds = time.monotonic() - begun
+        say(
+            f"role {role.name}, environment {settings.environment}: {len(loaded.airflow)} parameters in "
+            f"force after {seconds:.2f} s; starting {role.target}"
+        )
+        self.systemctl("start", "--no-block", role.target)
+        status(f"role {role.name}: {len(loaded.airflow)} parameters, {role.target} started")
+
+    def reload(self) -> None:
+        """Load again and restart the units whose variables changed; the running role does not change."""
+        settings = self._settings()
+        before = self._running()
+        if settings.role != before.get("role"):
+            raise RefusedError(
+                [
+                    f"this instance runs as {before.get('role')!r} and is now to be {settings.role!r}: "
+                    "a role is chosen at boot, so reboot it or launch another"
+                ]
+            )
+        try:
+            old = envfile.read(self.layout.run_env)
+        except FileNotFoundError:
+            old = {}
+        role, loaded = self._load(settings)
+        names = changes.changed_names(old, loaded.airflow)
+        units = changes.changed_units(old, loaded.airflow, role)
+        if not names:
+            say("reloaded: no parameter changed")
+            return
+        say(f"reloaded: changed: {', '.join(names)}; restarting: {', '.join(units) or 'nothing'}", NOTICE)
+        if units:
+            self.systemctl("try-restart", "--no-block", *units)
+
+    def _settings(self) -> Settings:
+        status("asking what this instance is")
+        return complete(read_overrides(self.layout.boot_toml), self.layout, self.imds)
+
+    def _load(self, settings: Settings) -> tuple[Role, load.Loaded]:
+        if not settings.environment:
+            raise RefusedError(
+                [
+                    f"this instance has the role {settings.role} and no environment: "
+                    "set its airkiln:environment tag, or `environment` in boot.toml"
+                ]
+            )
+        role = load.role_named(settings.role or "")
+        status(f"loading parameters of {settings.environment} for {role.name}")
+        loaded = load.collect(self.source(settings), settings.environment, role, self.layout.static_env)
+        load.store(loaded, self.layout.run_env, also={self.layout.instance_json: _instance(settings)})
+        return role, loaded
+
+    def _running(self) -> Mapping[str, object]:
+        try:
+            running = json.loads(self.layout.instance_json.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return running if isinstance(running, dict) else {}
+
+
+def _instance(settings: Settings) -> tuple[str, Ownership]:
+    facts = {
+        "environment": settings.environment,
+        "role": settings.role,
+        "instance_id": settings.instance_id,
+        "region": settings.region,
+    }
+    return json.dumps(facts, indent=2) + "\n", Ownership(0o644)

@@ -1,0 +1,84 @@
+"""Which units a changed variable restarts. Pure.
+
+A variable that only one component reads restarts that component; whatever is unknown or shared restarts every
+Airflow unit of the role. Who reads what was looked up in Airflow 3.3.2's source (every `conf.get*` of the
+section). The longest matching entry decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from airkiln.roles import (
+    DAG_PROCESSOR_UNIT,
+    SCHEDULER_UNIT,
+    TRIGGERER_UNIT,
+    WEBSERVER_UNIT,
+    WORKER_UNIT,
+    Role,
+)
+
+EVERY_UNIT = frozenset({WEBSERVER_UNIT, SCHEDULER_UNIT, DAG_PROCESSOR_UNIT, TRIGGERER_UNIT, WORKER_UNIT})
+
+READERS: dict[str, frozenset[str]] = {
+    # [scheduler] belongs to the scheduler, but for what every job, DAG parser or task supervisor reads.
+    "AIRFLOW__SCHEDULER__": frozenset({SCHEDULER_UNIT}),
+    "AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN": EVERY_UNIT,
+    "AIRFLOW__SCHEDULER__CREATE_": EVERY_UNIT,
+    "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": EVERY_UNIT,
+    "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": EVERY_UNIT,
+    "AIRFLOW__SCHEDULER__PARTITION_": EVERY_UNIT,
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": EVERY_UNIT,
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": frozenset({SCHEDULER_UNIT, WEBSERVER_UNIT}),
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": EVERY_UNIT,
+    "AIRFLOW__SCHEDULER__USE_ROW_LEVEL_LOCKING": EVERY_UNIT,
+    # [dag_processor], but for the bundles, which every component that runs a DAG reads.
+    "AIRFLOW__DAG_PROCESSOR__": frozenset({DAG_PROCESSOR_UNIT}),
+    "AIRFLOW__DAG_PROCESSOR__DAG_": EVERY_UNIT,
+    "AIRFLOW__DAG_PROCESSOR__HEALTH_CHECK_THRESHOLD": frozenset({DAG_PROCESSOR_UNIT, WEBSERVER_UNIT}),
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": EVERY_UNIT,
+    "AIRFLOW__DAG_PROCESSOR__STALE_BUNDLE_": EVERY_UNIT,
+    # [triggerer]: the web server judges its health; the scheduler selects triggers by queue.
+    "AIRFLOW__TRIGGERER__": frozenset({TRIGGERER_UNIT}),
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": frozenset({TRIGGERER_UNIT, WEBSERVER_UNIT}),
+    "AIRFLOW__TRIGGERER__QUEUES_ENABLED": EVERY_UNIT,
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": frozenset({TRIGGERER_UNIT, WEBSERVER_UNIT}),
+    # [celery]: the scheduler sends and the worker receives by the same settings.
+    "AIRFLOW__CELERY__": frozenset({SCHEDULER_UNIT, WORKER_UNIT}),
+    "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__": frozenset({SCHEDULER_UNIT, WORKER_UNIT}),
+    "AIRFLOW__CELERY__SYNC_PARALLELISM": frozenset({SCHEDULER_UNIT}),
+    "AIRFLOW__CELERY__WORKER_": frozenset({WORKER_UNIT}),
+    # What only the web server reads. [api] base_url, secret_key and ssl_* are shared.
+    "AIRFLOW__API__ACCESS_CONTROL_": frozenset({WEBSERVER_UNIT}),
+    "AIRFLOW__API__DAG_CACHE_": frozenset({WEBSERVER_UNIT}),
+    "AIRFLOW__API__ENABLE_SWAGGER_UI": frozenset({WEBSERVER_UNIT}),
+    "AIRFLOW__API__EXPOSE_": frozenset({WEBSERVER_UNIT}),
+    "AIRFLOW__API__FALLBACK_PAGE_LIMIT": frozenset({WEBSERVER_UNIT}),
+    "AIRFLOW__API__GRID_VIEW_SORTING_ORDER": frozenset({WEBSERVER_UNIT}),
+    "AIRFLOW__API__HOST": frozenset({WEBSERVER_UNIT}),
+    "AIRFLOW__API__INSTANCE_NAME": frozenset({WEBSERVER_UNIT}),
+    "AIRFLOW__API__MAXIMUM_PAGE_LIMIT": frozenset({WEBSERVER_UNIT}),
+    "AIRFLOW__API__PORT": frozenset({WEBSERVER_UNIT}),
+    "AIRFLOW__API__THEME": frozenset({WEBSERVER_UNIT}),
+    "AIRFLOW__API__WORKER": frozenset({WEBSERVER_UNIT}),
+    "AIRFLOW__FAB__": frozenset({WEBSERVER_UNIT}),
+}
+
+
+def changed_names(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Names that were added, removed or have another value, sorted."""
+    return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+
+
+def changed_units(old: Mapping[str, str], new: Mapping[str, str], role: Role) -> list[str]:
+    """The role's units that read a changed variable, in the role's order."""
+    affected: set[str] = set()
+    for name in changed_names(old, new):
+        affected |= readers(name)
+    return [unit for unit in role.units if unit in affected]
+
+
+def readers(name: str) -> frozenset[str]:
+    """Every unit that reads the variable `name`."""
+    matching = [entry for entry in READERS if name.startswith(entry)]
+    return READERS[max(matching, key=len)] if matching else EVERY_UNIT

@@ -1,0 +1,86 @@
+"""The `airkiln` command. Each subcommand's own module is imported when it is called: start-up counts at
+boot."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from pkgutil import resolve_name
+
+from airkiln.errors import EXIT_CODES_HELP, OK, USAGE, AirkilnError
+from airkiln.journal import ERROR, say
+from airkiln.layout import Layout
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the return value is the process's exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if given[:1] == ["airflow"]:  # every further argument is Airflow's, --help too
+            resolve_name("airkiln.shell:run")(given[1:])
+            return OK
+        options = _parser().parse_args(given)
+        if options.command is None:
+            _parser().print_help(sys.stderr)
+            return USAGE
+        resolve_name(options.command)(options)
+    except AirkilnError as error:
+        say(f"airkiln: {error}" if "\n" not in str(error) else str(error), ERROR)
+        return error.exit_code
+    return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="airkiln",
+        description="Airkiln on an instance.",
+        epilog=EXIT_CODES_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(metavar="COMMAND")
+
+    boot = commands.add_parser("boot", help="load this instance's parameters and start its role")
+    boot.add_argument(
+        "--reload", action="store_true", help="load again and restart only the units whose variables changed"
+    )
+    boot.set_defaults(command="airkiln.cli:boot")
+
+    parameters = commands.add_parser("parameters", help="load or check an environment's parameters")
+    actions = parameters.add_subparsers(metavar="ACTION", required=True)
+    load = actions.add_parser("load", help="write them to a systemd EnvironmentFile")
+    load.add_argument("--output", type=Path, default=Layout().run_env, help="the file (default: %(default)s)")
+    load.set_defaults(command="airkiln.parameters.commands:load")
+    check = actions.add_parser("check", help="read and check them; print their names, never a value")
+    check.set_defaults(command="airkiln.parameters.commands:check")
+    for action in (load, check):
+        action.add_argument("--environment", required=True, metavar="E", help="such as prod")
+        action.add_argument(
+            "--role", required=True, metavar="R", help="webserver, scheduler, worker, database or all"
+        )
+        action.add_argument("--source", choices=("ssm", "file"), default="ssm", help="default: %(default)s")
+        action.add_argument("--file", type=Path, metavar="F", help="with --source file: NAME=value lines")
+        action.add_argument("--region", metavar="R", help="default: as boto finds it")
+
+    airflow = commands.add_parser(
+        "airflow",
+        add_help=False,
+        help="an Airflow command with this instance's environment, as the service user",
+    )
+    airflow.set_defaults(command=None)
+    return parser
+
+
+def boot(options: argparse.Namespace) -> None:
+    """`airkiln boot`. Every failure of it passes through `main`: one line in the journal, one exit code."""
+    machine = resolve_name("airkiln.boot:Boot")()
+    if options.reload:
+        machine.reload()
+    else:
+        machine.start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""The instance's own metadata, over IMDSv2 only.
+
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
+"""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from airkiln.errors import UnavailableError
+
+ENDPOINT = "http://169.254.169.254"
+ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+"""boto's own variable for another endpoint."""
+TIMEOUT = 1.0
+"""Seconds for each step. IMDS is on the host itself and answers within milliseconds."""
+ATTEMPTS = 5
+"""Tries of one request, with short waits between: about 8 s at the worst."""
+TOKEN_SECONDS = 300
+
+_NOBODY_THERE = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL})
+
+
+class NoImdsError(Exception):
+    """There is no instance metadata service here: this is no EC2 instance."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What the boot path needs to know of the instance; None where metadata has nothing."""
+
+    instance_id: str | None
+    region: str | None
+    role: str | None
+    environment: str | None
+
+
+class Imds:
+    """One connection to IMDS. Close it, or use it in a `with`."""
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        is_ec2: bool = False,
+        timeout: float = TIMEOUT,
+        attempts: int = ATTEMPTS,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        parts = urlsplit(endpoint or os.environ.get(ENDPOINT_VARIABLE) or ENDPOINT)
+        self._host = parts.hostname or "169.254.169.254"
+        self._connection = http.client.HTTPConnection(self._host, parts.port, timeout=timeout)
+        self._is_ec2 = is_ec2
+        self._attempts = attempts
+        self._sleep = sleep
+        self._token: str | None = None
+        self._reached = False
+
+    def __enter__(self) -> Imds:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def identity(self) -> Identity:
+        """Ask for everything. NoImdsError where there is none, UnavailableError where it does not answer."""
+        return Identity(
+            instance_id=self.get("meta-data/instance-id"),
+            region=self.get("meta-data/placement/region"),
+            role=self.tag("airkiln:role"),
+            environment=self.tag("airkiln:environment"),
+        )
+
+    def tag(self, key: str) -> str | None:
+        """The instance's tag, or None if it has none (or its launch did not put tags into metadata)."""
+        return self.get(f"meta-data/tags/instance/{key}")
+
+    def get(self, path: str) -> str | None:
+        """The text at /latest/`path`, or None for 404."""
+        if self._token is None:
+            seconds = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)}
+            self._token = self._ask("PUT", "api/token", seconds)
+            if self._token is None:
+                raise NoImdsError("the metadata address answers, but has no IMDSv2")
+        text = self._ask("GET", path, {"X-aws-ec2-metadata-token": self._token})
+        return text.strip() if text is not None else None
+
+    def _ask(self, method: str, path: str, headers: dict[str, str]) -> str | None:
+        reason = ""
+        for attempt in range(1, self._attempts + 1):
+            if attempt > 1:
+                self._connection.close()
+                self._sleep(min(0.1 * 2**attempt, 1.0))
+            try:
+                if self._connection.sock is None:
+                    self._connection.connect()
+                self._reached = True
+                self._connection.request(method, f"/latest/{path}", headers=headers)
+                answer = self._connection.getresponse()
+                body = answer.read()
+            except (OSError, http.client.HTTPException) as error:
+                reason = self._reason(error)
+                if attempt >= 2 and not self._reached and not self._is_ec2:
+                    raise NoImdsError(f"nothing answers at {self._host}") from None
+                continue
+            if answer.status == 404:
+                return None
+            if answer.status == 200:
+                return body.decode()
+            reason = f"HTTP status {answer.status}"
+            if self._token is None and answer.status < 500 and not self._is_ec2:
+                raise NoImdsError(f"{self._host} is another cloud's metadata: no IMDSv2 ({reason})")
+            if answer.status in (400, 403):
+                raise UnavailableError(
+                    f"instance metadata refused {path} ({reason}): enable it on the instance (HttpEndpoint, "
+                    "HttpTokens=required)"
+                )
+        raise UnavailableError(
+            f"instance metadata did not answer for {path} ({reason}, {self._attempts} times): "
+            "look at the instance's network, then `systemctl restart airkiln-boot`"
+        )
+
+    def _reason(self, error: Exception) -> str:
+        if (
+            isinstance(error, OSError)
+            and error.errno in _NOBODY_THERE
+            and not self._reached
+            and not self._is_ec2
+        ):
+            raise NoImdsError(f"nothing listens at {self._host}") from None
+        return "too slow" if isinstance(error, TimeoutError) else type(error).__name__
+
+
+def made_by_amazon(vendor_file: Path) -> bool:
+    """Whether the machine's firmware names EC2: then metadata that is not there yet is waited for."""
+    try:
+        return vendor_file.read_text(encoding="utf-8").strip() == "Amazon EC2"
+    except OSError:
+        return False

@@ -1,0 +1,24 @@
+"""Lines for the journal.
+
+A line goes to standard error. Under systemd it carries the priority prefix of sd-daemon(3), which the journal
+takes off; on a terminal it does not. Callers pass sentences, never a parameter's value.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+ERROR: Final = 3
+WARNING: Final = 4
+NOTICE: Final = 5
+INFO: Final = 6
+
+
+def say(message: str, priority: int = INFO) -> None:
+    """Write each line of `message` to the journal (or the terminal) at `priority` (syslog's numbers)."""
+    prefix = f"<{priority}>" if "JOURNAL_STREAM" in os.environ else ""
+    for line in message.splitlines() or [""]:
+        sys.stderr.write(f"{prefix}{line}\n")
+    sys.stderr.flush()

@@ -1,0 +1,52 @@
+"""Where things lie on an instance. One value to pass around, so that a test can have a machine in a
+folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SERVICE_USER = "airflow"
+SERVICE_GROUP = "airflow"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths on an instance below `root` ("/" but in tests)."""
+
+    root: Path = Path("/")
+
+    @property
+    def boot_toml(self) -> Path:
+        """Optional overrides for `airkiln boot`, written by site.yml on a host without AWS."""
+        return self.root / "etc/airkiln/boot.toml"
+
+    @property
+    def static_env(self) -> Path:
+        """Settings baked into the image; nothing secret."""
+        return self.root / "etc/airkiln/airflow.env"
+
+    @property
+    def run_env(self) -> Path:
+        """What the boot path loaded: root:airflow 0640 on tmpfs."""
+        return self.root / "run/airkiln/airflow.env"
+
+    @property
+    def instance_json(self) -> Path:
+        """Role, environment, region and instance id for everything else on the instance; no secret."""
+        return self.root / "run/airkiln/instance.json"
+
+    @property
+    def airflow_home(self) -> Path:
+        """AIRFLOW_HOME and the service user's home."""
+        return self.root / "var/lib/airflow"
+
+    @property
+    def airflow_bin(self) -> Path:
+        """The `airflow` command of Airflow's own environment."""
+        return self.root / "opt/airflow/bin/airflow"
+
+    @property
+    def dmi_vendor(self) -> Path:
+        """The machine's maker: "Amazon EC2" on every Nitro instance."""
+        return self.root / "sys/class/dmi/id/sys_vendor"

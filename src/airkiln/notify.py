@@ -1,0 +1,24 @@
+"""Status for systemd: sd_notify(3) in a few lines."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+
+def status(text: str) -> None:
+    """Show `text` in `systemctl status`; does nothing without NOTIFY_SOCKET (NotifyAccess=main in the unit).
+
+    A lost status is no failure: the socket's errors are dropped.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address or address[0] not in "/@":
+        return
+    if address[0] == "@":
+        address = "\0" + address[1:]
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.connect(address)
+            sock.send(f"STATUS={text}".encode())
+    except OSError:
+        return

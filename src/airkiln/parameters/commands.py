@@ -1,0 +1,36 @@
+"""`airkiln parameters load` and `check`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from airkiln.boot import Settings, open_source
+from airkiln.errors import RefusedError
+from airkiln.journal import say
+from airkiln.layout import Layout
+from airkiln.parameters.load import Loaded, collect, role_named, store
+
+
+def load(options: argparse.Namespace) -> None:
+    """Read, check, write; says how many and where."""
+    loaded = _collect(options)
+    store(loaded, options.output)
+    say(f"{len(loaded.airflow)} parameters written to {options.output}")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Read and check; the names go to standard output, one a line."""
+    loaded = _collect(options)
+    for name in sorted({*loaded.airflow, *loaded.admin}):
+        sys.stdout.write(f"{name}\n")
+
+
+def _collect(options: argparse.Namespace) -> Loaded:
+    role = role_named(options.role)
+    if options.source == "file" and options.file is None:
+        raise RefusedError(["--source file: no file given: add --file F"])
+    settings = Settings(source=options.source, region=options.region)
+    if options.file is not None:
+        settings = Settings(source=options.source, region=options.region, file=options.file)
+    return collect(open_source(settings), options.environment, role, Layout().static_env)

@@ -1,0 +1,160 @@
+"""systemd's EnvironmentFile: written so that systemd gives back every byte, read by systemd's own grammar.
+
+The grammar is that of systemd 257 (src/basic/env-file.c, parse_env_file_internal). Between double quotes a
+backslash is taken off before `"`, `\\`, a backtick or `$` only (SHELL_NEED_ESCAPE, src/basic/escape.h);
+nothing is expanded; every other byte stands for itself. What systemd would refuse when it reads the file is
+refused here before writing (see `rules.unusable_reason`), because one such value makes systemd reject the
+whole file, and name the value in the journal as it does so.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_ESCAPED = '"\\`$'
+_NEWLINES = "\n\r"
+_BLANKS = " \t\n\r"
+_COMMENTS = "#;"
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """Who may read a file. `uid` and `gid` None: as the writing process."""
+
+    mode: int
+    uid: int | None = None
+    gid: int | None = None
+
+
+def render(values: Mapping[str, str]) -> str:
+    """The file's text, sorted by name so that equal values give equal files."""
+    return "".join(f'{name}="{_escape(values[name])}"\n' for name in sorted(values))
+
+
+def _escape(value: str) -> str:
+    return "".join(f"\\{char}" if char in _ESCAPED else char for char in value)
+
+
+def parse(text: str) -> dict[str, str]:
+    """Read an EnvironmentFile as systemd does; a name given twice has its last value.
+
+    Like systemd, lines without `=` are skipped and names are not checked.
+    """
+    return dict(_assignments(text.split("\0", 1)[0]))
+
+
+def _assignments(text: str) -> Iterator[tuple[str, str]]:
+    position, end = 0, len(text)
+    while position < end:
+        char = text[position]
+        if char in _COMMENTS:
+            position = _skip_comment(text, position)
+        elif char in _BLANKS:
+            position += 1
+        else:
+            stop = _find(text, position + 1, "=" + _NEWLINES)
+            if stop == end or text[stop] != "=":
+                position = stop + 1
+                continue
+            value, after = _read_value(text, stop + 1)
+            yield text[position:stop].rstrip(_BLANKS), value
+            position = after
+
+
+def _find(text: str, start: int, stops: str) -> int:
+    """The first place at or after `start` of one of `stops`, or the end."""
+    for position in range(start, len(text)):
+        if text[position] in stops:
+            return position
+    return len(text)
+
+
+def _skip_comment(text: str, position: int) -> int:
+    while position < len(text) and text[position] not in _NEWLINES:
+        # A backslash does not continue a comment (systemd 254 and later), but shields the next character.
+        position += (
+            2 if text[position] == "\\" and text[position + 1 : position + 2] not in ("\n", "\r") else 1
+        )
+    return position + 1
+
+
+def _read_value(text: str, position: int) -> tuple[str, int]:
+    """The value that starts at `position`, and where the next line starts."""
+    value: list[str] = []
+    keep = 0  # characters before any trailing blanks
+    bare = False
+    end = len(text)
+    while position < end and (text[position] not in _NEWLINES):
+        char = text[position]
+        if char == "\\":
+            bare = True
+            position += 1
+            if position < end and text[position] not in _NEWLINES:
+                value.append(text[position])
+            keep = len(value)
+        elif not bare and char in "'\"":
+            position = _read_quoted(text, position + 1, char, value)
+            keep = len(value)
+        elif bare or char not in _BLANKS:
+            bare = True
+            value.append(char)
+            if char not in _BLANKS:
+                keep = len(value)
+        position += 1
+    return "".join(value[:keep]), position + 1
+
+
+def _read_quoted(text: str, position: int, quote: str, value: list[str]) -> int:
+    """Append what lies between quotes to `value`; return the closing quote's place (or the end)."""
+    end = len(text)
+    while position < end and text[position] != quote:
+        char = text[position]
+        if char == "\\" and quote == '"':
+            position += 1
+            if position == end:
+                break
+            if text[position] in _ESCAPED:
+                value.append(text[position])
+            elif text[position] != "\n":
+                value.extend(("\\", text[position]))
+        else:
+            value.append(char)
+        position += 1
+    return position
+
+
+def read(path: Path) -> dict[str, str]:
+    """Read the file at `path`; FileNotFoundError and PermissionError are the caller's to explain."""
+    return parse(path.read_text(encoding="utf-8", errors="surrogateescape"))
+
+
+def write(contents: Mapping[Path, tuple[str, Ownership]]) -> None:
+    """Replace files, all or none as far as a file system can: every one is complete beside its place first.
+
+    Mode and owner are set before a byte of content, and a reader sees the old file or the new one. On any
+    error no partial file stays and OSError is raised.
+    """
+    ready: list[tuple[str, Path]] = []
+    try:
+        for path, (text, ownership) in contents.items():
+            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
+            ready.append((name, path))
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchown(descriptor, _id(ownership.uid), _id(ownership.gid))
+                os.fchmod(descriptor, ownership.mode)
+                file.write(text.encode())
+        while ready:
+            name, path = ready[0]
+            Path(name).replace(path)
+            ready.pop(0)
+    finally:
+        for name, _ in ready:
+            Path(name).unlink(missing_ok=True)
+
+
+def _id(number: int | None) -> int:
+    return -1 if number is None else number

@@ -1,0 +1,108 @@
+"""From a source to the files that systemd reads: read, check, write. All or nothing."""
+
+from __future__ import annotations
+
+import grp
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from airkiln.errors import AirkilnError, RefusedError
+from airkiln.layout import SERVICE_GROUP
+from airkiln.parameters import envfile, rules
+from airkiln.parameters.envfile import Ownership
+from airkiln.parameters.source import Source
+from airkiln.roles import ROLES, Role
+
+ADMIN_PREFIX = "AIRKILN_ADMIN_"
+"""The first administrator's name, password and address go to a file that only root reads (systemd does, for
+airkiln-database.service): the service user runs DAG code, which must not find them."""
+
+ADMIN_FILE = "admin.env"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What is in force after reading and checking."""
+
+    airflow: Mapping[str, str]
+    admin: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Loaded({len(self.airflow)} for Airflow, {len(self.admin)} for the first administrator)"
+
+
+def role_named(name: str) -> Role:
+    """The role, or RefusedError with the names there are."""
+    role = ROLES.get(name)
+    if role is None:
+        raise RefusedError(
+            [
+                f"the role {name!r} is unknown: set the instance's airkiln:role tag to one of "
+                f"{', '.join(ROLES)}"
+            ]
+        )
+    return role
+
+
+def environment_named(name: str) -> str:
+    """The environment's name if Parameter Store can hold it as a path segment, or RefusedError."""
+    if not name or not all(char.isascii() and (char.isalnum() or char in "._-") for char in name):
+        raise RefusedError(
+            [
+                f"the environment {name!r} is no name: set the airkiln:environment tag to letters, digits, "
+                "., _ and -"
+            ]
+        )
+    return name
+
+
+def collect(source: Source, environment: str, role: Role, static_env: Path) -> Loaded:
+    """Read and check; raises what the source raises, and RefusedError with every problem at once."""
+    parameters = source.read(environment_named(environment), role.folders)
+    try:
+        settled = envfile.read(static_env)
+    except FileNotFoundError:
+        settled = {}
+    problems = rules.check(parameters, role, settled)
+    if problems:
+        raise RefusedError(problems)
+    values = {parameter.name: parameter.value for parameter in parameters}
+    return Loaded(
+        airflow={name: value for name, value in values.items() if not name.startswith(ADMIN_PREFIX)},
+        admin={name: value for name, value in values.items() if name.startswith(ADMIN_PREFIX)},
+    )
+
+
+def store(loaded: Loaded, output: Path, also: Mapping[Path, tuple[str, Ownership]] | None = None) -> None:
+    """Write `output`, and admin.env beside it, together with the files in `also`.
+
+    Raises AirkilnError when a file cannot be written; the old ones then stand.
+    """
+    files: dict[Path, tuple[str, Ownership]] = {
+        output: (envfile.render(loaded.airflow), _service_ownership()),
+        output.with_name(ADMIN_FILE): (envfile.render(loaded.admin), Ownership(0o600)),
+        **(also or {}),
+    }
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        envfile.write(files)
+    except OSError as error:
+        raise AirkilnError(
+            f"{output}: could not be written ({error.strerror}): "
+            f"check the space on {output.parent} and run as root"
+        ) from None
+
+
+def _service_ownership() -> Ownership:
+    """root:airflow 0640 for root; as it is and 0600 for anybody else, who cannot give files away."""
+    if os.geteuid() != 0:
+        return Ownership(0o600)
+    try:
+        group = grp.getgrnam(SERVICE_GROUP).gr_gid
+    except KeyError:
+        raise AirkilnError(
+            f"the group {SERVICE_GROUP!r} does not exist on this machine: apply the airflow role first"
+        ) from None
+    return Ownership(0o640, uid=0, gid=group)

@@ -1,0 +1,237 @@
+"""Parameter Store. Importing this costs a third of a second (botocore), so it is imported only where it is
+used.
+
+`GetParametersByPath` gives at most 10 parameters a page, possibly none, and the next page only by the token
+of the last: one folder is read in sequence, several at the same time. The retries are ours, not botocore's,
+so that a fault in the middle repeats one page and keeps those before it.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+)
+from botocore.parsers import ResponseParserError
+
+from airkiln.errors import AirkilnError, DeniedError, UnavailableError
+from airkiln.journal import WARNING, say
+from airkiln.parameters.rules import Parameter
+
+CONNECT_TIMEOUT = 2
+"""Seconds for a connection: Parameter Store is in the same region, milliseconds away."""
+READ_TIMEOUT = 5
+"""Seconds for an answer."""
+PAGE_SIZE = 10
+"""The most that GetParametersByPath gives (its MaxResults)."""
+
+_RETRIED_CODES = frozenset(
+    {
+        "InternalServerError",
+        "InternalFailure",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+    }
+)
+_DENIED_CODES = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "InvalidKeyId",
+        "NotAuthorized",
+        "OptInRequired",
+        "UnauthorizedOperation",
+    }
+)
+_SAFE = re.compile(r"[^A-Za-z0-9 .,:;/_*@()=+-]")
+_CODE = re.compile(r"[A-Za-z0-9.]{1,60}")
+
+
+class Client(Protocol):
+    """The one operation used of a botocore SSM client."""
+
+    def get_parameters_by_path(self, **request: object) -> Mapping[str, Any]:
+        """One page; see the AWS API reference of GetParametersByPath."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to try. Full jitter (each wait is random between 0 and the bound) keeps a fleet that boots at
+    once from coming back in step: aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter.
+    """
+
+    attempts: int = 8
+    """Attempts at one page."""
+    first_wait: float = 0.2
+    """Seconds: the bound of the first wait; it doubles with each."""
+    longest_wait: float = 5.0
+    """Seconds: the largest bound."""
+    deadline: float = 60.0
+    """Seconds for one folder, all pages and waits."""
+
+
+class SsmSource:
+    """Parameters below /airkiln/<environment>/<folder>/ in one region."""
+
+    def __init__(
+        self,
+        client: Client,
+        patience: Patience | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._patience = patience or Patience()
+        self._sleep = sleep
+        self._clock = clock
+
+    def read(self, environment: str, folders: tuple[str, ...]) -> list[Parameter]:
+        """See Source. Direct children only: a path's own subfolders belong to somebody else."""
+        paths = [f"/airkiln/{environment}/{folder}" for folder in folders]
+        with ThreadPoolExecutor(max_workers=len(paths)) as pool:
+            found = list(pool.map(self._folder, paths))
+        if not found[0]:
+            raise DeniedError(
+                f"{paths[0]}: no parameters there: store this environment's parameters under it, "
+                "or correct the instance's airkiln:environment tag"
+            )
+        return [parameter for folder in found for parameter in folder]
+
+    def _folder(self, path: str) -> list[Parameter]:
+        parameters: list[Parameter] = []
+        token: str | None = None
+        deadline = self._clock() + self._patience.deadline
+        while True:
+            page = self._page(path, token, deadline)
+            parameters += [
+                Parameter(entry["Name"].rpartition("/")[2], entry["Value"], entry["Name"])
+                for entry in page["Parameters"]
+            ]
+            token = page.get("NextToken")
+            if not token:
+                return parameters
+
+    def _page(self, path: str, token: str | None, deadline: float) -> Mapping[str, Any]:
+        """One page, tried again within the patience."""
+        request: dict[str, object] = {"Path": path, "WithDecryption": True, "MaxResults": PAGE_SIZE}
+        if token:
+            request["NextToken"] = token
+        bound = self._patience.first_wait
+        reason = ""
+        for attempt in range(1, self._patience.attempts + 1):
+            try:
+                page = self._client.get_parameters_by_path(**request)
+                if "Parameters" in page:
+                    return page
+                reason = "a broken answer"  # cut off where no length was announced: botocore returns no list
+            except (BotoCoreError, ClientError, ResponseParserError) as error:
+                reason = _reason_to_retry(path, error)
+            wait = random.uniform(0, bound)  # noqa: S311 - spreads load, guards nothing
+            bound = min(bound * 2, self._patience.longest_wait)
+            if attempt == self._patience.attempts or self._clock() + wait > deadline:
+                break
+            say(f"{path}: {reason}; trying again in {wait:.1f} s (attempt {attempt})", WARNING)
+            self._sleep(wait)
+        raise UnavailableError(
+            f"{path}: Parameter Store could not be read: {reason}, {attempt} times: check the network's "
+            "way to the ssm endpoint and the account's request limits, then `systemctl restart airkiln-boot`"
+        )
+
+
+def _reason_to_retry(path: str, error: Exception) -> str:
+    """A few words without any content of the answer; raises what is final."""
+    if isinstance(error, ClientError):
+        return _client_error_reason(path, error)
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+        return "no credentials (an instance profile may take seconds to appear)"
+    if isinstance(error, EndpointConnectionError):
+        return "no connection"
+    if isinstance(error, HTTPClientError):
+        # ConnectTimeoutError, ReadTimeoutError, ConnectionClosedError, SSLError, ProxyConnectionError ...
+        return f"a failed connection ({type(error).__name__})"
+    if isinstance(error, ResponseParserError):
+        return "a broken answer"
+    raise _final(path, type(error).__name__) from None
+
+
+def _client_error_reason(path: str, error: ClientError) -> str:
+    details = error.response.get("Error", {})
+    code = str(details.get("Code", ""))
+    code = code if _CODE.fullmatch(code) else "unknown"
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code in _DENIED_CODES:
+        # This message names the caller and the action; it is sent instead of parameters, never with them.
+        message = _SAFE.sub("", str(details.get("Message", "")))[:400]
+        raise DeniedError(
+            f"{path}: access denied ({code}): {message}: let the instance profile call "
+            "ssm:GetParametersByPath on this path and kms:Decrypt on its key"
+        ) from None
+    if code in _RETRIED_CODES:
+        return code
+    if status >= 500 or status == 429:
+        return f"HTTP status {status}"
+    raise _final(path, code) from None
+
+
+def _final(path: str, code: str) -> AirkilnError:
+    return DeniedError(
+        f"{path}: Parameter Store refused the request ({code}): "
+        "check the region, the endpoint and the credentials"
+    )
+
+
+def create_client(region: str | None, session: botocore.session.Session | None = None) -> Client:
+    """A client by botocore's own rules (AWS_ENDPOINT_URL_SSM, ~/.aws/config, instance profile), without its
+    retries.
+
+    Raises DeniedError when no region is known.
+    """
+    session = session or botocore.session.get_session()
+    try:
+        client = session.create_client(
+            "ssm",
+            region_name=region,
+            config=Config(
+                connect_timeout=CONNECT_TIMEOUT,
+                read_timeout=READ_TIMEOUT,
+                retries={"total_max_attempts": 1, "mode": "standard"},
+                max_pool_connections=8,
+                user_agent_extra="airkiln",
+            ),
+        )
+    except NoRegionError:
+        raise DeniedError(
+            "no AWS region is known: set `region` in /etc/airkiln/boot.toml, or give --region"
+        ) from None
+    except BotoCoreError as error:
+        raise DeniedError(
+            f"no client for Parameter Store could be made ({type(error).__name__}): "
+            "check region, endpoint and ~/.aws/config"
+        ) from None
+    return cast(Client, client)  # botocore makes its operations while it runs

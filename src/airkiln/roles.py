@@ -1,0 +1,87 @@
+"""The roles an instance can have: what each one reads, starts and needs. The only place that knows.
+
+Which variables a role needs follows Airflow 3.3.2's configuration reference and source:
+https://airflow.apache.org/docs/apache-airflow/3.3.2/configurations-ref.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+COMMON = "common"
+"""The folder every role reads first; a role's own parameter overrides it."""
+
+DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+FERNET_KEY = "AIRFLOW__CORE__FERNET_KEY"
+JWT_KEY = "AIRFLOW__API_AUTH__JWT_SECRET"
+API_KEY = "AIRFLOW__API__SECRET_KEY"
+EXECUTION_API = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL"
+EXECUTOR = "AIRFLOW__CORE__EXECUTOR"
+BROKER = "AIRFLOW__CELERY__BROKER_URL"
+RESULT_BACKEND = "AIRFLOW__CELERY__RESULT_BACKEND"
+
+WEBSERVER_UNIT = "airflow-webserver.service"
+SCHEDULER_UNIT = "airflow-scheduler.service"
+DAG_PROCESSOR_UNIT = "airflow-dag-processor.service"
+TRIGGERER_UNIT = "airflow-triggerer.service"
+WORKER_UNIT = "airflow-worker.service"
+
+
+@dataclass(frozen=True)
+class Role:
+    """One role.
+
+    `folders` are read in order and later ones win. `required` must be set by a parameter or by the image's
+    own settings; `required_with_celery` too, when the executor is a Celery one. `units` are the Airflow units
+    that a changed variable can restart.
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    units: tuple[str, ...]
+    required: tuple[str, ...]
+    required_with_celery: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> str:
+        """The systemd target that the boot path starts."""
+        return f"airkiln-{self.name}.target"
+
+
+_SCHEDULER_UNITS = (SCHEDULER_UNIT, DAG_PROCESSOR_UNIT, TRIGGERER_UNIT)
+
+ROLES: dict[str, Role] = {
+    role.name: role
+    for role in (
+        Role(
+            "webserver",
+            folders=(COMMON, "webserver"),
+            units=(WEBSERVER_UNIT,),
+            required=(DATABASE, FERNET_KEY, JWT_KEY, API_KEY),
+        ),
+        Role(
+            "scheduler",
+            folders=(COMMON, "scheduler"),
+            units=_SCHEDULER_UNITS,
+            required=(DATABASE, FERNET_KEY, JWT_KEY, API_KEY, EXECUTION_API),
+            required_with_celery=(BROKER, RESULT_BACKEND),
+        ),
+        Role(
+            # A worker talks to the task execution API with the token in each task: it needs neither the
+            # metadata database nor the key that signs tokens, but the secret key with which it serves its
+            # logs.
+            "worker",
+            folders=(COMMON, "worker"),
+            units=(WORKER_UNIT,),
+            required=(API_KEY, EXECUTION_API, BROKER, RESULT_BACKEND),
+        ),
+        Role("database", folders=(COMMON, "database"), units=(), required=(DATABASE, FERNET_KEY)),
+        Role(
+            "all",
+            folders=(COMMON, "webserver", "scheduler", "worker", "all"),
+            units=(WEBSERVER_UNIT, *_SCHEDULER_UNITS, WORKER_UNIT),
+            required=(DATABASE, FERNET_KEY, JWT_KEY, API_KEY, EXECUTION_API),
+            required_with_celery=(BROKER, RESULT_BACKEND),
+        ),
+    )
+}
