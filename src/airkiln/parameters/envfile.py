@@ -128,8 +128,8 @@ def _read_quoted(text: str, position: int, quote: str, value: list[str]) -> int:
 
 
 def read(path: Path) -> dict[str, str]:
-    """Read the file at `path`; FileNotFoundError and PermissionError are the caller's to explain."""
-    return parse(path.read_text(encoding="utf-8", errors="surrogateescape"))
+    """Read the file at `path` as `parse` does; FileNotFoundError and PermissionError are the caller's."""
+    return parse(path.read_bytes().decode(errors="surrogateescape"))  # read_text would change line ends
 
 
 def write(contents: Mapping[Path, tuple[str, Ownership]]) -> None:

@@ -181,16 +181,14 @@ def bad_name_reason(name: str) -> str | None:
 def unusable_reason(value: str) -> str | None:
     """Why systemd would not hand this value on unchanged, or None.
 
-    systemd 257 drops a variable with a control character other than tab and newline (src/basic/env-util.c,
-    env_value_is_valid), and rejects a whole file for one character that src/basic/utf8.c (unichar_is_valid)
-    does not take. A newline is refused too: nothing in Airflow's configuration needs one.
+    systemd 257 rejects a whole file, and starts none of its units, for one character that src/basic/utf8.c
+    (unichar_is_valid) does not take: surrogates and noncharacters. Line breaks are refused because they come
+    from a file's end, not from anybody's intent. Every other character arrives, control characters too.
     """
     if "\0" in value:
         return "the value holds a NUL byte, which no environment variable can: store it without"
     if "\n" in value or "\r" in value:
         return "the value holds a line break: store it on one line (often the file had one at its end)"
-    if any((char < " " and char != "\t") or char == "\x7f" for char in value):
-        return "the value holds a control character, which systemd drops: store it without"
     if any(_not_a_character(ord(char)) for char in value):
         return "the value is not valid text (a surrogate or a Unicode noncharacter): store it as UTF-8"
     size = len(value.encode())
