@@ -83,7 +83,6 @@ source "amazon-ebs" "airflow" {
   ami_users             = []
   ami_groups            = []
   imds_support          = "v2.0"
-  ena_support           = true
   deprecate_at          = timeadd(local.baked_at, "${var.deprecate_after_days * 24}h")
   force_deregister      = false
   force_delete_snapshot = false

@@ -9,6 +9,7 @@ set -eu
 cd "$(dirname "$0")/.."
 playbook_command=$1
 shift
+export PYTHONUNBUFFERED=1 # each task shows when it ends
 exec ssh-agent sh -euc 'ssh-add -q -; exec "$@" </dev/null' sh \
   "$playbook_command" playbooks/image.yml \
   --inventory "$AIRKILN_HOST:$AIRKILN_PORT," \
