@@ -57,6 +57,8 @@ manage_etc_hosts: true
 growpart: {mode: "off"}
 resize_rootfs: false
 system_info:
+  # There is no DHCP, and a client that is not installed gives up at once; cloud-init goes on over IPv6.
+  network: {dhcp_client_priority: [udhcpc]}
   default_user:
     name: admin
     gecos: Debian

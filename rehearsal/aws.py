@@ -1,0 +1,60 @@
+"""The daemon of the rehearsal: the AWS APIs at 10.42.0.2:4566 and the metadata service at 169.254.169.254.
+
+moto serves every API (S3, SQS, SSM, IAM, STS, CloudWatch, Auto Scaling, CloudFormation, …) from memory; EC2 is
+made real by ``rehearsal.ec2``. It runs inside the region's network namespace. The only state that outlives it
+is the catalogue of images. Requests are not authenticated.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+
+from rehearsal.process import Process
+from rehearsal.settings import ENDPOINT, ENDPOINT_PORT, METADATA, Region, current
+
+READY = "aws.ready"
+
+
+def serve(region: Region) -> None:
+    """Serve until the process is ended; the file ``run/aws.ready`` appears once both services answer."""
+    # moto reads these at import: no images of Amazon's own, only ours.
+    os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+    os.environ["MOTO_PORT"] = str(ENDPOINT_PORT)
+    from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - after the environment is set
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+    from werkzeug.serving import make_server  # noqa: PLC0415
+
+    from rehearsal import ec2, imds  # noqa: PLC0415
+
+    backend = ec2.install(region)
+    metadata = imds.server((str(METADATA), 80), backend.facts)
+    threading.Thread(target=metadata.serve_forever, daemon=True).start()
+    apis = make_server(
+        str(ENDPOINT),
+        ENDPOINT_PORT,
+        DomainDispatcherApplication(create_backend_app),
+        threaded=True,
+        request_handler=MotoRequestHandler,
+    )
+    own = Process.of(os.getpid())
+    if own is not None:
+        own.write(region.run / READY)
+    apis.serve_forever()
+
+
+def main() -> int:
+    """Run as ``python -m rehearsal.aws`` inside the region's namespace."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    serve(current())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

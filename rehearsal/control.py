@@ -1,0 +1,199 @@
+"""Starts a rehearsal's network and local AWS, runs commands in it, and takes everything away again.
+
+``down`` needs no record of what was started: it ends what sits in the rehearsal's control group, removes its
+network namespaces and deletes its machines. So it also works after a crash, after half a start, and twice.
+Images, built roots and logs stay below ``build/`` for the next time.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rehearsal.aws import READY
+from rehearsal.base import build_base, remove_tree
+from rehearsal.machine import Machine, machines
+from rehearsal.network import Network
+from rehearsal.process import ControlGroup, Process
+from rehearsal.settings import (
+    DEBIAN_OWNER,
+    ENDPOINT,
+    ENDPOINT_PORT,
+    REPOSITORY,
+    RehearsalError,
+    Region,
+    aws_region,
+    endpoint_url,
+)
+
+DAEMON = "daemon"
+COMMANDS = "commands"
+
+
+def require_root() -> None:
+    """Namespaces, mounts and nspawn need root: say so before anything is half made."""
+    if os.geteuid() != 0:
+        raise RehearsalError("The rehearsal needs root for namespaces and mounts; run it with sudo.")
+
+
+def start(region: Region) -> None:
+    """Have the base image, the network and the local AWS ready. What runs already is left alone."""
+    require_root()
+    region.prepare()
+    build_base(region)
+    if aws_running(region):
+        return
+    down(region)
+    Network(region).setup()
+    _start_aws(region)
+
+
+def down(region: Region) -> None:
+    """End every process of the rehearsal and remove its machines, networks and control groups."""
+    require_root()
+    for name in (COMMANDS, DAEMON):
+        ControlGroup(region, name).end(grace=2.0)
+    for machine in machines(region):
+        machine.remove()
+    Network(region).teardown()
+    ControlGroup(region).end()
+    remove_tree(region.run)
+
+
+def aws_running(region: Region) -> bool:
+    """Whether the local AWS answers."""
+    return Process.read(region.run / READY) is not None and Network(region).exists()
+
+
+def environment() -> dict[str, str]:
+    """The variables by which AWS's own libraries and tools find the local AWS, and nothing else of AWS's."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    return kept | {
+        "AWS_ENDPOINT_URL": endpoint_url(),
+        "AWS_ACCESS_KEY_ID": "rehearsal",
+        "AWS_SECRET_ACCESS_KEY": "rehearsal",
+        "AWS_DEFAULT_REGION": aws_region(),
+        "AWS_REGION": aws_region(),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "10.42.0.0/16", str(ENDPOINT)])),
+    }
+
+
+def region_command(region: Region, command: Sequence[str], *, daemon: bool = False) -> list[str]:
+    """The given command in the region's network, with its resolver, in one of the rehearsal's control groups."""
+    network = Network(region)
+    if not network.exists():
+        raise RehearsalError("No rehearsal runs; `python -m rehearsal start` starts one.")
+    script = (
+        ControlGroup(region, DAEMON if daemon else COMMANDS).join_commands()
+        + f"mount --bind {shlex.quote(str(region.run / 'resolv.conf'))} /etc/resolv.conf\n"
+        + 'exec "$@"\n'
+    )
+    return network.inside("unshare", "--mount", "--propagation", "slave", "sh", "-ec", script, "sh", *command)
+
+
+def run_in_region(region: Region, command: Sequence[str]) -> int:
+    """Run a command inside the region until it ends; returns its status."""
+    return subprocess.run(region_command(region, command), check=False, env=environment()).returncode
+
+
+def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients' types at run time
+    """A boto3 client of the local AWS, for a process that is inside the region's network."""
+    import boto3  # noqa: PLC0415 - half a second that most commands need not wait
+    from botocore.config import Config  # noqa: PLC0415
+
+    # boto3 goes by the environment, and the caller's own AWS settings must not get in.
+    for name in [key for key in os.environ if key.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update({key: value for key, value in environment().items() if key.startswith("AWS_")})
+    return boto3.client(service, config=Config(retries={"max_attempts": 2}, proxies={}))
+
+
+def launch(
+    region: Region, image: str, tags: dict[str, str], *, key: str | None = None, user_data: str | None = None
+) -> tuple[str, str]:
+    """Launch an instance from an image given by id or name, and wait until EC2 says it runs.
+
+    Returns its id and private address. The tags can be read from inside; ``key`` is the name of a key pair.
+    The calling process ends up in the region's network.
+    """
+    Network(region).enter()
+    ec2 = client("ec2")
+    wanted = {
+        "ImageId": image if image.startswith("ami-") else image_id(ec2, image),
+        "InstanceType": "t3.medium",
+        "MinCount": 1,
+        "MaxCount": 1,
+        "MetadataOptions": {"HttpTokens": "required", "InstanceMetadataTags": "enabled"},
+        "TagSpecifications": [
+            {"ResourceType": "instance", "Tags": [{"Key": name, "Value": tags[name]} for name in tags]}
+        ]
+        if tags
+        else [],
+    }
+    wanted |= {"KeyName": key} if key else {}
+    wanted |= {"UserData": user_data} if user_data else {}
+    instance = ec2.run_instances(**wanted)["Instances"][0]
+    name = str(instance["InstanceId"])
+    deadline = time.monotonic() + 60
+    while (state := _state(ec2, name)) == "pending" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if state != "running":
+        raise RehearsalError(f"Instance {name} is {state}, not running; see {region.logs / 'aws.log'}.")
+    return name, str(instance["PrivateIpAddress"])
+
+
+def image_id(ec2: Any, name: str) -> str:  # noqa: ANN401 - as above
+    """Id of the newest image with this name; ``*`` matches anything, ``debian`` is the base image."""
+    pattern, owner = ("debian-13-*", DEBIAN_OWNER) if name == "debian" else (name, "self")
+    found = ec2.describe_images(Owners=[owner], Filters=[{"Name": "name", "Values": [pattern]}])["Images"]
+    if not found:
+        raise RehearsalError(f"There is no image {name!r}; `python -m rehearsal status` lists them.")
+    return str(max(found, key=lambda image: str(image["CreationDate"]))["ImageId"])
+
+
+def find_machine(region: Region, name: str) -> Machine:
+    """The machine with this name, or whose name ends with it."""
+    found = [machine for machine in machines(region) if machine.name == name or machine.name.endswith(name)]
+    if len(found) != 1:
+        known = ", ".join(machine.name for machine in machines(region)) or "none"
+        raise RehearsalError(f"{name!r} names {len(found)} machines; there are: {known}.")
+    return found[0]
+
+
+def _state(ec2: Any, instance: str) -> str:  # noqa: ANN401 - as above
+    described = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    return str(described["State"]["Name"])
+
+
+def _start_aws(region: Region) -> None:
+    ready = region.run / READY
+    log = region.logs / "aws.log"
+    ready.unlink(missing_ok=True)
+    command = region_command(region, [sys.executable, "-m", "rehearsal.aws"], daemon=True)
+    variables = environment() | {"PYTHONPATH": str(REPOSITORY), "AIRKILN_REHEARSAL": region.name}
+    with log.open("ab") as output:
+        started = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=variables,
+            cwd=region.home,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + 60
+    while not ready.exists():
+        if started.poll() is not None or time.monotonic() > deadline:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+            raise RehearsalError(
+                f"The local AWS did not start at {ENDPOINT}:{ENDPOINT_PORT}; its log is {log}:\n{tail}"
+            )
+        time.sleep(0.05)
+
+
