@@ -1,0 +1,1 @@
+"""The part of Airkiln that runs inside Airflow's own Python environment."""

@@ -1,0 +1,39 @@
+"""The Airflow plugin that reports a component as ready to systemd.
+
+The scheduler, the DAG processor and the triggerer each begin with a row in the ``job`` table and enter their
+loop right after it. Airflow calls the ``on_starting`` listeners a little too early for that, while the job is
+made in memory (airflow/jobs/job.py, ``Job.__init__``), so the listener waits for the row itself: once it is
+inserted, the database was reached and its schema fits.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from airflow.listeners import hookimpl
+from airflow.plugins_manager import AirflowPlugin
+from sqlalchemy import event
+
+from airkiln_airflow.readiness import notify_ready
+
+
+@hookimpl
+def on_starting(component: Any) -> None:
+    """Wait for the row of a component's job.
+
+    Task runners call the same hook, with a marker that is no row of a table; they are no unit.
+    """
+    if getattr(type(component), "__tablename__", None) == "job":
+        event.listen(type(component), "after_insert", _on_inserted)
+
+
+def _on_inserted(_mapper: Any, _connection: Any, job: Any) -> None:
+    notify_ready(f"{job.job_type} {job.id} runs")
+
+
+class AirkilnPlugin(AirflowPlugin):
+    """What Airkiln adds to a component of Airflow."""
+
+    name = "airkiln"
+    listeners = [sys.modules[__name__]]  # noqa: RUF012 - the type that Airflow declares
