@@ -1,8 +1,8 @@
 """The daemon of the rehearsal: the AWS APIs at 10.42.0.2:4566 and the metadata service at 169.254.169.254.
 
-moto serves every API (S3, SQS, SSM, IAM, STS, CloudWatch, Auto Scaling, CloudFormation, …) from memory; EC2 is
-made real by ``rehearsal.ec2``. It runs inside the region's network namespace. The only state that outlives it
-is the catalogue of images. Requests are not authenticated.
+moto serves every API (S3, SQS, SSM, IAM, STS, CloudWatch, Auto Scaling, CloudFormation, …) from memory;
+EC2 is made real by ``rehearsal.ec2``. It runs inside the region's network namespace. The only state that
+outlives it is the catalogue of images. Requests are not authenticated.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Plays the official Debian 13 AMI: a root file system with systemd, sshd and cloud-init, from Debian's archive.
+"""Plays the official Debian 13 AMI: a root file system with systemd, sshd and cloud-init.
 
 Like Debian's own image it creates the user ``admin`` (sudo without a password, the key of the launch) through
-cloud-init's Ec2 data source. The certificates in the host's /usr/local/share/ca-certificates are added, so that
-a machine behind an intercepting proxy works. A root is kept below ``build/rehearsal/base/`` under the hash of
-its recipe and never changes; nothing in it is secret.
+cloud-init's Ec2 data source. The certificates in the host's /usr/local/share/ca-certificates are added, so
+that a machine behind an intercepting proxy works. A root is kept below ``build/rehearsal/base/`` under the
+hash of its recipe and never changes; nothing in it is secret.
 
 Left out: kernel, boot loader, partitions, the growing of the root volume, DHCP (the address is set before the
 boot), unattended upgrades, manual pages and translations.
@@ -19,7 +19,7 @@ import subprocess
 from pathlib import Path
 
 from rehearsal.process import run
-from rehearsal.settings import RehearsalError, Region
+from rehearsal.settings import Region, RehearsalError
 
 SUITE = "trixie"
 PACKAGES = (
@@ -230,4 +230,6 @@ def _logged(command: list[str], log: Path, env: dict[str, str], text: str | None
             raise RehearsalError(f"{command[0]} did not end within {timeout:.0f} s; see {log}.") from late
     if done.returncode != 0:
         tail = log.read_text(errors="replace").splitlines()[-5:]
-        raise RehearsalError(f"{command[0]} failed with status {done.returncode}; see {log}:\n" + "\n".join(tail))
+        raise RehearsalError(
+            f"{command[0]} failed with status {done.returncode}; see {log}:\n" + "\n".join(tail)
+        )

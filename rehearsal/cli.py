@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
+import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from rehearsal import control
 from rehearsal.base import build_base
 from rehearsal.images import Catalogue
 from rehearsal.machine import machines
 from rehearsal.network import Network
-from rehearsal.settings import RehearsalError, Region, current
+from rehearsal.settings import Region, RehearsalError, current
 
 
 def say(text: str) -> None:
@@ -40,7 +43,8 @@ def parser() -> argparse.ArgumentParser:
     launch = commands.add_parser("launch", help="launch an instance and print its id and address")
     launch.add_argument("image", help="id or name of an image (* matches anything); debian is the base image")
     launch.add_argument("--tag", action="append", default=[], metavar="KEY=VALUE")
-    launch.add_argument("--key", help="name of a key pair of the local EC2")
+    launch.add_argument("--public-key", type=Path, help="file of an SSH public key that may log in as admin")
+    launch.add_argument("--profile", help="name of an instance profile")
     launch.add_argument("--user-data", help="text that the instance finds as its user data")
     return top
 
@@ -70,6 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RehearsalError as problem:
         sys.stderr.write(f"rehearsal: {problem}\n")
         return 1
+    except (BotoCoreError, ClientError) as refused:
+        sys.stderr.write(f"rehearsal: the local AWS refused: {refused}\n")
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("\nrehearsal: interrupted; `python -m rehearsal down` removes what is left.\n")
         return 130
@@ -92,13 +99,16 @@ def _run(region: Region, asked: argparse.Namespace) -> int:
             return control.run_in_region(region, words or ["bash"])
         case "exec" | "journal":
             machine = control.find_machine(region, asked.machine)
-            command = ["journalctl", "--no-pager", *words] if asked.command == "journal" else words or ["bash"]
+            command = (
+                ["journalctl", "--no-pager", *words] if asked.command == "journal" else words or ["bash"]
+            )
             entered = machine.inside(*command)
-            os.execvp(entered[0], entered)
+            return subprocess.run(entered, check=False).returncode
         case "launch":
             tags = dict(pair.split("=", 1) for pair in asked.tag if "=" in pair)
             if len(tags) != len(asked.tag):
                 raise RehearsalError("A tag is written KEY=VALUE.")
-            found = control.launch(region, asked.image, tags, key=asked.key, user_data=asked.user_data)
+            wanted = control.Launch(asked.image, tags, asked.public_key, asked.user_data, asked.profile)
+            found = control.launch(region, wanted)
             say(" ".join(found))
     return 0

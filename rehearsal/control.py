@@ -7,13 +7,19 @@ Images, built roots and logs stay below ``build/`` for the next time.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import botocore.session
+from botocore.config import Config
 
 from rehearsal.aws import READY
 from rehearsal.base import build_base, remove_tree
@@ -25,12 +31,14 @@ from rehearsal.settings import (
     ENDPOINT,
     ENDPOINT_PORT,
     REPOSITORY,
-    RehearsalError,
     Region,
+    RehearsalError,
     aws_region,
     endpoint_url,
 )
 
+Client: TypeAlias = Any
+"""botocore makes its clients' types at run time."""
 DAEMON = "daemon"
 COMMANDS = "commands"
 
@@ -85,7 +93,7 @@ def environment() -> dict[str, str]:
 
 
 def region_command(region: Region, command: Sequence[str], *, daemon: bool = False) -> list[str]:
-    """The given command in the region's network, with its resolver, in one of the rehearsal's control groups."""
+    """The given command in the region's network, with its resolver, in a control group of the rehearsal."""
     network = Network(region)
     if not network.exists():
         raise RehearsalError("No rehearsal runs; `python -m rehearsal start` starts one.")
@@ -102,43 +110,59 @@ def run_in_region(region: Region, command: Sequence[str]) -> int:
     return subprocess.run(region_command(region, command), check=False, env=environment()).returncode
 
 
-def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients' types at run time
-    """A boto3 client of the local AWS, for a process that is inside the region's network."""
-    import boto3  # noqa: PLC0415 - half a second that most commands need not wait
-    from botocore.config import Config  # noqa: PLC0415
+def client(service: str) -> Client:
+    """A botocore client of the local AWS, for a process that is inside the region's network."""
+    session = botocore.session.get_session()
+    made: Client = session.create_client(
+        service,
+        region_name=aws_region(),
+        endpoint_url=endpoint_url(),
+        aws_access_key_id="rehearsal",
+        aws_secret_access_key="rehearsal",  # noqa: S106 - the local AWS does not look at it
+        config=Config(retries={"max_attempts": 2}, proxies={}),
+    )
+    return made
 
-    # boto3 goes by the environment, and the caller's own AWS settings must not get in.
-    for name in [key for key in os.environ if key.startswith("AWS_")]:
-        del os.environ[name]
-    os.environ.update({key: value for key, value in environment().items() if key.startswith("AWS_")})
-    return boto3.client(service, config=Config(retries={"max_attempts": 2}, proxies={}))
+
+@dataclass(frozen=True)
+class Launch:
+    """What to launch: an image by id or name, and what the instance is given."""
+
+    image: str
+    tags: dict[str, str] = field(default_factory=dict)
+    """Can be read from inside, through the metadata service."""
+    public_key: Path | None = None
+    """Imported as a key pair; opens ``ssh admin@``."""
+    user_data: str | None = None
+    profile: str | None = None
+    """Name of an instance profile."""
+    instance_type: str = "t3.medium"
 
 
-def launch(
-    region: Region, image: str, tags: dict[str, str], *, key: str | None = None, user_data: str | None = None
-) -> tuple[str, str]:
-    """Launch an instance from an image given by id or name, and wait until EC2 says it runs.
+def launch(region: Region, wanted: Launch) -> tuple[str, str]:
+    """Launch an instance, wait until EC2 says it runs, and return its id and private address.
 
-    Returns its id and private address. The tags can be read from inside; ``key`` is the name of a key pair.
     The calling process ends up in the region's network.
     """
     Network(region).enter()
     ec2 = client("ec2")
-    wanted = {
-        "ImageId": image if image.startswith("ami-") else image_id(ec2, image),
-        "InstanceType": "t3.medium",
+    request: dict[str, Any] = {
+        "ImageId": wanted.image if wanted.image.startswith("ami-") else image_id(ec2, wanted.image),
+        "InstanceType": wanted.instance_type,
         "MinCount": 1,
         "MaxCount": 1,
         "MetadataOptions": {"HttpTokens": "required", "InstanceMetadataTags": "enabled"},
-        "TagSpecifications": [
-            {"ResourceType": "instance", "Tags": [{"Key": name, "Value": tags[name]} for name in tags]}
-        ]
-        if tags
-        else [],
     }
-    wanted |= {"KeyName": key} if key else {}
-    wanted |= {"UserData": user_data} if user_data else {}
-    instance = ec2.run_instances(**wanted)["Instances"][0]
+    if wanted.tags:
+        tags = [{"Key": name, "Value": value} for name, value in wanted.tags.items()]
+        request["TagSpecifications"] = [{"ResourceType": "instance", "Tags": tags}]
+    if wanted.public_key is not None:
+        request["KeyName"] = _import_key(ec2, wanted.public_key)
+    if wanted.profile:
+        request["IamInstanceProfile"] = {"Name": wanted.profile}
+    if wanted.user_data:
+        request["UserData"] = wanted.user_data
+    instance = ec2.run_instances(**request)["Instances"][0]
     name = str(instance["InstanceId"])
     deadline = time.monotonic() + 60
     while (state := _state(ec2, name)) == "pending" and time.monotonic() < deadline:
@@ -148,7 +172,7 @@ def launch(
     return name, str(instance["PrivateIpAddress"])
 
 
-def image_id(ec2: Any, name: str) -> str:  # noqa: ANN401 - as above
+def image_id(ec2: Client, name: str) -> str:
     """Id of the newest image with this name; ``*`` matches anything, ``debian`` is the base image."""
     pattern, owner = ("debian-13-*", DEBIAN_OWNER) if name == "debian" else (name, "self")
     found = ec2.describe_images(Owners=[owner], Filters=[{"Name": "name", "Values": [pattern]}])["Images"]
@@ -166,7 +190,16 @@ def find_machine(region: Region, name: str) -> Machine:
     return found[0]
 
 
-def _state(ec2: Any, instance: str) -> str:  # noqa: ANN401 - as above
+def _import_key(ec2: Client, public_key: Path) -> str:
+    """Name of the key pair of a public key, imported at its first use."""
+    material = public_key.read_bytes()
+    name = f"rehearsal-{hashlib.sha256(material).hexdigest()[:12]}"
+    if not ec2.describe_key_pairs(Filters=[{"Name": "key-name", "Values": [name]}])["KeyPairs"]:
+        ec2.import_key_pair(KeyName=name, PublicKeyMaterial=material)
+    return name
+
+
+def _state(ec2: Client, instance: str) -> str:
     described = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
     return str(described["State"]["Name"])
 
@@ -177,7 +210,7 @@ def _start_aws(region: Region) -> None:
     ready.unlink(missing_ok=True)
     command = region_command(region, [sys.executable, "-m", "rehearsal.aws"], daemon=True)
     variables = environment() | {"PYTHONPATH": str(REPOSITORY), "AIRKILN_REHEARSAL": region.name}
-    with log.open("ab") as output:
+    with log.open("wb") as output:
         started = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -195,5 +228,3 @@ def _start_aws(region: Region) -> None:
                 f"The local AWS did not start at {ENDPOINT}:{ENDPOINT_PORT}; its log is {log}:\n{tail}"
             )
         time.sleep(0.05)
-
-

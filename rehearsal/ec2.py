@@ -22,11 +22,12 @@ from moto.ec2 import urls
 from moto.ec2.exceptions import InvalidAMIIdError
 from moto.ec2.models import EC2Backend, amis, ec2_backends, instances
 from moto.ec2.models.amis import Ami
-from moto.ec2.models.instances import Instance, InstanceState, Reservation
+from moto.ec2.models.instances import Instance, Reservation
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.models.vpcs import VPC
 
 from rehearsal.base import architecture
+from rehearsal.ec2_objects import Moto, RehearsedAmi, RehearsedInstance
 from rehearsal.hypervisor import Hypervisor
 from rehearsal.images import EC2_ARCHITECTURE, Catalogue, Image, debian_image
 from rehearsal.imds import InstanceFacts
@@ -36,120 +37,6 @@ from rehearsal.settings import ACCOUNT, NETWORK, Region, aws_region
 log = logging.getLogger(__name__)
 RESERVED = IPv4Network("10.42.0.0/24")
 """Addresses of the region's own services; no instance gets one."""
-STATES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
-
-
-class RehearsedAmi(Ami):
-    """An image as Debian's are: HVM, EBS root at /dev/xvda, IMDSv2."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        self.encrypted = False
-        self.imds_support = "v2.0"
-        self.ena_support = True
-        super().__init__(*args, **options)
-        self.architecture = EC2_ARCHITECTURE[architecture()]
-        self.virtualization_type = "hvm"
-        self.hypervisor = "xen"
-        self.root_device_type = "ebs"
-        self.root_device_name = "/dev/xvda"
-
-    @property
-    def block_device_mappings(self) -> list[dict[str, Any]]:
-        """One volume, whose snapshot moto made."""
-        volume = {
-            "SnapshotId": self.ebs_snapshot.id,
-            "VolumeSize": 8,
-            "DeleteOnTermination": True,
-            "VolumeType": "gp3",
-            "Encrypted": self.encrypted,
-        }
-        return [{"DeviceName": self.root_device_name, "Ebs": volume}]
-
-    def encrypt(self) -> None:
-        """Mark image and snapshot as encrypted."""
-        self.encrypted = self.ebs_snapshot.encrypted = True
-
-
-class RehearsedInstance(Instance):
-    """An instance with a machine behind it."""
-
-    ec2_backend: RehearsedEC2
-
-    def set_state(self, name: str) -> None:
-        """Put the instance into one of EC2's states."""
-        self._state = InstanceState(name, STATES[name])
-
-    def start(self) -> InstanceState:
-        """Boot again, from the same disk and with the same address."""
-        previous = super().start()
-        if previous.name != "running":
-            self.set_state("pending")
-            self.ec2_backend.hypervisor.submit(self.id, self._boot)
-        return previous
-
-    def stop(self) -> InstanceState:
-        """Power off and keep the disk."""
-        previous = super().stop()
-        if previous.name != "stopped":
-            self.set_state("stopping")
-            self.ec2_backend.hypervisor.submit(self.id, self._power_off)
-        return previous
-
-    def terminate(self) -> InstanceState:
-        """Power off and delete the disk."""
-        if self.state in ("terminated", "shutting-down"):
-            return InstanceState(self.state, STATES[self.state])
-        previous = super().terminate()
-        self.set_state("shutting-down")
-        self.ec2_backend.hypervisor.submit(self.id, self._remove)
-        return previous
-
-    def reboot(self) -> None:
-        """Power off and on."""
-        self.ec2_backend.hypervisor.submit(self.id, self._reboot)
-
-    def launch(self, specification: Specification) -> None:
-        """Make the machine and boot it."""
-        self.set_state("pending")
-        self.ec2_backend.hypervisor.submit(self.id, lambda: self._create(specification))
-
-    def ended_by_itself(self) -> None:
-        """The machine powered itself off, or somebody killed it."""
-        self.state_reason.code = "Client.InstanceInitiatedShutdown"
-        self.state_reason.message = "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
-        if self.instance_initiated_shutdown_behavior == "terminate":
-            self.terminate()
-        else:
-            self.set_state("stopped")
-
-    def _create(self, specification: Specification) -> None:
-        try:
-            self.ec2_backend.hypervisor.create(specification)
-            self._boot()
-        except Exception:
-            self.state_reason.code = "Server.InternalError"
-            self.state_reason.message = "Server.InternalError: the machine did not start, see aws.log"
-            self.set_state("terminated")
-            raise
-
-    def _boot(self) -> None:
-        if self.state == "pending":
-            self.ec2_backend.hypervisor.start(self.id)
-            self.set_state("running")
-
-    def _power_off(self) -> None:
-        self.ec2_backend.hypervisor.stop(self.id)
-        if self.state == "stopping":
-            self.set_state("stopped")
-
-    def _remove(self) -> None:
-        self.ec2_backend.hypervisor.remove(self.id)
-        self.set_state("terminated")
-
-    def _reboot(self) -> None:
-        if self.state == "running":
-            self.ec2_backend.hypervisor.stop(self.id)
-            self.ec2_backend.hypervisor.start(self.id)
 
 
 class RehearsedEC2(EC2Backend):
@@ -160,17 +47,17 @@ class RehearsedEC2(EC2Backend):
     hypervisor: Hypervisor
 
     @property
-    def _url_module(self) -> Any:
+    def _url_module(self) -> Moto:
         """moto finds a service's URLs by the name of the backend's module, which is not ours."""
         return urls
 
-    def create_vpc(self, cidr_block: str, *args: Any, **options: Any) -> VPC:
+    def create_vpc(self, cidr_block: str, *args: Moto, **options: Moto) -> VPC:
         """The default VPC is the rehearsal's network."""
         if options.get("is_default"):
             cidr_block = str(NETWORK)
         return super().create_vpc(cidr_block, *args, **options)
 
-    def create_subnet(self, *args: Any, **options: Any) -> Subnet:
+    def create_subnet(self, *args: Moto, **options: Moto) -> Subnet:
         """Subnets give private addresses only, and none that the region's own services have."""
         subnet = super().create_subnet(*args, **options)
         subnet.map_public_ip_on_launch = False
@@ -184,7 +71,7 @@ class RehearsedEC2(EC2Backend):
         count: int,
         user_data: Base64EncodedString | None,
         security_group_names: list[str],
-        **options: Any,
+        **options: Moto,
     ) -> Reservation:
         """Record the instances as moto does, then boot their machines."""
         template: dict[str, Any] = {}
@@ -222,7 +109,7 @@ class RehearsedEC2(EC2Backend):
     def create_image(
         self, instance_id: str, name: str, description: str, tag_specifications: list[dict[str, Any]]
     ) -> Ami:
-        """Snapshot the instance's disk; a running one is powered off for it, unless NoReboot was asked for."""
+        """Snapshot the disk; a running instance is powered off for it, unless NoReboot was asked for."""
         of_image = [tags for tags in tag_specifications if tags["ResourceType"] == "image"]
         ami = super().create_image(instance_id, name, description, of_image)
         for specification in tag_specifications:
@@ -237,7 +124,11 @@ class RehearsedEC2(EC2Backend):
         return ami
 
     def copy_image(
-        self, source_image_id: str, source_region: str, name: str | None = None, description: str | None = None
+        self,
+        source_image_id: str,
+        source_region: str,
+        name: str | None = None,
+        description: str | None = None,
     ) -> Ami:
         """A second image of the same layers, encrypted if that was asked for."""
         source = self.catalogue.get(source_image_id)

@@ -31,7 +31,7 @@ class Hypervisor:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def submit(self, instance_id: str, job: Job) -> None:
-        """Run a job after all earlier ones of the same instance; its failure is logged, and later ones run."""
+        """Run a job after the earlier ones of the same instance; a failure is logged, and later ones run."""
         with self._lock:
             jobs = self._queues.get(instance_id)
             if jobs is None:

@@ -1,6 +1,6 @@
 """The images of the played EC2: which AMI is made of which layers, remembered across restarts of the daemon.
 
-The catalogue is one JSON file. A layer that no image and no machine uses any more is deleted with its last image.
+The catalogue is one JSON file. A layer goes with the last image that has it, unless a machine runs on it.
 Left out: EBS snapshots as objects of their own, sharing with other accounts, other regions.
 """
 
@@ -45,7 +45,9 @@ class Catalogue:
         self._images: dict[str, Image] = {}
         if self._path.exists():
             self._images = {record["id"]: Image(**record) for record in json.loads(self._path.read_text())}
-            lost = [image.id for image in self.all() if not all(Path(layer).is_dir() for layer in image.layers)]
+            lost = [
+                image.id for image in self.all() if not all(Path(layer).is_dir() for layer in image.layers)
+            ]
             for image_id in lost:
                 self._images.pop(image_id)
 

@@ -137,7 +137,11 @@ def metadata(facts: InstanceFacts, now: datetime) -> Tree:
     if facts.public_key:
         tree["public-keys"] = {"0": {"openssh-key": facts.public_key}}
     if facts.role:
-        info = {"Code": "Success", "InstanceProfileArn": facts.profile_arn, "InstanceProfileId": facts.profile_id}
+        info = {
+            "Code": "Success",
+            "InstanceProfileArn": facts.profile_arn,
+            "InstanceProfileId": facts.profile_id,
+        }
         tree["iam"] = {
             "info": json.dumps(info | {"LastUpdated": now.strftime("%Y-%m-%dT%H:%M:%SZ")}),
             "security-credentials": {facts.role: credentials(facts, now)},
@@ -239,7 +243,9 @@ def server(bind: tuple[str, int], find: Callable[[str], InstanceFacts | None]) -
             facts = find(self.client_address[0])
             return facts if facts is not None and facts.enabled else None
 
-        def _send(self, status: int, body: str | bytes = "", headers: Mapping[str, str] | None = None) -> None:
+        def _send(
+            self, status: int, body: str | bytes = "", headers: Mapping[str, str] | None = None
+        ) -> None:
             content = body.encode() if isinstance(body, str) else body
             self.send_response(status)
             for name, value in (headers or {}).items():
@@ -249,7 +255,7 @@ def server(bind: tuple[str, int], find: Callable[[str], InstanceFacts | None]) -
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        def log_message(self, format: str, *args: object) -> None:
             """Requests are not logged: the daemon's log is for what goes wrong."""
 
     made = ThreadingHTTPServer(bind, Handler)

@@ -1,11 +1,12 @@
 """Plays a computer: systemd as process 1 on a disk made of layers, in a network namespace of its own.
 
 A machine is a systemd-nspawn container. Its disk is an overlay: the layers of an image below, a folder of its
-own above. That mount exists only in the mount namespace of the machine's own processes, so it is gone when they
-are, however they end. A machine that powers itself off ends its nspawn with status 0; one that reboots, with 133.
+own above. That mount exists only in the mount namespace of the machine's own processes, so it is gone when
+they are, however they end. A machine that powers itself off ends its nspawn with status 0; one that reboots,
+with 133.
 
-Left out: firmware, a kernel of its own, block devices (there is one root file system and no EBS volume), clock,
-limits of memory and processors. The host's kernel is shared.
+Left out: firmware, a kernel of its own (the host's is shared), block devices (there is one root file system
+and no EBS volume), clock, limits of memory and processors.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 from rehearsal.base import overlay_command, remove_tree
 from rehearsal.network import Network
 from rehearsal.process import ControlGroup, Process, run
-from rehearsal.settings import DNS, RehearsalError, Region
+from rehearsal.settings import DNS, Region, RehearsalError
 
 REBOOT = 133
 """Status of nspawn (EXIT_FORCE_RESTART) when the machine asked for a reboot."""
@@ -79,7 +80,9 @@ class Machine:
             raise RehearsalError(f"A machine {specification.name} exists already; remove it first.")
         missing = [layer for layer in specification.layers if not Path(layer).is_dir()]
         if missing:
-            raise RehearsalError(f"The image of {specification.name} has lost its layers {', '.join(missing)}.")
+            raise RehearsalError(
+                f"The image of {specification.name} has lost its layers {', '.join(missing)}."
+            )
         for part in (machine.upper, machine.folder / "root"):
             part.mkdir(parents=True)
         machine._write(specification)

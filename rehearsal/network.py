@@ -21,7 +21,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from rehearsal.process import ControlGroup, Process, run
-from rehearsal.settings import DNS, ENDPOINT, GATEWAY, METADATA, MTU, NETWORK, UPLINK, RehearsalError, Region
+from rehearsal.settings import DNS, ENDPOINT, GATEWAY, METADATA, MTU, NETWORK, UPLINK, Region, RehearsalError
 
 BRIDGE = "akbr0"
 UPLINK_DEVICE = "tap0"
@@ -239,7 +239,9 @@ def enter_network(path: Path) -> None:
     with path.open("rb") as handle:
         if libc.setns(handle.fileno(), CLONE_NEWNET) != 0:
             problem = os.strerror(ctypes.get_errno())
-            raise RehearsalError(f"The network namespace {path} could not be entered: {problem}. Run as root.")
+            raise RehearsalError(
+                f"The network namespace {path} could not be entered: {problem}. Run as root."
+            )
 
 
 def port_name(machine: str) -> str:

@@ -1,4 +1,4 @@
-"""Processes that the rehearsal owns: started in a control group of their own, ended only by proof of ownership.
+"""Processes that the rehearsal owns: started in control groups of its own, ended by proof of ownership.
 
 A process belongs to a rehearsal when it sits in the control group ``airkiln…`` of that rehearsal, which
 its children inherit whatever happens to their parents; process ids alone are never trusted, because
