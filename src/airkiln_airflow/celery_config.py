@@ -16,5 +16,5 @@ CELERY_CONFIG: dict[str, Any] = DEFAULT_CELERY_CONFIG
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]  # Celery has no type information
-def _on_worker_ready(**_: Any) -> None:
+def _on_worker_ready(**_: object) -> None:
     notify_ready("consuming")

@@ -9,7 +9,8 @@ inserted, the database was reached and its schema fits.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from types import ModuleType
+from typing import ClassVar, Protocol
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
@@ -18,8 +19,13 @@ from sqlalchemy import event
 from airkiln_airflow.readiness import notify_ready
 
 
+class _Job(Protocol):
+    id: int
+    job_type: str
+
+
 @hookimpl
-def on_starting(component: Any) -> None:
+def on_starting(component: object) -> None:
     """Wait for the row of a component's job.
 
     Task runners call the same hook, with a marker that is no row of a table; they are no unit.
@@ -28,7 +34,7 @@ def on_starting(component: Any) -> None:
         event.listen(type(component), "after_insert", _on_inserted)
 
 
-def _on_inserted(_mapper: Any, _connection: Any, job: Any) -> None:
+def _on_inserted(_mapper: object, _connection: object, job: _Job) -> None:
     notify_ready(f"{job.job_type} {job.id} runs")
 
 
@@ -36,4 +42,4 @@ class AirkilnPlugin(AirflowPlugin):
     """What Airkiln adds to a component of Airflow."""
 
     name = "airkiln"
-    listeners = [sys.modules[__name__]]  # noqa: RUF012 - the type that Airflow declares
+    listeners: ClassVar[list[ModuleType]] = [sys.modules[__name__]]

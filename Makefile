@@ -1,0 +1,98 @@
+# Airkiln's commands. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := $(CURDIR)/.venv
+PYTHON := $(VENV)/bin/python
+UV := $(CURDIR)/build/uv/bin/uv
+export PATH := $(VENV)/bin:$(dir $(UV)):$(PATH)
+export UV
+
+include packer/tools.mk
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Set-up
+
+# Root installs what is missing; anybody else is told at the first command that needs it.
+build/debian-packages.stamp: rehearsal/debian-packages.txt
+	@mkdir -p build
+	rehearsal/install-packages.sh $<
+	@touch $@
+
+$(UV): roles/base/files/opt/uv/requirements.txt
+	@mkdir -p build
+	python3 -m venv --clear build/uv || { echo 'python3 -m venv fails: apt-get install python3-venv'; exit 1; }
+	build/uv/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $<
+	@touch $@
+
+$(VENV)/stamp: pyproject.toml uv.lock $(UV)
+	$(UV) sync --quiet --frozen
+	@touch $@
+
+.PHONY: setup
+setup: build/debian-packages.stamp $(VENV)/stamp ## The operator's tools in .venv, and as root the Debian packages
+
+# The main job
+
+.PHONY: rehearse rehearse-down
+rehearse: setup ## Bake an image, boot Airflow from it and run a DAG, all on this machine (root)
+	@$(MAKE) --no-print-directory $(PACKER_STAMP) || true # without Packer the rehearsal says what it does instead
+	@$(PYTHON) -m rehearsal up
+
+rehearse-down: $(VENV)/stamp ## Remove every trace of the rehearsal but what lies in build/
+	@$(PYTHON) -m rehearsal down
+
+# Tests
+
+.PHONY: test test-fast lint typecheck
+test: setup $(PACKER_STAMP) lint ## All tests (root)
+	$(PYTHON) -m pytest tests
+
+test-fast: $(VENV)/stamp ## The tests that need no root
+	ruff check .
+	ruff format --check .
+	mypy
+	$(PYTHON) -m pytest tests/unit --numprocesses 2
+
+lint: $(VENV)/stamp check-packer ## Formatting, types, and the rules of Ansible's production profile
+	ruff check .
+	ruff format --check .
+	mypy
+	yamllint --strict .
+	ansible-lint --offline --strict
+
+# Figures; each writes benchmarks/results/<name>.json
+
+.PHONY: benchmark-bake benchmark-boot benchmark-parameters
+benchmark-bake: setup $(PACKER_STAMP) ## Bake time, image size, the install step beside pip, site.yml run again (root)
+	$(PYTHON) -m benchmarks.bake
+
+benchmark-boot: setup ## Instance start to healthy, by role, beside the bare Airflow command (root)
+	$(PYTHON) -m benchmarks.boot
+
+benchmark-parameters: $(VENV)/stamp ## Time to load 10, 100 and 1000 parameters
+	$(PYTHON) -m benchmarks.parameters
+
+# What is generated and committed
+
+AIRFLOW_LOCK_DATE := 2026-09-18T00:00:00Z
+REQUIREMENTS := roles/airflow/files/requirements
+
+.PHONY: lock docs
+lock: $(VENV)/stamp ## The locks of what an image installs and of the operator's tools
+	$(UV) lock
+	$(UV) export --quiet --frozen --no-dev --no-emit-project --no-annotate --no-header \
+		--output-file roles/parameter_store/files/requirements.txt
+	for architecture in x86_64 aarch64; do \
+		$(UV) pip compile --quiet $(REQUIREMENTS).in --output-file $(REQUIREMENTS)-$$architecture.txt \
+			--generate-hashes --only-binary :all: --no-annotate --no-header --python-version 3.13 \
+			--python-platform $$architecture-manylinux_2_28 --exclude-newer $(AIRFLOW_LOCK_DATE); \
+	done
+
+docs: $(VENV)/stamp ## The tables in the roles' READMEs, from their argument specs
+	aar-doc --help >/dev/null
