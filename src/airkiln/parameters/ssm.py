@@ -206,20 +206,19 @@ def _final(path: str, code: str) -> AirkilnError:
     )
 
 
-def create_client(region: str | None, session: botocore.session.Session | None = None) -> Client:
+def create_client(region: str | None, *, read_timeout: float = READ_TIMEOUT) -> Client:
     """A client by botocore's own rules (AWS_ENDPOINT_URL_SSM, ~/.aws/config, instance profile), without its
     retries.
 
     Raises DeniedError when no region is known.
     """
-    session = session or botocore.session.get_session()
     try:
-        client = session.create_client(
+        client = botocore.session.get_session().create_client(
             "ssm",
             region_name=region,
             config=Config(
                 connect_timeout=CONNECT_TIMEOUT,
-                read_timeout=READ_TIMEOUT,
+                read_timeout=read_timeout,
                 retries={"total_max_attempts": 1, "mode": "standard"},
                 max_pool_connections=8,
                 user_agent_extra="airkiln",

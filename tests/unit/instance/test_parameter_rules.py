@@ -1,0 +1,202 @@
+"""What a parameter may be called and may hold."""
+
+from __future__ import annotations
+
+import base64
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airkiln import roles
+from airkiln.parameters import rules
+from airkiln.parameters.rules import Parameter
+from airkiln.roles import ROLES, Role
+
+GOOD_FERNET = base64.urlsafe_b64encode(bytes(range(32))).decode()
+GOOD_SECRET = "0123456789abcdef0123456789abcdef"
+GOOD = {
+    roles.DATABASE: "postgresql+psycopg2://airflow:Tq7-xw@db/airflow",
+    roles.FERNET_KEY: GOOD_FERNET,
+    roles.JWT_KEY: GOOD_SECRET,
+    roles.API_KEY: GOOD_SECRET,
+    roles.EXECUTION_API: "http://web:8080/execution/",
+    roles.BROKER: "sqs://",
+    roles.RESULT_BACKEND: "db+postgresql://airflow:Tq7-xw@db/airflow",
+}
+
+
+def check(
+    values: dict[str, str], role: Role | None = None, settled: dict[str, str] | None = None
+) -> list[str]:
+    parameters = [Parameter(name, value, f"/airkiln/prod/common/{name}") for name, value in values.items()]
+    return rules.check(parameters, role, settled or {})
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_a_good_environment_is_accepted_for_every_role(name: str) -> None:
+    assert check(GOOD, ROLES[name]) == []
+
+
+@pytest.mark.parametrize("name", ["", "1A", "A-B", "A B", "A.B", "Ä", "A=", "A\n", "A/B"])
+def test_a_name_that_is_no_environment_variable_is_refused(name: str) -> None:
+    assert rules.bad_name_reason(name) is not None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["LD_PRELOAD", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "PYTHONHOME", "BASH_ENV", "AIRFLOW_HOME", "IFS"],
+)
+def test_a_name_that_changes_how_programs_load_is_refused(name: str) -> None:
+    assert "refused" in (rules.bad_name_reason(name) or "")
+
+
+@pytest.mark.parametrize(
+    "name", [*GOOD, "AIRFLOW_CONN_X", "http_proxy", "_x", "PYTHONUNBUFFERED", "MY_PATH", "TZ"]
+)
+def test_an_ordinary_name_is_accepted(name: str) -> None:
+    assert rules.bad_name_reason(name) is None
+
+
+@pytest.mark.parametrize(
+    "value", ["a\nb", "a\n", "a\r\n", "a\0b", "a\rb", "\ud800", "\ufdd0", "\uffff", "\U0010ffff"]
+)
+def test_a_value_that_systemd_would_not_hand_on_is_refused(value: str) -> None:
+    assert rules.unusable_reason(value) is not None
+
+
+def test_a_value_of_8_kilobytes_is_accepted_and_one_byte_more_is_not() -> None:
+    assert rules.unusable_reason("é" * 4096) is None
+    assert "8193 bytes" in (rules.unusable_reason("é" * 4096 + "x") or "")
+
+
+def test_more_than_a_process_can_be_given_is_refused() -> None:
+    values = {f"V{number}": "x" * 8000 for number in range(200)}
+    assert [problem for problem in check(values) if "no program starts" in problem]
+    assert check(dict(list(values.items())[:150])) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "  ",
+        "airflow",
+        "temporary_key",
+        "46BKJoQYlPPOexq0OhDZnIlNepKFf87WFwLbfzqDDho=",
+        f"{GOOD_FERNET},46BKJoQYlPPOexq0OhDZnIlNepKFf87WFwLbfzqDDho=",
+        f"{GOOD_FERNET},",
+        GOOD_FERNET[:-1],
+        GOOD_FERNET + "x",
+        base64.urlsafe_b64encode(b"short").decode(),
+        base64.urlsafe_b64encode(bytes(32)).decode(),
+        "ключ",
+    ],
+)
+def test_a_weak_or_broken_fernet_key_is_refused(value: str) -> None:
+    assert len(check({roles.FERNET_KEY: value})) == 1
+
+
+def test_a_fernet_key_and_its_predecessors_are_accepted_for_rotation() -> None:
+    older = base64.urlsafe_b64encode(os.urandom(32)).decode()
+    assert check({roles.FERNET_KEY: f"{GOOD_FERNET},{older}"}) == []
+    assert check({roles.FERNET_KEY: f"{GOOD_FERNET}, {older}"}) == []
+
+
+@given(st.binary(min_size=32, max_size=32).filter(lambda raw: len(set(raw)) > 1))
+def test_every_key_that_fernet_makes_is_accepted(raw: bytes) -> None:
+    assert check({roles.FERNET_KEY: base64.urlsafe_b64encode(raw).decode()}) == []
+
+
+@pytest.mark.parametrize("name", [roles.JWT_KEY, roles.API_KEY])
+@pytest.mark.parametrize(
+    "value", ["", "airflow", "Airflow_JWT_Secret", "temporary_key", " secret ", "tooshort"]
+)
+def test_a_weak_secret_is_refused(name: str, value: str) -> None:
+    assert len(check({name: value})) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (roles.DATABASE, "postgresql+psycopg2://airflow:airflow@postgres/airflow"),
+        (roles.DATABASE, "postgresql://airflow:%61irflow@postgres/airflow"),
+        (roles.DATABASE, "postgresql://airflow:@postgres/airflow"),
+        (roles.DATABASE, ""),
+        (roles.DATABASE, "postgresql://a:b@[x/y"),
+        (roles.RESULT_BACKEND, "db+postgresql://airflow:airflow@postgres/airflow"),
+        (roles.BROKER, "amqp://guest:password@mq//"),
+    ],
+)
+def test_a_connection_with_a_known_password_is_refused(name: str, value: str) -> None:
+    assert len(check({name: value})) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (roles.DATABASE, "postgresql+psycopg2:///?service=airflow"),
+        (roles.DATABASE, "postgresql://airflow@db/airflow"),
+        (roles.BROKER, "sqs://"),
+        (roles.BROKER, "redis://:@redis:6379/0"),
+    ],
+)
+def test_a_connection_without_a_password_is_accepted(name: str, value: str) -> None:
+    assert check({name: value}) == []
+
+
+def test_the_first_administrators_password_must_not_be_a_default() -> None:
+    assert len(check({"AIRKILN_ADMIN_PASSWORD": "admin"})) == 1
+    assert check({"AIRKILN_ADMIN_PASSWORD": "orange-lamp-9"}) == []
+
+
+@pytest.mark.parametrize("role", ROLES.values(), ids=str)
+def test_every_missing_parameter_is_named(role: Role) -> None:
+    problems = check({roles.EXECUTOR: "CeleryExecutor"}, role)
+    assert [problem.split(":")[0] for problem in problems] == [*role.required, *role.required_with_celery]
+
+
+def test_a_broker_is_needed_only_where_celery_runs_the_tasks() -> None:
+    without = {
+        name: value for name, value in GOOD.items() if name not in (roles.BROKER, roles.RESULT_BACKEND)
+    }
+    assert check({**without, roles.EXECUTOR: "LocalExecutor"}, ROLES["all"]) == []
+    assert len(check({**without, roles.EXECUTOR: "CeleryExecutor"}, ROLES["all"])) == 2
+
+
+def test_what_the_image_settles_is_not_missing() -> None:
+    assert check({}, ROLES["webserver"], settled=GOOD) == []
+
+
+def test_what_airflow_fetches_itself_is_not_missing() -> None:
+    values = {name: value for name, value in GOOD.items() if name not in (roles.DATABASE, roles.JWT_KEY)}
+    values[f"{roles.DATABASE}_CMD"] = "cat /x"
+    values["AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH"] = "/x"
+    assert check(values, ROLES["webserver"]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("A", "KANARI\nx"),
+        ("A", "KANARI\0x"),
+        ("A", "KANARI" + "x" * 9000),
+        ("A", "KANARI\uffff"),
+        ("NOT-A-NAME", "KANARI"),
+        ("PATH", "KANARI"),
+        (roles.FERNET_KEY, "KANARI"),
+        (roles.JWT_KEY, "KANARI"),
+        (roles.DATABASE, "postgresql://KANARI:@[KANARI"),
+        (roles.DATABASE, "postgresql://KANARI:secret@KANARI/x"),
+    ],
+)
+def test_a_problem_names_the_parameter_and_never_its_value(name: str, value: str) -> None:
+    problems = check({name: value})
+    assert len(problems) == 1
+    assert problems[0].startswith(f"/airkiln/prod/common/{name}: ")
+    assert "KANARI" not in problems[0]
+
+
+def test_a_parameter_shows_no_value_when_it_is_printed() -> None:
+    assert "KANARI" not in repr(Parameter("A", "KANARI", "/a/A"))
