@@ -114,7 +114,7 @@ build {
 
     inline = [
       join(" ", concat(
-        ["'${abspath(path.root)}/provision.sh'", "'${var.ansible_playbook_command}'"],
+        ["exec '${abspath(path.root)}/provision.sh'", "'${var.ansible_playbook_command}'"],
         [for argument in var.ansible_extra_arguments : "'${replace(argument, "'", "'\\''")}'"],
         ["<<'KEY'\n${build.SSHPrivateKey}\nKEY"],
       )),

@@ -3,7 +3,8 @@
 #   provision.sh ANSIBLE_PLAYBOOK [ARGUMENT...] < private key
 # with AIRKILN_HOST, AIRKILN_PORT, AIRKILN_USER and AIRKILN_EXTRA_VARS (JSON) in the environment.
 #
-# The key lives in an agent that ends with the playbook: no file of it stays behind, even if the bake is killed.
+# The key lives in an agent that dies with the playbook, as ssh-agent does when it is given a command: nothing of it
+# stays behind here, even if the bake is killed. Every step is an exec, so that what Packer ends is the playbook.
 # The instance is a minute old and nothing vouches for its host key; the agent's key is of use there alone.
 set -eu
 cd "$(dirname "$0")/.."
