@@ -234,9 +234,7 @@ def test_a_failed_boot_has_its_exit_code_and_a_line_of_priority_error(
     assert capfd.readouterr().err == f"<3>airkiln: {failure}\n"
 
 
-@pytest.mark.parametrize(
-    "address", [str, lambda path: f"@{path}"], ids=["path", "abstract"]
-)
+@pytest.mark.parametrize("address", [str, lambda path: f"@{path}"], ids=["path", "abstract"])
 def test_systemd_is_told_what_is_going_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: Callable[[Path], str]
 ) -> None:
