@@ -80,7 +80,9 @@ def build(directory: Path) -> list[StandIn]:
     Raises StandInError when `dpkg-deb` is missing or fails.
     """
     if shutil.which("dpkg-deb") is None:
-        raise StandInError("dpkg-deb is not on the PATH, so no stand-in can be built: install the package dpkg.")
+        raise StandInError(
+            "dpkg-deb is not on the PATH, so no stand-in can be built: install the package dpkg."
+        )
     directory.mkdir(parents=True, exist_ok=True)
     return [_build_one(agent, directory) for agent in _AGENTS]
 
@@ -102,7 +104,9 @@ def _build_one(agent: _Agent, directory: Path) -> StandIn:
             text=True,
         )
     if finished.returncode != 0:
-        raise StandInError(f"dpkg-deb could not build the stand-in for {agent.name}: {finished.stderr.strip()}")
+        raise StandInError(
+            f"dpkg-deb could not build the stand-in for {agent.name}: {finished.stderr.strip()}"
+        )
     return StandIn(agent.name, package, hashlib.sha256(package.read_bytes()).hexdigest())
 
 
