@@ -42,6 +42,8 @@ PACKAGES = (
 )
 LOCAL_CERTIFICATES = Path("/usr/local/share/ca-certificates")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+PROPAGATE = Path("/run/systemd/nspawn/propagate")
+"""nspawn's folder for mounts pushed into a container; it stays behind where /run is no tmpfs."""
 MIRROR = "http://deb.debian.org"
 
 CLOUD_CONFIG = """\
@@ -176,12 +178,14 @@ def build_layer(region: Region, name: str, script: str) -> list[Path]:
         (unfinished / part).mkdir(parents=True)
     inside = region.run / f"layer-{name}.sh"
     inside.write_text("set -eu\n" + script)
+    label = f"{region.namespace}-build-{name}"
     mount = overlay_command([base], unfinished / "upper", unfinished / "work", unfinished / "root")
     outside = f"""
 {mount}
-exec systemd-nspawn --quiet --register=no --keep-unit --pipe --timezone=off --resolv-conf=copy-host \\
+systemd-nspawn --quiet --register=no --machine='{label}' --keep-unit --pipe --timezone=off --resolv-conf=copy-host \\
     --directory='{unfinished}/root' --bind-ro='{inside}:/run/layer.sh' \\
-    --setenv=DEBIAN_FRONTEND=noninteractive /bin/sh /run/layer.sh
+    --setenv=DEBIAN_FRONTEND=noninteractive /bin/sh /run/layer.sh </dev/null
+rmdir '{PROPAGATE}/{label}' 2>/dev/null || true
 """
     command = ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", outside]
     _logged(command, region.logs / f"{name}.log", dict(os.environ), None, 900)

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from rehearsal.base import overlay_command, remove_tree
+from rehearsal.base import PROPAGATE, overlay_command, remove_tree
 from rehearsal.network import Network
 from rehearsal.process import ControlGroup, Process, run
 from rehearsal.settings import DNS, Region, RehearsalError
@@ -41,8 +41,6 @@ NSPAWN_ENVIRONMENT = {
     # The machine has a network of its own: /proc/sys/net is its to write, and /sys a tmpfs we can add to.
     "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",
 }
-PROPAGATE = Path("/run/systemd/nspawn/propagate")
-"""nspawn's folder for mounts pushed into a machine; it stays behind where /run is no tmpfs."""
 
 
 @dataclass(frozen=True)

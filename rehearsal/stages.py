@@ -1,0 +1,98 @@
+"""Prints the stages of a long command: name, what goes on, time taken; on failure the end of the stage's log.
+
+On a terminal the current stage is one line that is rewritten; elsewhere each stage is one plain line when it
+begins and one when it ends.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+TAIL = 20
+"""Lines of a log shown when a stage fails."""
+WIDTH = 44
+
+
+class Stages:
+    """The stages of one command."""
+
+    def __init__(
+        self,
+        total: int,
+        out: TextIO = sys.stdout,
+        *,
+        live: bool | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``live`` rewrites the line of the current stage; by default it does so on a terminal."""
+        self._total = total
+        self._out = out
+        self._live = out.isatty() if live is None else live
+        self._clock = clock
+        self._began = clock()
+        self._number = 0
+        self._detail = ""
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def stage(self, name: str, log: Path | None = None) -> Iterator[None]:
+        """One stage. If it raises, the end of its log and the log's path are printed, and the error goes on."""
+        self._number += 1
+        self._detail = ""
+        title = f"[{self._number}/{self._total}] {name}"
+        began = self._clock()
+        over = threading.Event()
+        ticker = threading.Thread(target=self._tick, args=(title, began, over), daemon=True)
+        if self._live:
+            ticker.start()
+        else:
+            self._write(f"{title} …\n")
+        try:
+            yield
+        except BaseException:
+            self._end(over, ticker, title, "failed after", began)
+            self._print_tail(log)
+            raise
+        self._end(over, ticker, title, "", began)
+
+    def detail(self, text: str) -> None:
+        """Say what goes on within the stage."""
+        self._detail = text
+        if not self._live:
+            self._write(f"      {text}\n")
+
+    def elapsed(self) -> float:
+        """Seconds since the first stage could begin."""
+        return self._clock() - self._began
+
+    def _tick(self, title: str, began: float, over: threading.Event) -> None:
+        while not over.wait(0.2):
+            line = f"{title:<{WIDTH}} {self._clock() - began:6.1f} s  {self._detail}"
+            self._write(f"\r\033[K{line[:110]}")
+
+    def _end(
+        self, over: threading.Event, ticker: threading.Thread, title: str, verdict: str, began: float
+    ) -> None:
+        over.set()
+        if self._live:
+            ticker.join()
+            self._write("\r\033[K")
+        took = f"{self._clock() - began:6.1f} s"
+        self._write(f"{title:<{WIDTH}} {verdict + ' ' if verdict else ''}{took}\n")
+
+    def _print_tail(self, log: Path | None) -> None:
+        if log is None or not log.exists():
+            return
+        lines = log.read_text(errors="replace").splitlines()[-TAIL:]
+        self._write("".join(f"  | {line}\n" for line in lines) + f"The whole log: {log}\n")
+
+    def _write(self, text: str) -> None:
+        with self._lock:
+            self._out.write(text)
+            self._out.flush()
