@@ -50,7 +50,7 @@ build() {
   (cd "$tools/$1" && CGO_ENABLED=0 GOTOOLCHAIN=local "$go" build -trimpath -buildvcs=false -ldflags '-s -w' -o "$3" "$2")
 }
 
-if on_path=$(command -v packer) &&
+if on_path=$(command -v packer) && [ "$on_path" != "$destination/packer" ] &&
   version=$("$on_path" version 2>/dev/null | sed -n '1s/^Packer v//p') && [ -n "$version" ] &&
   at_least "$version" "$oldest_packer"; then
   say "Using $on_path, Packer $version"
