@@ -60,11 +60,12 @@ if on_path=$(command -v packer) && [ "$on_path" != "$destination/packer" ] &&
   go=$(find_go) || die "no Go to build the plugin with could be had."
 else
   go=$(find_go) || die "none on the PATH, and no Go to build it with could be had."
-  rm -f "$destination/packer"
-  build packer github.com/hashicorp/packer "$destination/packer" || die "its build failed, see above."
+  build packer github.com/hashicorp/packer "$destination/packer.new" || die "its build failed, see above."
+  mv -f "$destination/packer.new" "$destination/packer"
 fi
 build amazon github.com/hashicorp/packer-plugin-amazon "$destination/packer-plugin-amazon" ||
   die "the build of its Amazon plugin failed, see above."
+rm -rf "$PACKER_PLUGIN_PATH/$plugin" # one that a bake is running cannot be written to, but it can be replaced
 "$destination/packer" plugins install --path "$destination/packer-plugin-amazon" "$plugin" >&2 ||
   die "it did not accept the Amazon plugin, see above."
 rm -f "$destination/packer-plugin-amazon"
