@@ -44,12 +44,17 @@ def generated(role: Path) -> str:
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory) / "README.md"
         output.write_text(current(role), encoding="utf-8")
-        command = [str(Path(sys.executable).parent / "aar-doc"), "--output-file", str(output), str(role), "markdown"]
+        command = [
+            str(Path(sys.executable).parent / "aar-doc"),
+            "--output-file",
+            str(output),
+            str(role),
+            "markdown",
+        ]
         finished = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
         if finished.returncode != 0:
-            raise RoleDocsError(
-                f"aar-doc made no table for the role {role.name}: {(finished.stdout + finished.stderr).strip()}"
-            )
+            said = (finished.stdout + finished.stderr).strip()
+            raise RoleDocsError(f"aar-doc made no table for the role {role.name}: {said}")
         return output.read_text(encoding="utf-8")
 
 
@@ -68,8 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not check:
             readme.write_text(wanted, encoding="utf-8")
     if stale and check:
-        sys.stderr.write(f"These roles' READMEs differ from their argument specs: {', '.join(stale)}. "
-                         "Run: uv run --frozen python -m tools.role_docs\n")
+        sys.stderr.write(
+            f"These roles' READMEs differ from their argument specs: {', '.join(stale)}. "
+            "Run: uv run --frozen python -m tools.role_docs\n"
+        )
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""`python -m rehearsal.standins [DIRECTORY]`: build the stand-ins and print one `sha256  path` line for each."""
+"""`python -m rehearsal.standins [DIRECTORY]`: build the stand-ins, print a `sha256  path` line for each."""
 
 from __future__ import annotations
 
