@@ -182,7 +182,8 @@ def build_layer(region: Region, name: str, script: str) -> list[Path]:
     mount = overlay_command([base], unfinished / "upper", unfinished / "work", unfinished / "root")
     outside = f"""
 {mount}
-systemd-nspawn --quiet --register=no --machine='{label}' --keep-unit --pipe --timezone=off --resolv-conf=copy-host \\
+systemd-nspawn --quiet --register=no --keep-unit --machine='{label}' --pipe --timezone=off \\
+    --resolv-conf=copy-host \\
     --directory='{unfinished}/root' --bind-ro='{inside}:/run/layer.sh' \\
     --setenv=DEBIAN_FRONTEND=noninteractive /bin/sh /run/layer.sh </dev/null
 rmdir '{PROPAGATE}/{label}' 2>/dev/null || true

@@ -108,7 +108,11 @@ def _run(region: Region, asked: argparse.Namespace) -> int:
             tags = dict(pair.split("=", 1) for pair in asked.tag if "=" in pair)
             if len(tags) != len(asked.tag):
                 raise RehearsalError("A tag is written KEY=VALUE.")
-            wanted = control.Launch(asked.image, tags, asked.public_key, asked.user_data, asked.profile)
-            found = control.launch(region, wanted)
+            options: control.LaunchOptions = {
+                "public_key": asked.public_key,
+                "user_data": asked.user_data,
+                "profile": asked.profile,
+            }
+            found = control.launch(region, asked.image, tags, **options)
             say(" ".join(found))
     return 0

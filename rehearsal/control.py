@@ -14,9 +14,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 import botocore.session
 from botocore.config import Config
@@ -124,44 +123,43 @@ def client(service: str) -> Client:
     return made
 
 
-@dataclass(frozen=True)
-class Launch:
-    """What to launch: an image by id or name, and what the instance is given."""
+class LaunchOptions(TypedDict, total=False):
+    """What else an instance is launched with."""
 
-    image: str
-    tags: dict[str, str] = field(default_factory=dict)
-    """Can be read from inside, through the metadata service."""
-    public_key: Path | None = None
+    public_key: Path | None
     """Imported as a key pair; opens ``ssh admin@``."""
-    user_data: str | None = None
-    profile: str | None = None
+    user_data: str | None
+    profile: str | None
     """Name of an instance profile."""
-    instance_type: str = "t3.medium"
+    instance_type: str
 
 
-def launch(region: Region, wanted: Launch) -> tuple[str, str]:
-    """Launch an instance, wait until EC2 says it runs, and return its id and private address.
+def launch(
+    region: Region, image: str, tags: dict[str, str], **options: Unpack[LaunchOptions]
+) -> tuple[str, str]:
+    """Launch an instance from an image given by id or name; returns its id and private address.
 
-    The calling process ends up in the region's network.
+    The instance can read the tags through its metadata. EC2 says that it runs when this returns; systemd may
+    still be booting. The calling process ends up in the region's network.
     """
     Network(region).enter()
     ec2 = client("ec2")
     request: dict[str, Any] = {
-        "ImageId": wanted.image if wanted.image.startswith("ami-") else image_id(ec2, wanted.image),
-        "InstanceType": wanted.instance_type,
+        "ImageId": image if image.startswith("ami-") else image_id(ec2, image),
+        "InstanceType": options.get("instance_type", "t3.medium"),
         "MinCount": 1,
         "MaxCount": 1,
         "MetadataOptions": {"HttpTokens": "required", "InstanceMetadataTags": "enabled"},
     }
-    if wanted.tags:
-        tags = [{"Key": name, "Value": value} for name, value in wanted.tags.items()]
-        request["TagSpecifications"] = [{"ResourceType": "instance", "Tags": tags}]
-    if wanted.public_key is not None:
-        request["KeyName"] = _import_key(ec2, wanted.public_key)
-    if wanted.profile:
-        request["IamInstanceProfile"] = {"Name": wanted.profile}
-    if wanted.user_data:
-        request["UserData"] = wanted.user_data
+    if tags:
+        listed = [{"Key": name, "Value": value} for name, value in tags.items()]
+        request["TagSpecifications"] = [{"ResourceType": "instance", "Tags": listed}]
+    if public_key := options.get("public_key"):
+        request["KeyName"] = _import_key(ec2, public_key)
+    if profile := options.get("profile"):
+        request["IamInstanceProfile"] = {"Name": profile}
+    if user_data := options.get("user_data"):
+        request["UserData"] = user_data
     instance = ec2.run_instances(**request)["Instances"][0]
     name = str(instance["InstanceId"])
     deadline = time.monotonic() + 60

@@ -25,9 +25,10 @@ from moto.ec2.models.amis import Ami
 from moto.ec2.models.instances import Instance, Reservation
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.models.vpcs import VPC
+from moto.ec2.responses import EC2Response
 
 from rehearsal.base import architecture
-from rehearsal.ec2_objects import Moto, RehearsedAmi, RehearsedInstance
+from rehearsal.ec2_objects import ImageCalls, Moto, RehearsedAmi, RehearsedInstance
 from rehearsal.hypervisor import Hypervisor
 from rehearsal.images import EC2_ARCHITECTURE, Catalogue, Image, debian_image
 from rehearsal.imds import InstanceFacts
@@ -244,6 +245,7 @@ def install(region: Region) -> RehearsedEC2:
     """Put the rehearsed EC2 in the place of moto's, for every later request, and publish the known images."""
     vars(amis)["Ami"] = RehearsedAmi
     vars(instances)["Instance"] = RehearsedInstance
+    EC2Response.__bases__ = (ImageCalls, *EC2Response.__bases__)
     RehearsedEC2.region = region
     RehearsedEC2.catalogue = Catalogue(region)
     RehearsedEC2.hypervisor = Hypervisor(region, lambda instance_id: backend().ended(instance_id))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeAlias
 
+from moto.core.responses import ActionResult
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.instances import Instance, InstanceState
+from moto.ec2.responses.amis import AmisResponse
 
 from rehearsal.base import architecture
 from rehearsal.hypervisor import Hypervisor
@@ -33,6 +35,7 @@ class RehearsedAmi(Ami):
     def __init__(self, *args: Moto, **options: Moto) -> None:
         self.encrypted = False
         self.imds_support = "v2.0"
+        self.deprecation_time: Moto = None
         self.ena_support = True
         super().__init__(*args, **options)
         self.architecture = EC2_ARCHITECTURE[architecture()]
@@ -144,3 +147,28 @@ class RehearsedInstance(Instance):
         if self.state == "running":
             self.host.stop(self.id)
             self.host.start(self.id)
+
+
+class ImageCalls(AmisResponse):
+    """Calls about images that Packer makes and moto lacks: what they say is remembered and shown, no more."""
+
+    def modify_image_attribute(self) -> ActionResult:
+        """moto knows launch permissions only; this adds the description."""
+        description = self._get_param("Description", {}).get("Value")
+        if description is None:
+            return super().modify_image_attribute()
+        self._image().description = description
+        return ActionResult({"Return": True})
+
+    def enable_image_deprecation(self) -> ActionResult:
+        """Note from when on an image is deprecated."""
+        self._image().deprecation_time = self._get_param("DeprecateAt")
+        return ActionResult({"Return": True})
+
+    def disable_image_deprecation(self) -> ActionResult:
+        """Forget that date."""
+        self._image().deprecation_time = None
+        return ActionResult({"Return": True})
+
+    def _image(self) -> Moto:
+        return self.ec2_backend.describe_images(ami_ids=[self._get_param("ImageId")])[0]

@@ -31,10 +31,15 @@ hostssl all all      0.0.0.0/0 scram-sha-256
 END
 # The key of the certificate is made at the first start, so that it is in no cache.
 rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
+cat > /usr/local/sbin/make-certificate <<'END'
+#!/bin/sh
+test -e /etc/ssl/private/ssl-cert-snakeoil.key || make-ssl-cert generate-default-snakeoil
+END
+chmod 755 /usr/local/sbin/make-certificate
 mkdir -p /etc/systemd/system/postgresql@.service.d
 cat > /etc/systemd/system/postgresql@.service.d/certificate.conf <<'END'
 [Service]
-ExecStartPre=+/bin/sh -c 'test -e /etc/ssl/private/ssl-cert-snakeoil.key || make-ssl-cert generate-default-snakeoil'
+ExecStartPre=+/usr/local/sbin/make-certificate
 END
 # This machine is no EC2 instance: there is no metadata for it, and nobody logs in.
 touch /etc/cloud/cloud-init.disabled
@@ -76,23 +81,25 @@ class Postgres:
         return self.machine.execute([*command, "-d", database], text=statements).stdout.strip()
 
     def create_role(self, name: str, password: str, *, administrator: bool = False) -> None:
-        """Have a role that can log in with this password; as administrator it may make roles and databases."""
+        """Have a role that can log in with this password; an administrator may make roles and databases."""
         rights = "CREATEROLE CREATEDB" if administrator else "NOCREATEROLE NOCREATEDB"
-        known = self.sql(f"SELECT 1 FROM pg_roles WHERE rolname = {literal(name)}")
-        self.sql(
-            f"{'ALTER' if known else 'CREATE'} ROLE {identifier(name)} LOGIN {rights} PASSWORD {literal(password)};"
-        )
+        verb = "ALTER" if self._known("pg_roles", "rolname", name) else "CREATE"
+        self.sql(f"{verb} ROLE {identifier(name)} LOGIN {rights} PASSWORD {literal(password)};")
         if administrator:
             self.sql(f"GRANT pg_signal_backend, pg_monitor TO {identifier(name)} WITH ADMIN OPTION;")
 
     def create_database(self, name: str, owner: str) -> None:
         """Have a database that belongs to this role."""
-        if not self.sql(f"SELECT 1 FROM pg_database WHERE datname = {literal(name)}"):
+        if not self._known("pg_database", "datname", name):
             self.sql(f"CREATE DATABASE {identifier(name)} OWNER {identifier(owner)};")
 
     def reachable(self, seconds: float = 10) -> bool:
         """Whether the port answers, for a caller inside the region's network."""
         return wait_for_port(POSTGRES, PORT, seconds)
+
+    def _known(self, catalogue: str, column: str, name: str) -> bool:
+        listed = self.sql(" ".join(["SELECT", column, "FROM", catalogue]))
+        return name in listed.splitlines()
 
 
 def literal(value: str) -> str:

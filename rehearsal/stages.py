@@ -42,7 +42,7 @@ class Stages:
 
     @contextmanager
     def stage(self, name: str, log: Path | None = None) -> Iterator[None]:
-        """One stage. If it raises, the end of its log and the log's path are printed, and the error goes on."""
+        """One stage. If it raises, the end of its log and the log's path are printed; the error goes on."""
         self._number += 1
         self._detail = ""
         title = f"[{self._number}/{self._total}] {name}"
