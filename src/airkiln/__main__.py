@@ -1,7 +1,5 @@
 """`python -m airkiln`."""
 
-import sys
-
 from airkiln.cli import main
 
-sys.exit(main())
+main()

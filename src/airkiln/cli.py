@@ -4,22 +4,43 @@ boot."""
 from __future__ import annotations
 
 import argparse
+import gc
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
+from traceback import extract_tb
+from typing import NoReturn
 
-from airkiln.errors import EXIT_CODES_HELP, OK, USAGE, AirkilnError
+from airkiln.errors import DEFECT, EXIT_CODES_HELP, OK, USAGE, AirkilnError
 from airkiln.journal import ERROR, say
 from airkiln.layout import Layout
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the return value is the process's exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+def main() -> NoReturn:
+    """The process: one command, and out.
+
+    What waits for the boot path waits for its end: without collecting garbage and without taking the
+    interpreter down, it is there 0.1 s sooner.
+    """
+    gc.disable()
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = OK  # whoever read the names has seen enough
+    except SystemExit as usage:  # argparse's
+        sys.stdout.flush()
+        code = usage.code if isinstance(usage.code, int) else USAGE
+    os._exit(code)
+
+
+def run(given: Sequence[str]) -> int:
+    """Run one command; returns its exit code. SystemExit is argparse's, for usage and help."""
     try:
         if given[:1] == ["airflow"]:  # every further argument is Airflow's, --help too
-            resolve_name("airkiln.shell:run")(given[1:])
+            resolve_name("airkiln.shell:run")(list(given[1:]))
             return OK
         options = _parser().parse_args(given)
         if options.command is None:
@@ -29,6 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AirkilnError as error:
         say(f"airkiln: {error}" if "\n" not in str(error) else str(error), ERROR)
         return error.exit_code
+    except Exception as error:
+        # Never the text or a traceback: either may hold a parameter's value.
+        frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
+        say(
+            f"airkiln: a defect: {type(error).__name__} at {' > '.join(frames)}: please report this line",
+            ERROR,
+        )
+        return DEFECT
     return OK
 
 
@@ -80,7 +109,3 @@ def boot(options: argparse.Namespace) -> None:
         machine.reload()
     else:
         machine.start()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,8 @@
 """Failures a person can act on, and the exit code each one ends a command with.
 
-Every message says what happened, to what, and what to do next. None ever holds a parameter's value.
+Every message says what happened, to what, and what to do next. None ever holds a parameter's value. The codes
+are those of sysexits.h, because systemd names them so in the journal (status=78/CONFIG); it would call 3, 4
+and 5 by names of init scripts that mean something else.
 """
 
 from __future__ import annotations
@@ -10,26 +12,26 @@ FAILED = 1
 """Something on this machine failed: a file could not be written, a unit could not be started."""
 USAGE = 2
 """The command line was wrong (argparse's own code)."""
-REFUSED = 3
-"""The configuration was read and refused: a bad name or value, a weak secret, a missing parameter."""
-UNAVAILABLE = 4
-"""A service could not be reached within the retries: trying again later may work."""
-DENIED = 5
-"""A service answered no: access denied, or nothing is stored at the path. Trying again changes nothing."""
-NOT_PERMITTED = 6
-"""The caller lacks rights on this machine: run it with sudo."""
-NOT_READY = 7
+NOT_READY = 69
 """The boot path has not written the environment yet, or failed to."""
+DEFECT = 70
+"""A mistake in airkiln itself."""
+UNAVAILABLE = 75
+"""A service could not be reached within the retries: trying again later may work."""
+DENIED = 77
+"""A no: by a service (access denied, nothing at the path), or by this machine (use sudo)."""
+REFUSED = 78
+"""The configuration was read and refused: a bad name or value, a weak secret, a missing parameter."""
 
 EXIT_CODES_HELP = """exit codes:
-  0  done
-  1  failed on this machine (a file, a unit)
-  2  usage
-  3  configuration refused (a name, a value, a weak secret, a missing parameter)
-  4  a service could not be reached; a later try may work
-  5  a service said no (access denied, nothing at the path)
-  6  not permitted here: use sudo
-  7  the boot path has not loaded the environment yet
+  0   done
+  1   failed on this machine (a file, a unit)
+  2   usage
+  69  the boot path has not loaded the environment yet
+  70  a defect of airkiln: please report the line
+  75  a service could not be reached; a later try may work
+  77  a no: access denied, nothing at the path, or no rights here (use sudo)
+  78  configuration refused (a name, a value, a weak secret, a missing parameter)
 """
 
 
@@ -64,7 +66,7 @@ class DeniedError(AirkilnError):
 class NotPermittedError(AirkilnError):
     """The caller may not do this on this machine."""
 
-    exit_code = NOT_PERMITTED
+    exit_code = DENIED
 
 
 class NotReadyError(AirkilnError):

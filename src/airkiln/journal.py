@@ -16,9 +16,18 @@ NOTICE: Final = 5
 INFO: Final = 6
 
 
+def _to_the_journal() -> bool:
+    """Whether standard error is what JOURNAL_STREAM names (device:inode); a child's may be elsewhere."""
+    try:
+        found = os.fstat(2)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
 def say(message: str, priority: int = INFO) -> None:
     """Write each line of `message` to the journal (or the terminal) at `priority` (syslog's numbers)."""
-    prefix = f"<{priority}>" if "JOURNAL_STREAM" in os.environ else ""
+    prefix = f"<{priority}>" if _to_the_journal() else ""
     for line in message.splitlines() or [""]:
         sys.stderr.write(f"{prefix}{line}\n")
     sys.stderr.flush()

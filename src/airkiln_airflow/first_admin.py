@@ -5,7 +5,7 @@ for it on a terminal. This goes to FAB's security manager with AIRKILN_ADMIN_USE
 and AIRKILN_ADMIN_EMAIL of its environment instead. It runs after `airflow db migrate` and as often as one
 likes: a user who exists is left alone, password and all.
 
-Exit codes are airkiln's: 0 done or nothing to do, 1 failed, 3 configuration refused.
+Exit codes are airkiln's: 0 done or nothing to do, 1 failed, 78 configuration refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
 
-OK, FAILED, REFUSED = 0, 1, 3
+OK, FAILED, REFUSED = 0, 1, 78
 ROLE = "Admin"
 _VARIABLES = ("AIRKILN_ADMIN_USERNAME", "AIRKILN_ADMIN_PASSWORD", "AIRKILN_ADMIN_EMAIL")
 _FAB_LOGGER = "airflow.providers.fab.auth_manager.security_manager.override"

@@ -59,6 +59,15 @@ _RETRIED_CODES = frozenset(
         "TooManyRequestsException",
     }
 )
+_CLOCK_CODES = frozenset(
+    {
+        "InvalidSignatureException",
+        "RequestExpired",
+        "RequestInTheFuture",
+        "RequestTimeTooSkewed",
+    }
+)
+"""A signature is refused from a clock that is minutes off, as it may be before the first synchronisation."""
 _DENIED_CODES = frozenset(
     {
         "AccessDenied",
@@ -194,6 +203,8 @@ def _client_error_reason(path: str, error: ClientError) -> str:
         ) from None
     if code in _RETRIED_CODES:
         return code
+    if code in _CLOCK_CODES:
+        return f"{code} (is the clock right?)"
     if status >= 500 or status == 429:
         return f"HTTP status {status}"
     raise _final(path, code) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import stat
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 
 from airkiln import errors, roles
 from airkiln.boot import Boot, Settings, read_overrides, systemctl
-from airkiln.cli import main
+from airkiln.cli import run as airkiln
 from airkiln.errors import AirkilnError, RefusedError, UnavailableError
 from airkiln.imds import Identity, Imds, NoImdsError
 from airkiln.layout import Layout
@@ -229,8 +230,9 @@ def test_a_failed_boot_has_its_exit_code_and_a_line_of_priority_error(
         raise failure
 
     monkeypatch.setattr(Boot, "start", fail)
-    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
-    assert main(["boot"]) == code
+    journal = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{journal.st_dev}:{journal.st_ino}")
+    assert airkiln(["boot"]) == code
     assert capfd.readouterr().err == f"<3>airkiln: {failure}\n"
 
 

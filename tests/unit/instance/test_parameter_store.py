@@ -75,6 +75,7 @@ def test_a_path_with_nothing_below_it_is_named(store: FakeSsm) -> None:
 PASSING = {
     "throttled": fake_ssm.throttled,
     "internal error": fake_ssm.internal_error,
+    "a clock not yet synchronised": fake_ssm.error(400, "InvalidSignatureException", "Signature expired"),
     "a 503 that is no JSON": fake_ssm.page_of_errors,
     "dropped before an answer": fake_ssm.dropped_before_an_answer,
     "dropped in the answer": fake_ssm.dropped_in_the_answer,

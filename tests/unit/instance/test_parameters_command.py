@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airkiln import errors, roles
-from airkiln.cli import main
+from airkiln.cli import run as airkiln
 from airkiln.layout import Layout
 from airkiln.parameters import envfile, load
 from tests.unit.instance import fake_ssm
@@ -39,7 +39,7 @@ def output(machine: Layout) -> Path:
 
 
 def run(action: str, *arguments: str, role: str = "webserver") -> int:
-    return main(["parameters", action, "--environment", "prod", "--role", role, *arguments])
+    return airkiln(["parameters", action, "--environment", "prod", "--role", role, *arguments])
 
 
 @pytest.mark.parametrize("count", [10, 100, 1000])
@@ -123,7 +123,7 @@ def test_a_file_that_cannot_serve_as_source_is_named(
     ],
 )
 def test_a_wrong_command_line_has_its_exit_code(arguments: list[str], code: int) -> None:
-    assert main(arguments) == code
+    assert airkiln(arguments) == code
 
 
 def canary(name: str, value: str) -> dict[str, str]:
@@ -214,6 +214,20 @@ def test_even_a_traceback_of_a_failure_holds_no_value(
     with pytest.raises(errors.AirkilnError) as failure:
         load.collect(source, "prod", roles.ROLES["webserver"], machine.static_env)
     assert CANARY not in "".join(traceback.format_exception(failure.value))
+
+
+def test_even_a_defect_shows_no_value(
+    good: FakeSsm, output: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(values: dict[str, str]) -> str:
+        raise ValueError(str(values))
+
+    monkeypatch.setattr(envfile, "render", defect)
+    assert run("load", "--output", str(output)) == errors.DEFECT
+    written = capfd.readouterr()
+    assert "a defect: ValueError at cli.py:" in written.err
+    assert not any(value in written.out + written.err for value in GOOD.values())
+    assert output.read_text() == 'OLD="1"\n'
 
 
 def test_a_full_disk_is_said_and_leaves_the_old_file(

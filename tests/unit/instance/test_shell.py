@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from airkiln import errors, shell
-from airkiln.cli import main
+from airkiln import shell
+from airkiln.cli import run as airkiln
 from airkiln.errors import AirkilnError, NotPermittedError, NotReadyError
 from airkiln.layout import Layout
 from airkiln.parameters import envfile
@@ -96,7 +96,7 @@ def test_every_argument_is_airflows_help_too(
 ) -> None:
     monkeypatch.setattr(shell, "Layout", lambda: booted)
     with pytest.raises(BecameError):
-        main(["airflow", "--help"])
+        airkiln(["airflow", "--help"])
     assert steps[-1][2] == ["airflow", "--help"]
 
 
@@ -148,18 +148,3 @@ def test_a_machine_without_airflow_is_named(
     monkeypatch.setattr(os, "execve", missing)
     with pytest.raises(AirkilnError, match="is Airflow installed here"):
         shell.run(["version"], booted)
-
-
-def test_the_exit_codes_are_all_different_and_documented() -> None:
-    codes = [
-        errors.OK,
-        errors.FAILED,
-        errors.USAGE,
-        errors.REFUSED,
-        errors.UNAVAILABLE,
-        errors.DENIED,
-        errors.NOT_PERMITTED,
-        errors.NOT_READY,
-    ]
-    assert codes == list(range(8))
-    assert all(f"  {code}  " in errors.EXIT_CODES_HELP for code in codes)
