@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from airkiln.errors import DEFECT, EXIT_CODES_HELP, OK, USAGE, AirkilnError
 from airkiln.journal import ERROR, say
-from airkiln.layout import Layout
+from airkiln.layout import SERVICE_GROUP, Layout
 
 
 def main() -> NoReturn:
@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     actions = parameters.add_subparsers(metavar="ACTION", required=True)
     load = actions.add_parser("load", help="write them to a systemd EnvironmentFile")
     load.add_argument("--output", type=Path, default=Layout().run_env, help="the file (default: %(default)s)")
+    load.add_argument("--group", default=SERVICE_GROUP, help="who may read the file (default: %(default)s)")
     load.set_defaults(command="airkiln.parameters.commands:load")
     check = actions.add_parser("check", help="read and check them; print their names, never a value")
     check.set_defaults(command="airkiln.parameters.commands:check")

@@ -15,7 +15,7 @@ from airkiln.parameters.load import Loaded, collect, role_named, store
 def load(options: argparse.Namespace) -> None:
     """Read, check, write; says how many and where."""
     loaded = _collect(options)
-    store(loaded, options.output)
+    store(loaded, options.output, group=options.group)
     say(f"{len(loaded.airflow)} parameters written to {options.output}")
 
 

@@ -75,13 +75,19 @@ def collect(source: Source, environment: str, role: Role, static_env: Path) -> L
     )
 
 
-def store(loaded: Loaded, output: Path, also: Mapping[Path, tuple[str, Ownership]] | None = None) -> None:
-    """Write `output`, and admin.env beside it, together with the files in `also`.
+def store(
+    loaded: Loaded,
+    output: Path,
+    *,
+    group: str = SERVICE_GROUP,
+    also: Mapping[Path, tuple[str, Ownership]] | None = None,
+) -> None:
+    """Write `output` for `group`, and admin.env beside it, together with the files in `also`.
 
     Raises AirkilnError when a file cannot be written; the old ones then stand.
     """
     files: dict[Path, tuple[str, Ownership]] = {
-        output: (envfile.render(loaded.airflow), _service_ownership()),
+        output: (envfile.render(loaded.airflow), _service_ownership(group)),
         output.with_name(ADMIN_FILE): (envfile.render(loaded.admin), Ownership(0o600)),
         **(also or {}),
     }
@@ -95,14 +101,14 @@ def store(loaded: Loaded, output: Path, also: Mapping[Path, tuple[str, Ownership
         ) from None
 
 
-def _service_ownership() -> Ownership:
-    """root:airflow 0640 for root; as it is and 0600 for anybody else, who cannot give files away."""
+def _service_ownership(name: str) -> Ownership:
+    """root:<group> 0640 for root; as it is and 0600 for anybody else, who cannot give files away."""
     if os.geteuid() != 0:
         return Ownership(0o600)
     try:
-        group = grp.getgrnam(SERVICE_GROUP).gr_gid
+        group = grp.getgrnam(name).gr_gid
     except KeyError:
         raise AirkilnError(
-            f"the group {SERVICE_GROUP!r} does not exist on this machine: apply the airflow role first"
+            f"the group {name!r} does not exist on this machine: apply the airflow role first"
         ) from None
     return Ownership(0o640, uid=0, gid=group)

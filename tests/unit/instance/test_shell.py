@@ -15,7 +15,7 @@ from airkiln.layout import Layout
 from airkiln.parameters import envfile
 
 
-class BecameError(Exception):
+class BecameError(BaseException):
     """The process would now be another program."""
 
 
