@@ -1,0 +1,57 @@
+"""Airflow and the program beside it, as they lie in the image."""
+
+from __future__ import annotations
+
+import pytest
+from testinfra.host import Host
+
+RELEASE = "/etc/airkiln-release"
+
+
+def release(host: Host) -> dict[str, str]:
+    text = host.file(RELEASE).content_string
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def test_airflow_has_the_version_that_the_image_names(host: Host) -> None:
+    program = "from importlib.metadata import version; print(version('apache-airflow'))"
+    assert host.check_output("/opt/airflow/bin/python -B -c %s", program) == release(host)["AIRFLOW_VERSION"]
+
+
+def test_every_executor_and_provider_imports(host: Host) -> None:
+    version = release(host)["AIRFLOW_VERSION"]
+    command = f"/opt/airflow/bin/python -P -m airkiln_airflow.import_check {version}"
+    environment = "env AIRFLOW_CONFIG=/etc/airkiln/airflow.cfg AIRFLOW_HOME=/tmp PYTHONDONTWRITEBYTECODE=1"
+    checked = host.run(f"cd / && {environment} {command}")
+    assert checked.rc == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("module", ["boto3", "psycopg", "airkiln"])
+def test_the_boot_program_has_what_it_needs(host: Host, module: str) -> None:
+    assert host.run(f"cd / && /opt/airkiln/bin/python -B -c 'import {module}'").rc == 0
+
+
+def test_the_boot_program_has_nothing_of_airflow(host: Host) -> None:
+    assert host.run("cd / && /opt/airkiln/bin/python -B -c 'import airflow'").rc != 0
+
+
+@pytest.mark.parametrize("environment", ["/opt/airflow", "/opt/airkiln"])
+def test_bytecode_is_compiled_in_the_image(host: Host, environment: str) -> None:
+    sources = int(host.check_output(f"find {environment} -name '*.py' -path '*/site-packages/*' | wc -l"))
+    compiled = int(host.check_output(f"find {environment} -name '*.pyc' -path '*/site-packages/*' | wc -l"))
+    assert compiled >= 0.98 * sources > 0
+
+
+def test_the_commands_are_on_the_path(host: Host) -> None:
+    assert host.file("/usr/local/bin/airkiln").linked_to == "/opt/airkiln/bin/airkiln"
+    assert host.file("/usr/local/bin/airflow").mode & 0o111
+
+
+def test_the_settings_that_everybody_can_read_hold_no_secret(host: Host) -> None:
+    text = host.file("/etc/airkiln/airflow.env").content_string
+    names = {line.partition("=")[0] for line in text.splitlines() if "=" in line and not line.startswith("#")}
+    secret = {
+        name for name in names if name.endswith(("SECRET_KEY", "JWT_SECRET", "FERNET_KEY", "ALCHEMY_CONN"))
+    }
+    assert names
+    assert secret == set()

@@ -1,0 +1,115 @@
+"""The system below Airflow: users, files, clock, journal, kernel, EFS."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from testinfra.host import Host
+
+from tests.image.conftest import lines, role_defaults
+
+
+def test_the_system_is_debian_13(host: Host) -> None:
+    assert (host.system_info.distribution, host.system_info.release.split(".")[0]) == ("debian", "13")
+
+
+def test_airflow_is_a_system_user_that_nobody_logs_in_as(host: Host) -> None:
+    user = host.user("airflow")
+    assert (user.uid, user.gid, user.home, user.shell) == (990, 990, "/var/lib/airflow", "/usr/sbin/nologin")
+
+
+def test_airflow_belongs_to_no_other_group(host: Host) -> None:
+    assert host.user("airflow").groups == ["airflow"]
+
+
+@pytest.mark.parametrize("path", ["/opt/airflow", "/opt/airkiln", "/etc/airkiln"])
+def test_code_and_settings_belong_to_root(host: Host, path: str) -> None:
+    assert host.file(path).is_directory
+    assert lines(host, f"find {path} -xdev -not -user root") == []
+
+
+@pytest.mark.parametrize("path", ["/opt", "/etc", "/usr/local"])
+def test_nothing_is_writable_by_everybody(host: Host, path: str) -> None:
+    assert lines(host, f"find {path} -xdev -perm -0002 -not -type l") == []
+
+
+def test_nothing_of_ours_runs_as_its_owner(host: Host) -> None:
+    assert lines(host, "find /opt /usr/local -xdev -type f -perm /6000") == []
+
+
+@pytest.mark.parametrize("command", ["uv", "uvx"])
+@pytest.mark.state("baked", "idle", "serving")
+def test_the_tools_of_the_build_are_gone(host: Host, command: str) -> None:
+    assert host.run(f"command -v {command}").rc != 0
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "AIRKILN_VERSION",
+        "AIRFLOW_VERSION",
+        "PYTHON_VERSION",
+        "SOURCE_AMI",
+        "COMMIT",
+        "BUILT_AT",
+        "ARCHITECTURE",
+        "DEBIAN_VERSION",
+    ],
+)
+def test_the_image_says_what_it_is(host: Host, key: str) -> None:
+    release = host.file("/etc/airkiln-release")
+    assert (release.user, release.mode) == ("root", 0o644)
+    assert re.search(rf"^{key}=\S+$", release.content_string, re.MULTILINE)
+
+
+@pytest.mark.parametrize("package", role_defaults("base")["base_packages_absent"])
+def test_nothing_changes_the_host_behind_its_operator(host: Host, package: str) -> None:
+    assert not host.package(package).is_installed
+
+
+def test_the_clock_follows_amazons_time_service_alone(host: Host) -> None:
+    sources = lines(host, "cat /etc/chrony/chrony.conf /etc/chrony/sources.d/*.sources")
+    servers = [line.split()[1] for line in sources if re.match(r"(server|pool|peer)\s", line)]
+    assert servers == ["169.254.169.123"]
+
+
+def test_the_journal_outlives_a_reboot_and_is_bounded(host: Host) -> None:
+    shown = lines(host, "systemd-analyze cat-config systemd/journald.conf")
+    settings = dict(line.split("=", 1) for line in shown if "=" in line and not line.startswith("#"))
+    assert (settings["Storage"], settings["SystemMaxUse"]) == ("persistent", "1G")
+
+
+def test_dead_database_peers_are_found(host: Host) -> None:
+    wanted = {"time": "60", "intvl": "10", "probes": "6"}
+    written = host.file("/etc/sysctl.d/60-airkiln.conf").content_string
+    assert all(f"net.ipv4.tcp_keepalive_{name} = {value}" in written for name, value in wanted.items())
+
+
+def test_the_locale_is_utf_8(host: Host) -> None:
+    assert "LANG=C.UTF-8" in host.file("/etc/default/locale").content_string
+
+
+def test_the_units_of_the_mount_have_the_name_that_systemd_asks_for(host: Host) -> None:
+    path = role_defaults("efs")["efs_mount_path"]
+    name = host.check_output(f"systemd-escape --path {path}")
+    assert host.file(f"/etc/systemd/system/{name}.mount").exists
+    assert host.file(f"/etc/systemd/system/{name}.automount").exists
+
+
+def test_every_role_pulls_the_mount_and_none_requires_it(host: Host, booted: None) -> None:
+    for role in ("webserver", "scheduler", "worker", "all"):
+        shown = host.check_output(f"systemctl show --property=Wants,Requires airkiln-{role}.target")
+        wants, requires = (
+            dict(line.split("=", 1) for line in shown.splitlines())[key] for key in ("Wants", "Requires")
+        )
+        assert "srv-efs.automount" in wants.split()
+        assert "srv-efs.automount" not in requires.split()
+
+
+def test_nothing_listens_but_ssh_and_what_serves(host: Host, booted: None, state: str) -> None:
+    served = {"22"} | ({"8080", "8793", "8794", "8974", "5432"} if state == "serving" else set())
+    outside = [
+        line.split()[3] for line in lines(host, "ss -Hltn") if "127.0.0." not in line and "[::1]" not in line
+    ]
+    assert {address.rpartition(":")[2] for address in outside} <= served

@@ -1,0 +1,118 @@
+"""What starts, what runs, and how far it is confined, as systemd sees it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from testinfra.host import Host
+
+from tests.image.conftest import ROOT, lines
+
+OURS = re.compile(r"^(airkiln|airflow)[-@]")
+VENDORS = {
+    "amazon-cloudwatch-agent.service",
+    "amazon-ssm-agent.service",
+    "chrony.service",
+}
+"""Units that are not Debian's own default and are meant to start at boot."""
+LIMIT = 2.0
+LIMITS = {"airflow-worker.service": 3.0, "airflow-worker@.service": 3.0}
+"""Most exposure that `systemd-analyze security` may find: 0 is best, 10 worst. Tasks are what people write."""
+EXPOSURE = re.compile(r"Overall exposure level for \S+: ([0-9.]+)")
+SCORES = ROOT / "build/security-scores.json"
+
+
+def unit_files(host: Host, *options: str) -> list[str]:
+    words = ("systemctl", "list-unit-files", "--no-legend", "--no-pager", "--plain", *options)
+    return [line.split()[0] for line in lines(host, " ".join(words))]
+
+
+def exposure(host: Host, unit: str, running: bool) -> float:
+    """The score of one unit; where no systemd runs, from its files alone."""
+    instance = unit.replace("@.", "@1.")
+    offline = "" if running else "--offline=yes "
+    printed = host.run(f"systemd-analyze security --no-pager {offline}{instance}")
+    found = EXPOSURE.search(printed.stdout)
+    assert found, f"systemd-analyze says nothing of {instance}: {printed.stdout}{printed.stderr}"
+    return float(found[1])
+
+
+def test_of_our_units_only_the_boot_is_enabled(host: Host) -> None:
+    enabled = {unit for unit in unit_files(host, "--state=enabled,enabled-runtime") if OURS.match(unit)}
+    assert enabled == {"airkiln-boot.service"}
+
+
+def test_no_other_unit_pulls_ours_at_boot(host: Host) -> None:
+    links = lines(
+        host, "find /etc/systemd/system /usr/lib/systemd/system -type l -path '*.wants/*' -printf '%f\\n'"
+    )
+    assert {link for link in links if OURS.match(link)} <= {"airkiln-boot.service"}
+
+
+@pytest.mark.state("baked")
+def test_none_of_our_units_runs_when_the_bake_ends(host: Host, booted: None) -> None:
+    assert running_units(host) == set()
+
+
+@pytest.mark.state("idle")
+def test_without_a_role_the_boot_ends_well_and_starts_nothing(host: Host, booted: None) -> None:
+    assert running_units(host) <= {"airkiln-boot.service"}
+    shown = lines(host, "systemctl show --property=Result,ExecMainStatus airkiln-boot.service")
+    assert set(shown) == {"Result=success", "ExecMainStatus=0"}
+
+
+@pytest.mark.state("idle", "serving")
+def test_no_unit_has_failed(host: Host, booted: None) -> None:
+    assert lines(host, "systemctl list-units --state=failed --no-legend --no-pager --plain") == []
+
+
+def test_the_agents_and_the_clock_start_at_boot(host: Host) -> None:
+    assert set(unit_files(host, "--state=enabled")) >= VENDORS
+
+
+@pytest.mark.parametrize(
+    "unit", ["apt-daily.timer", "apt-daily-upgrade.timer", "rpcbind.socket", "rpcbind.service"]
+)
+def test_what_an_image_has_no_use_for_is_masked(host: Host, unit: str) -> None:
+    assert host.run(f"systemctl is-enabled {unit}").stdout.strip() == "masked"
+
+
+def test_systemd_finds_no_fault_in_our_units(host: Host) -> None:
+    ours = [unit.replace("@.", "@1.") for unit in unit_files(host) if OURS.match(unit)]
+    checked = host.run(f"systemd-analyze verify --man=no {' '.join(ours)}")
+    said = [line for line in checked.stderr.splitlines() if OURS.match(line) or "/airkiln" in line]
+    assert (checked.rc, said) == (0, [])
+
+
+def test_every_service_of_ours_is_confined(host: Host, running: bool) -> None:
+    services = [unit for unit in unit_files(host, "--type=service") if OURS.match(unit)]
+    assert "airkiln-boot.service" in services
+    scores = {unit: exposure(host, unit, running) for unit in services}
+    above = {unit: score for unit, score in scores.items() if score > LIMITS.get(unit, LIMIT)}
+    write_scores("ours", scores)
+    assert above == {}
+
+
+def test_the_scores_of_the_vendors_services_are_listed(host: Host, running: bool) -> None:
+    enabled = [unit for unit in unit_files(host, "--type=service", "--state=enabled") if not OURS.match(unit)]
+    scores = {unit: exposure(host, unit, running) for unit in enabled}
+    write_scores("vendors", scores)
+    assert scores.keys() >= VENDORS
+
+
+def running_units(host: Host) -> set[str]:
+    """Our services and targets that are active or on their way."""
+    command = "systemctl list-units --state=active,activating,reloading --no-legend --no-pager --plain"
+    found = {line.split()[0] for line in lines(host, f"{command} 'airkiln-*' 'airflow-*'")}
+    return {unit for unit in found if OURS.match(unit)}
+
+
+def write_scores(of: str, scores: dict[str, float], path: Path = SCORES) -> None:
+    """Keep what was measured, for docs/security.md."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(known | {of: dict(sorted(scores.items()))}, indent=2)
+    path.write_text(text + "\n", encoding="utf-8")
