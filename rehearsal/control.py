@@ -140,9 +140,13 @@ def launch(
     """Launch an instance from an image given by id or name; returns its id and private address.
 
     The instance can read the tags through its metadata. EC2 says that it runs when this returns; systemd may
-    still be booting. The calling process ends up in the region's network.
+    still be booting.
     """
-    Network(region).enter()
+    with Network(region).visit():
+        return _launch(region, image, tags, options)
+
+
+def _launch(region: Region, image: str, tags: dict[str, str], options: LaunchOptions) -> tuple[str, str]:
     ec2 = client("ec2")
     request: dict[str, Any] = {
         "ImageId": image if image.startswith("ami-") else image_id(ec2, image),

@@ -16,7 +16,9 @@ import json
 import os
 import socket
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -89,8 +91,19 @@ class Network:
         return ["nsenter", f"--net={NETNS / self.namespace}", *(str(word) for word in command)]
 
     def enter(self) -> None:
-        """Move the calling process into the region's network (Python 3.11 has no os.setns)."""
+        """Move the calling thread into the region's network."""
         enter_network(NETNS / self.namespace)
+
+    @contextlib.contextmanager
+    def visit(self) -> Iterator[None]:
+        """The calling thread is in the region's network for as long as the block lasts."""
+        own = Path(f"/proc/self/task/{threading.get_native_id()}/ns/net")
+        with own.open("rb") as home:
+            self.enter()
+            try:
+                yield
+            finally:
+                enter_network(Path(f"/proc/self/fd/{home.fileno()}"))
 
     def machine_namespaces(self) -> list[str]:
         """Names of the namespaces that belong to machines of this rehearsal."""
@@ -234,7 +247,7 @@ class Network:
 
 
 def enter_network(path: Path) -> None:
-    """Move the calling thread into a network namespace given by its path."""
+    """Move the calling thread into a network namespace given by its path (Python 3.11 has no os.setns)."""
     libc = ctypes.CDLL(None, use_errno=True)
     with path.open("rb") as handle:
         if libc.setns(handle.fileno(), CLONE_NEWNET) != 0:

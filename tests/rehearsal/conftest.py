@@ -1,0 +1,128 @@
+"""A rehearsal of the tests' own, beside one that may be running: names, folders and namespaces differ."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from rehearsal import control
+from rehearsal.machine import Machine
+from rehearsal.network import Network, wait_for_port
+from rehearsal.settings import Region, current
+
+
+@pytest.fixture(scope="session")
+def region() -> Iterator[Region]:
+    """A running rehearsal; what an earlier, killed run of the tests left is removed first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRKILN_REHEARSAL", "tests")
+        tested = current()
+        control.down(tested)
+        try:
+            control.start(tested)
+            yield tested
+        finally:
+            control.down(tested)
+
+
+@dataclass
+class Cloud:
+    """The local EC2 as a caller inside the region sees it."""
+
+    region: Region
+    key: Path
+
+    @property
+    def inside(self) -> Callable[[], AbstractContextManager[None]]:
+        return Network(self.region).visit
+
+    def launch(self, image: str = "debian", **tags: str) -> Instance:
+        named = {f"airkiln:{name}": value for name, value in tags.items()}
+        name, address = control.launch(self.region, image, named, public_key=self.key.with_suffix(".pub"))
+        return Instance(self, name, IPv4Address(address))
+
+    def image_of(self, instance: Instance, name: str) -> str:
+        with self.inside():
+            image = str(self.ec2().create_image(InstanceId=instance.name, Name=name)["ImageId"])
+            self.until(
+                lambda: self.ec2().describe_images(ImageIds=[image])["Images"][0]["State"] == "available"
+            )
+        return image
+
+    def state(self, instance: Instance) -> str:
+        with self.inside():
+            found = self.ec2().describe_instances(InstanceIds=[instance.name])["Reservations"]
+        return str(found[0]["Instances"][0]["State"]["Name"])
+
+    def ec2(self) -> control.Client:
+        return control.client("ec2")
+
+    def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
+            time.sleep(0.1)
+
+
+@dataclass
+class Instance:
+    """One instance: reached as its user by SSH, and as root from outside."""
+
+    cloud: Cloud
+    name: str
+    address: IPv4Address
+
+    @property
+    def machine(self) -> Machine:
+        return Machine(self.cloud.region, self.name)
+
+    def boot(self) -> Instance:
+        self.machine.wait_until_booted(90)
+        return self
+
+    def root(self, command: str, *, check: bool = True) -> str:
+        return self.machine.execute(["sh", "-ec", command], check=check).stdout.strip()
+
+    def ssh(self, command: str, key: Path | None = None) -> subprocess.CompletedProcess[str]:
+        with self.cloud.inside():
+            assert wait_for_port(self.address, 22, 60), "sshd does not answer"
+        options = [
+            "BatchMode=yes",
+            "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null",
+            "LogLevel=ERROR",
+        ]
+        arguments = [word for option in options for word in ("-o", option)]
+        log_in = ["ssh", *arguments, "-i", str(key or self.cloud.key), f"admin@{self.address}", command]
+        inside = control.region_command(self.cloud.region, log_in)
+        return subprocess.run(inside, check=False, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def new_key(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes SSH keys."""
+
+    def make(name: str) -> Path:
+        path = tmp_path_factory.mktemp("keys") / name
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def cloud(region: Region, new_key: Callable[[str], Path]) -> Cloud:
+    return Cloud(region, new_key("cloud"))
+
+
+@pytest.fixture(scope="module")
+def instance(cloud: Cloud) -> Instance:
+    """One instance for the tests that change nothing in it."""
+    return cloud.launch(role="worker", environment="tests").boot()
