@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import random
 import re
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -21,11 +22,10 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    CredentialRetrievalError,
     EndpointConnectionError,
     HTTPClientError,
-    NoCredentialsError,
     NoRegionError,
-    PartialCredentialsError,
 )
 from botocore.parsers import ResponseParserError
 
@@ -104,6 +104,13 @@ class Patience:
     deadline: float = 60.0
     """Seconds for one folder, all pages and waits."""
 
+    def waits(self) -> Iterator[float]:
+        """Seconds to wait after each attempt but the last."""
+        bound = self.first_wait
+        for _ in range(self.attempts - 1):
+            yield random.uniform(0, bound)  # noqa: S311 - spreads load, guards nothing
+            bound = min(bound * 2, self.longest_wait)
+
 
 class SsmSource:
     """Parameters below /airkiln/<environment>/<folder>/ in one region."""
@@ -119,10 +126,12 @@ class SsmSource:
         self._patience = patience or Patience()
         self._sleep = sleep
         self._clock = clock
+        self._given_up = threading.Event()
 
     def read(self, environment: str, folders: tuple[str, ...]) -> list[Parameter]:
         """See Source. Direct children only: a path's own subfolders belong to somebody else."""
         paths = [f"/airkiln/{environment}/{folder}" for folder in folders]
+        self._given_up.clear()
         with ThreadPoolExecutor(max_workers=len(paths)) as pool:
             found = list(pool.map(self._folder, paths))
         if not found[0]:
@@ -137,7 +146,11 @@ class SsmSource:
         token: str | None = None
         deadline = self._clock() + self._patience.deadline
         while True:
-            page = self._page(path, token, deadline)
+            try:
+                page = self._page(path, token, deadline)
+            except AirkilnError:
+                self._given_up.set()  # the other folders need not try on
+                raise
             parameters += [
                 Parameter(entry["Name"].rpartition("/")[2], entry["Value"], entry["Name"])
                 for entry in page["Parameters"]
@@ -151,9 +164,9 @@ class SsmSource:
         request: dict[str, object] = {"Path": path, "WithDecryption": True, "MaxResults": PAGE_SIZE}
         if token:
             request["NextToken"] = token
-        bound = self._patience.first_wait
-        reason = ""
-        for attempt in range(1, self._patience.attempts + 1):
+        attempt, waits = 0, self._patience.waits()
+        while True:
+            attempt += 1
             try:
                 page = self._client.get_parameters_by_path(**request)
                 if "Parameters" in page:
@@ -161,14 +174,13 @@ class SsmSource:
                 reason = "a broken answer"  # cut off where no length was announced: botocore returns no list
             except (BotoCoreError, ClientError, ResponseParserError) as error:
                 reason = _reason_to_retry(path, error)
-            wait = random.uniform(0, bound)  # noqa: S311 - spreads load, guards nothing
-            bound = min(bound * 2, self._patience.longest_wait)
-            if attempt == self._patience.attempts or self._clock() + wait > deadline:
+            wait = next(waits, None)
+            if wait is None or self._clock() + wait > deadline or self._given_up.is_set():
                 break
             say(f"{path}: {reason}; trying again in {wait:.1f} s (attempt {attempt})", WARNING)
             self._sleep(wait)
         raise UnavailableError(
-            f"{path}: Parameter Store could not be read: {reason}, {attempt} times: check the network's "
+            f"{path}: Parameter Store could not be read: {reason}, attempts: {attempt}: check the network's "
             "way to the ssm endpoint and the account's request limits, then `systemctl restart airkiln-boot`"
         )
 
@@ -177,8 +189,8 @@ def _reason_to_retry(path: str, error: Exception) -> str:
     """A few words without any content of the answer; raises what is final."""
     if isinstance(error, ClientError):
         return _client_error_reason(path, error)
-    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
-        return "no credentials (an instance profile may take seconds to appear)"
+    if isinstance(error, CredentialRetrievalError):
+        return "no fresh credentials"
     if isinstance(error, EndpointConnectionError):
         return "no connection"
     if isinstance(error, HTTPClientError):
@@ -217,14 +229,22 @@ def _final(path: str, code: str) -> AirkilnError:
     )
 
 
-def create_client(region: str | None, *, read_timeout: float = READ_TIMEOUT) -> Client:
-    """A client by botocore's own rules (AWS_ENDPOINT_URL_SSM, ~/.aws/config, instance profile), without its
-    retries.
+def create_client(
+    region: str | None,
+    *,
+    read_timeout: float = READ_TIMEOUT,
+    patience: Patience | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Client:
+    """A client by botocore's own rules (AWS_ENDPOINT_URL_SSM, ~/.aws/config, instance profile).
 
-    Raises DeniedError when no region is known.
+    Its own retries are off. Raises DeniedError when no region is known, UnavailableError when no credentials
+    are.
     """
+    session = botocore.session.get_session()
+    _wait_for_credentials(session, patience or Patience(), sleep)
     try:
-        client = botocore.session.get_session().create_client(
+        client = session.create_client(
             "ssm",
             region_name=region,
             config=Config(
@@ -245,3 +265,29 @@ def create_client(region: str | None, *, read_timeout: float = READ_TIMEOUT) -> 
             "check region, endpoint and ~/.aws/config"
         ) from None
     return cast(Client, client)  # botocore makes its operations while it runs
+
+
+def _wait_for_credentials(
+    session: botocore.session.Session, patience: Patience, sleep: Callable[[float], None]
+) -> None:
+    """Until the session has some: an instance profile may appear seconds after the instance.
+
+    A client keeps the credentials of its making, none too, so this comes before it.
+    """
+    waits = patience.waits()
+    while True:
+        try:
+            if session.get_credentials() is not None:
+                return
+            reason = "none found"
+        except BotoCoreError as error:
+            reason = type(error).__name__
+        wait = next(waits, None)
+        if wait is None:
+            break
+        say(f"AWS credentials: {reason}; trying again in {wait:.1f} s", WARNING)
+        sleep(wait)
+    raise UnavailableError(
+        f"AWS credentials: {reason}, attempts: {patience.attempts}: give the instance an instance profile, "
+        "then `systemctl restart airkiln-boot`"
+    )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from airkiln.errors import DeniedError, UnavailableError
@@ -108,7 +111,7 @@ def test_a_lasting_fault_ends_after_eight_attempts_and_names_the_path(store: Fak
     store.parameters = some(25)
     store.faults = [None]
     store.always = fault
-    with pytest.raises(UnavailableError, match=f"{COMMON}: .* 8 times: check"):
+    with pytest.raises(UnavailableError, match=f"{COMMON}: .* attempts: 8: check"):
         read()
     assert len(store.requests) == 1 + 8
 
@@ -129,7 +132,7 @@ def test_waits_grow_at_random_below_a_doubling_bound(store: FakeSsm) -> None:
 
 def test_the_deadline_ends_the_retries_before_their_number_does(store: FakeSsm) -> None:
     store.always = fake_ssm.throttled
-    with pytest.raises(UnavailableError, match="1 times"):
+    with pytest.raises(UnavailableError, match="attempts: 1:"):
         read(patience=Patience(deadline=0))
     assert len(store.requests) == 1
 
@@ -169,20 +172,54 @@ def test_a_denial_of_one_folder_names_that_folder(store: FakeSsm) -> None:
         read("common", "worker")
 
 
+def test_a_denied_folder_ends_the_retries_of_the_others(store: FakeSsm) -> None:
+    denied = threading.Event()
+
+    def fault(exchange: fake_ssm.Exchange, request: dict[str, object]) -> None:
+        if request["Path"] == COMMON:
+            fake_ssm.access_denied(exchange, request)
+            denied.set()
+        else:
+            denied.wait(5)
+            time.sleep(0.2)  # the denial arrives first
+            fake_ssm.throttled(exchange, request)
+
+    store.always = fault
+    with pytest.raises(DeniedError):
+        read("common", "worker")
+    assert len(store.requests) < 1 + 8
+
+
 def test_no_connection_at_all_ends_after_eight_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:1")
-    with pytest.raises(UnavailableError, match=f"{COMMON}: .*no connection, 8 times"):
+    with pytest.raises(UnavailableError, match=f"{COMMON}: .*no connection, attempts: 8"):
         read()
 
 
-def test_no_credentials_are_waited_for_and_then_named(
-    store: FakeSsm, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(UnavailableError, match="no credentials"):
-        read()
+
+
+def test_credentials_that_never_come_are_waited_for_and_then_named(store: FakeSsm, no_keys: None) -> None:
+    waits = Waits()
+    with pytest.raises(UnavailableError, match="AWS credentials: none found, attempts: 8: give the instance"):
+        create_client("eu-west-1", sleep=waits)
+    assert len(waits) == 7
     assert store.requests == []
+
+
+def test_credentials_that_come_late_are_used(
+    store: FakeSsm, no_keys: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attach_the_profile(_: float) -> None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "late")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "late")
+
+    store.parameters = some(3)
+    client = create_client("eu-west-1", sleep=attach_the_profile)
+    assert len(SsmSource(client).read("prod", ("common",))) == 3
 
 
 def test_no_region_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
