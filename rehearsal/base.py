@@ -11,11 +11,14 @@ boot), unattended upgrades, manual pages and translations.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from rehearsal.process import run
@@ -127,7 +130,13 @@ def build_base(region: Region) -> Path:
     done = base_layer(region)
     if done.is_dir():
         return done
-    region.prepare()
+    with _alone(region):
+        if not done.is_dir():
+            _debootstrap(region, done)
+    return done
+
+
+def _debootstrap(region: Region, done: Path) -> None:
     if not KEYRING.exists():
         raise RehearsalError(f"{KEYRING} is missing; `apt-get install debian-archive-keyring`.")
     done.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +166,16 @@ def build_base(region: Region) -> Path:
     environment["TMPDIR"] = str(region.run)
     _logged(command, region.logs / "base.log", environment, "\n".join(sources()) + "\n", 900)
     unfinished.rename(done)
-    return done
+
+
+@contextlib.contextmanager
+def _alone(region: Region) -> Iterator[None]:
+    """Two rehearsals of one checkout may want the same root: the second waits for the first."""
+    region.prepare()
+    region.cache.mkdir(parents=True, exist_ok=True)
+    with (region.cache / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def build_layer(region: Region, name: str, script: str) -> list[Path]:
@@ -169,8 +187,14 @@ def build_layer(region: Region, name: str, script: str) -> list[Path]:
     base = build_base(region)
     key = hashlib.sha256(f"{base.name}\n{script}".encode()).hexdigest()[:12]
     done = region.cache / "layers" / f"{name}-{key}"
-    if done.is_dir():
-        return [done, base]
+    if not done.is_dir():
+        with _alone(region):
+            if not done.is_dir():
+                _run_in_layer(region, name, base, done, script)
+    return [done, base]
+
+
+def _run_in_layer(region: Region, name: str, base: Path, done: Path, script: str) -> None:
     done.parent.mkdir(parents=True, exist_ok=True)
     unfinished = done.with_suffix(".unfinished")
     remove_tree(unfinished)
@@ -193,7 +217,6 @@ rmdir '{PROPAGATE}/{label}' 2>/dev/null || true
     (unfinished / "upper" / "etc" / "resolv.conf").unlink(missing_ok=True)
     (unfinished / "upper").rename(done)
     remove_tree(unfinished)
-    return [done, base]
 
 
 def overlay_command(layers: list[Path], upper: Path, work: Path, target: Path) -> str:

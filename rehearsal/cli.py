@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     top = argparse.ArgumentParser(prog="python -m rehearsal", description="Plays AWS on this machine.")
     commands = top.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="the main job: bake, boot Airflow, run a DAG, print address and login")
     commands.add_parser("start", help="start the network and the local AWS")
     commands.add_parser("down", help="end everything and remove every trace outside build/")
     commands.add_parser("status", help="show what runs and which images there are")
@@ -86,6 +87,10 @@ def _run(region: Region, asked: argparse.Namespace) -> int:
     words: list[str] = getattr(asked, "words", [])
     words = words[1:] if words[:1] == ["--"] else words
     match asked.command:
+        case "up":
+            from rehearsal.up import up  # noqa: PLC0415 - boto3 and the rest are for this command alone
+
+            up(region)
         case "start":
             control.start(region)
         case "down":

@@ -133,9 +133,13 @@ class ControlGroup:
         self.folders = [hierarchy / relative for hierarchy in hierarchies()]
 
     def create(self) -> None:
-        """Make the group; its parent stays free of processes."""
+        """Make the group; its parent stays free of processes and hands on what controllers it has."""
         for folder in self.folders:
             folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):
+                controllers = (folder.parent / "cgroup.controllers").read_text().split()
+                wanted = " ".join(f"+{controller}" for controller in controllers)
+                (folder.parent / "cgroup.subtree_control").write_text(wanted)
 
     def join(self) -> None:
         """Move the calling process in; whatever it starts stays in."""

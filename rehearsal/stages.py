@@ -67,6 +67,10 @@ class Stages:
         if not self._live:
             self._write(f"      {text}\n")
 
+    def note(self, text: str) -> None:
+        """A line after the stages: what the user asked for."""
+        self._write(text + "\n")
+
     def elapsed(self) -> float:
         """Seconds since the first stage could begin."""
         return self._clock() - self._began
