@@ -1,25 +1,34 @@
-"""The instance of a Molecule scenario, for molecule/shared/: `molecule_instance.py launch|terminate DIRECTORY`.
+"""The instance of a Molecule scenario: `python -m tests.molecule_instance launch|terminate DIRECTORY`.
 
-DIRECTORY holds `key.pub` and gets `instance` (id and address on one line) and `image-variables.json`, Ansible's
-variables for an image that is baked inside the rehearsal.
+DIRECTORY holds `key.pub` and gets `instance` (id and address on one line) and `image-variables.json`,
+Ansible's variables for an image that is baked inside the rehearsal.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 from rehearsal import bake, control
-from rehearsal.settings import current
 
 
 def launch(directory: Path) -> None:
     """Launch an instance of the base image that the directory's key opens."""
     variables = bake.image_variables(control.client("s3"))
     (directory / "image-variables.json").write_text(json.dumps(variables), encoding="utf-8")
-    wanted = control.Launch("debian", public_key=directory / "key.pub")
-    (directory / "instance").write_text(" ".join(control.launch(current(), wanted)) + "\n", encoding="utf-8")
+    words = [
+        sys.executable,
+        "-m",
+        "rehearsal",
+        "launch",
+        "debian",
+        "--public-key",
+        str(directory / "key.pub"),
+    ]
+    launched = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+    (directory / "instance").write_text(launched.stdout, encoding="utf-8")
 
 
 def terminate(directory: Path) -> None:

@@ -14,9 +14,10 @@ Without `--hosts` nothing here is collected: there is no image to look at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -59,14 +60,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """After a failure, show the journal of the units that are ours, or of the one that the test is about."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """After a failure, show the journal of the units that are ours."""
     report = yield
-    host = getattr(item, "funcargs", {}).get("host")
-    if report.when == "call" and report.failed and host is not None:
-        unit = item.funcargs.get("unit")
-        chosen = [f"--unit={unit}"] if unit else ["--unit=airkiln-*", "--unit=airflow-*"]
-        command = "journalctl --no-pager --boot --lines=100 " + " ".join(f"'{each}'" for each in chosen)
+    host: Host | None = getattr(item, "funcargs", {}).get("host")
+    if call.when == "call" and report.failed and host is not None:
+        command = "journalctl --no-pager --boot --lines=100 --unit='airkiln-*' --unit='airflow-*'"
         report.sections.append(("journal", host.run(command).stdout))
     return report
 
@@ -81,7 +82,7 @@ def state(pytestconfig: pytest.Config) -> str:
 @pytest.fixture
 def running(host: Host) -> bool:
     """Whether systemd runs as the image's first process; in a chroot it does not."""
-    return host.run("test -d /run/systemd/system").rc == 0
+    return bool(host.run("test -d /run/systemd/system").rc == 0)
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def disposable(pytestconfig: pytest.Config, booted: None) -> None:
 
 
 @cache
-def role_defaults(role: str) -> dict[str, object]:
+def role_defaults(role: str) -> dict[str, Any]:
     """The defaults of one role of this repository."""
     text = (ROOT / "roles" / role / "defaults/main.yml").read_text(encoding="utf-8")
     return dict(yaml.safe_load(text))
