@@ -118,6 +118,6 @@ def _run(region: Region, asked: argparse.Namespace) -> int:
                 "user_data": asked.user_data,
                 "profile": asked.profile,
             }
-            found = control.launch(region, asked.image, tags, options)
+            found = control.launch(region, asked.image, tags, **options)
             say(" ".join(found))
     return 0

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 import botocore.session
 from botocore.config import Config
@@ -135,7 +135,7 @@ class LaunchOptions(TypedDict, total=False):
 
 
 def launch(
-    region: Region, image: str, tags: dict[str, str], options: LaunchOptions | None = None
+    region: Region, image: str, tags: dict[str, str], **options: Unpack[LaunchOptions]
 ) -> tuple[str, str]:
     """Launch an instance from an image given by id or name; returns its id and private address.
 
@@ -143,7 +143,7 @@ def launch(
     still be booting.
     """
     with Network(region).visit():
-        return _launch(region, image, tags, options or {})
+        return _launch(region, image, tags, options)
 
 
 def _launch(region: Region, image: str, tags: dict[str, str], options: LaunchOptions) -> tuple[str, str]:

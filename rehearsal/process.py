@@ -156,9 +156,9 @@ class ControlGroup:
         """Ids of the living processes in the group and below it."""
         found: set[int] = set()
         for folder in self.folders:
-            for listing in folder.rglob("cgroup.procs"):
+            for group, _, _ in os.walk(folder):  # passes over groups that vanish meanwhile
                 with contextlib.suppress(OSError):
-                    found.update(int(line) for line in listing.read_text().split())
+                    found.update(int(line) for line in Path(group, "cgroup.procs").read_text().split())
         return {pid for pid in found if start_time(pid) is not None}
 
     def end(self, *, grace: float = 0.0) -> None:

@@ -45,9 +45,8 @@ class Cloud:
 
     def launch(self, image: str = "debian", **tags: str) -> Instance:
         named = {f"airkiln:{name}": value for name, value in tags.items()}
-        name, address = control.launch(
-            self.region, image, named, {"public_key": self.key.with_suffix(".pub")}
-        )
+        key = self.key.with_suffix(".pub")
+        name, address = control.launch(self.region, image, named, public_key=key)
         return Instance(self, name, IPv4Address(address))
 
     def image_of(self, instance: Instance, name: str) -> str:

@@ -71,7 +71,7 @@ def test_a_role_gives_credentials_that_expire(cloud: Cloud) -> None:
         iam.create_role(RoleName="reader", AssumeRolePolicyDocument="{}")
         iam.create_instance_profile(InstanceProfileName="reader")
         iam.add_role_to_instance_profile(InstanceProfileName="reader", RoleName="reader")
-    name, _ = control.launch(cloud.region, "debian", {}, {"profile": "reader"})
+    name, _ = control.launch(cloud.region, "debian", {}, profile="reader")
     found = control.find_machine(cloud.region, name)
     found.wait_until_booted(90)
     with_role = Instance(cloud, name, found.address)
