@@ -1,7 +1,7 @@
 """The TLS tunnel to EFS, against a server on the machine itself that holds the file system's name.
 
-The kernel's NFS client and the automount need a kernel of their own: they are not tested here, only how systemd
-reads their units (test_system.py, test_units.py).
+The kernel's NFS client and the automount need a kernel of their own: they are not tested here, only how
+systemd reads their units (test_system.py, test_units.py).
 """
 
 from __future__ import annotations
