@@ -20,9 +20,9 @@ def test_airflow_has_the_version_that_the_image_names(host: Host) -> None:
 
 def test_every_executor_and_provider_imports(host: Host) -> None:
     version = release(host)["AIRFLOW_VERSION"]
-    command = f"/opt/airflow/bin/python -P -m airkiln_airflow.import_check {version}"
-    environment = "env AIRFLOW_CONFIG=/etc/airkiln/airflow.cfg AIRFLOW_HOME=/tmp PYTHONDONTWRITEBYTECODE=1"
-    checked = host.run(f"cd / && {environment} {command}")
+    environment = 'AIRFLOW_CONFIG=/etc/airkiln/airflow.cfg AIRFLOW_HOME="$home" PYTHONDONTWRITEBYTECODE=1'
+    command = f"env {environment} /opt/airflow/bin/python -P -m airkiln_airflow.import_check {version}"
+    checked = host.run(f'cd / && home=$(mktemp -d); {command}; status=$?; rm -rf "$home"; exit $status')
     assert checked.rc == 0, checked.stdout + checked.stderr
 
 
