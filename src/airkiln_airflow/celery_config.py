@@ -15,6 +15,6 @@ from airkiln_airflow.readiness import notify_ready
 CELERY_CONFIG: dict[str, Any] = DEFAULT_CELERY_CONFIG
 
 
-@worker_ready.connect  # type: ignore[untyped-decorator]  # Celery has no type information
+@worker_ready.connect
 def _on_worker_ready(**_: object) -> None:
     notify_ready("consuming")
