@@ -95,4 +95,4 @@ lock: $(VENV)/stamp ## The locks of what an image installs and of the operator's
 	done
 
 docs: $(VENV)/stamp ## The tables in the roles' READMEs, from their argument specs
-	aar-doc --help >/dev/null
+	$(PYTHON) -m tools.role_docs
