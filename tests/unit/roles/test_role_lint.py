@@ -43,5 +43,5 @@ def test_yamllint_is_content() -> None:
 
 @pytest.mark.timeout(300)
 def test_ansible_lint_is_content() -> None:
-    finished = run("ansible-lint", "--offline", "--nocolor", "--quiet", "roles", "playbooks", "molecule")
+    finished = run("ansible-lint", "--offline", "--nocolor", "-q", "roles", "playbooks", "molecule")
     assert finished.returncode == 0, finished.stdout + finished.stderr
