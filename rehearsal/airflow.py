@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from typing import Any
+from urllib.parse import quote
 
 from rehearsal.settings import RehearsalError
 
@@ -35,7 +36,9 @@ class Airflow:
     def run(self, dag: str, conf: dict[str, object] | None = None) -> str:
         """Unpause the DAG, start a run and return the run's id."""
         self._call("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
-        started = self._call("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf or {}})
+        started = self._call(
+            "POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf or {}}
+        )
         return str(started["dag_run_id"])
 
     def knows(self, dag: str) -> bool:
@@ -44,11 +47,22 @@ class Airflow:
 
     def state(self, dag: str, run: str) -> str:
         """State of a run: queued, running, success or failed."""
-        return str(self._call("GET", f"/api/v2/dags/{dag}/dagRuns/{run}")["state"])
+        return str(self._call("GET", f"/api/v2/dags/{dag}/dagRuns/{quote(run)}")["state"])
+
+    def runs(self, dag: str) -> list[dict[str, Any]]:
+        """The runs of a DAG, as the API describes them."""
+        listed: list[dict[str, Any]] = self._call("GET", f"/api/v2/dags/{dag}/dagRuns?limit=1000")["dag_runs"]
+        return listed
+
+    def log(self, task: dict[str, Any]) -> str:
+        """The log of a task instance's last try, which the web server reads wherever it lies."""
+        of_run = f"/api/v2/dags/{task['dag_id']}/dagRuns/{quote(task['dag_run_id'])}"
+        of_try = f"/taskInstances/{task['task_id']}/logs/{task['try_number']}?map_index={task['map_index']}"
+        return json.dumps(self._call("GET", of_run + of_try)["content"], ensure_ascii=False)
 
     def task_instances(self, dag: str, run: str) -> list[dict[str, Any]]:
         """The task instances of a run, as the API describes them."""
-        listed = self._call("GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances?limit=1000")
+        listed = self._call("GET", f"/api/v2/dags/{dag}/dagRuns/{quote(run)}/taskInstances?limit=1000")
         found: list[dict[str, Any]] = listed["task_instances"]
         return found
 

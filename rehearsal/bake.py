@@ -1,7 +1,8 @@
 """Bakes the image: ``packer build packer/``, unmodified, against the local EC2.
 
-All that differs from a bake on AWS is given as variables: the endpoint, the private address for SSH, how often
-to ask for a state, and Amazon's agents, which come as stand-ins from the local S3 (``rehearsal/standins``).
+All that differs from a bake on AWS is given as variables: the endpoint, the private address for SSH, how
+often to ask for a state, and Amazon's agents, which come as stand-ins from the local S3
+(``rehearsal/standins``).
 Without Packer the playbook runs by itself against an instance of the same local EC2.
 """
 
@@ -18,13 +19,22 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal import control, standins
+from rehearsal.process import ControlGroup
 from rehearsal.settings import NETWORK, REPOSITORY, Region, RehearsalError, endpoint_url
 
 PACKAGES_BUCKET = "airkiln-rehearsal-packages"
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 
+VERSION_TAG = "airkiln:version"
+"""Tells an instance that an image is being made of: packer/airflow.pkr.hcl gives it the image's own tags."""
+
 Run = Callable[[list[str]], None]
 """Runs a command inside the region, where the AWS endpoint is; raises RehearsalError when it fails."""
+
+
+def tool() -> str:
+    """What will bake, in words."""
+    return "packer build" if packer() else "playbooks/image.yml"
 
 
 def packer() -> Path | None:
@@ -53,10 +63,11 @@ def bake(region: Region, run: Run) -> str:
 
     :param run: runs each long command, with its output where the caller wants it.
     """
+    end_leftovers(region)
     variables = region.home / "image-variables.json"
     variables.write_text(json.dumps(image_variables(control.client("s3")), indent=2) + "\n")
-    tool = packer()
-    if tool is None:
+    program = packer()
+    if program is None:
         return _bake_by_playbook(region, variables, run)
     manifest = region.home / "manifest.json"
     manifest.unlink(missing_ok=True)
@@ -71,9 +82,21 @@ def bake(region: Region, run: Run) -> str:
         "ansible_extra_arguments": json.dumps(["--extra-vars", f"@{variables}"]),
     }
     words = [word for name, value in settings.items() for word in ("-var", f"{name}={value}")]
-    run([str(tool), "build", "-color=false", *words, str(REPOSITORY / "packer")])
+    run([str(program), "build", "-color=false", *words, str(REPOSITORY / "packer")])
     builds = json.loads(manifest.read_text())["builds"]
     return str(builds[-1]["artifact_id"]).rpartition(":")[2]
+
+
+def end_leftovers(region: Region) -> None:
+    """End what an interrupted bake left: its processes, and the instance that it was building on."""
+    ControlGroup(region, control.BAKE).end(grace=2.0)
+    building = [
+        each["InstanceId"]
+        for each in control.instances("pending", "running", "stopping", "stopped")
+        if VERSION_TAG in each["tags"]
+    ]
+    if building:
+        control.client("ec2").terminate_instances(InstanceIds=building)
 
 
 def commit() -> str:
@@ -94,7 +117,8 @@ def _bake_by_playbook(region: Region, variables: Path, run: Run) -> str:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         key = Path(folder, "key")
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-        instance, address = control.launch(region, "debian", {}, public_key=key.with_suffix(".pub"))
+        tags = {"Name": "bake", VERSION_TAG: project["version"]}
+        instance, address = control.launch(region, "debian", tags, public_key=key.with_suffix(".pub"))
         facts = {
             "airkiln_version": project["version"],
             "airkiln_commit": commit(),

@@ -21,7 +21,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from rehearsal.process import run
+from rehearsal.process import ControlGroup, run
 from rehearsal.settings import Region, RehearsalError
 
 SUITE = "trixie"
@@ -48,6 +48,9 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PROPAGATE = Path("/run/systemd/nspawn/propagate")
 """nspawn's folder for mounts pushed into a container; it stays behind where /run is no tmpfs."""
 MIRROR = "http://deb.debian.org"
+
+BUILD_TIMEOUT = 900
+"""Seconds for a root or a layer: packages over a slow line."""
 
 CLOUD_CONFIG = """\
 # The Ec2 data source only, and no network configuration: the address is there before the boot.
@@ -137,6 +140,10 @@ def build_base(region: Region) -> Path:
 
 
 def _debootstrap(region: Region, done: Path) -> None:
+    if shutil.which("mmdebstrap") is None:
+        raise RehearsalError(
+            "mmdebstrap is not installed; `apt-get install` what rehearsal/debian-packages.txt lists."
+        )
     if not KEYRING.exists():
         raise RehearsalError(f"{KEYRING} is missing; `apt-get install debian-archive-keyring`.")
     done.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +171,7 @@ def _debootstrap(region: Region, done: Path) -> None:
     ]
     environment = os.environ | {"CLOUD_CONFIG": CLOUD_CONFIG, "CERTIFICATES": str(LOCAL_CERTIFICATES)}
     environment["TMPDIR"] = str(region.run)
-    _logged(command, region.logs / "base.log", environment, "\n".join(sources()) + "\n", 900)
+    _logged(region, command, region.logs / "base.log", environment, "\n".join(sources()) + "\n")
     unfinished.rename(done)
 
 
@@ -212,8 +219,8 @@ systemd-nspawn --quiet --register=no --keep-unit --machine='{label}' --pipe --ti
     --setenv=DEBIAN_FRONTEND=noninteractive /bin/sh /run/layer.sh </dev/null
 rmdir '{PROPAGATE}/{label}' 2>/dev/null || true
 """
-    command = ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", outside]
-    _logged(command, region.logs / f"{name}.log", dict(os.environ), None, 900)
+    command = ["sh", "-ec", outside]
+    _logged(region, command, region.logs / f"{name}.log", dict(os.environ))
     (unfinished / "upper" / "etc" / "resolv.conf").unlink(missing_ok=True)
     (unfinished / "upper").rename(done)
     remove_tree(unfinished)
@@ -238,24 +245,26 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def _logged(command: list[str], log: Path, env: dict[str, str], text: str | None, timeout: float) -> None:
+def _logged(region: Region, command: list[str], log: Path, env: dict[str, str], text: str = "") -> None:
+    """Run a long command, its mounts in a namespace of its own and its processes where ``down`` ends them."""
+    group = ControlGroup(region, "build")
+    script = group.join_commands() + 'exec "$@"\n'
+    apart = ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", script, "sh", *command]
     with log.open("wb") as output:
         try:
             done = subprocess.run(
-                command,
+                apart,
                 check=False,
-                input=text.encode() if text is not None else b"",
+                input=text.encode(),
                 stdout=output,
                 stderr=output,
                 env=env,
-                timeout=timeout,
+                timeout=BUILD_TIMEOUT,
             )
-        except FileNotFoundError as missing:
-            raise RehearsalError(
-                f"{command[0]} is not installed; `apt-get install` what rehearsal/debian-packages.txt lists."
-            ) from missing
         except subprocess.TimeoutExpired as late:
-            raise RehearsalError(f"{command[0]} did not end within {timeout:.0f} s; see {log}.") from late
+            raise RehearsalError(f"{command[0]} did not end within {BUILD_TIMEOUT} s; see {log}.") from late
+        finally:
+            group.end()
     if done.returncode != 0:
         tail = log.read_text(errors="replace").splitlines()[-5:]
         raise RehearsalError(

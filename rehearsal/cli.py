@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,11 @@ from rehearsal.base import build_base
 from rehearsal.images import Catalogue
 from rehearsal.machine import machines
 from rehearsal.network import Network
-from rehearsal.settings import Region, RehearsalError, current
+from rehearsal.settings import PORT_VARIABLE, Region, RehearsalError, current
+
+INTERRUPTED = """
+rehearsal: interrupted; `make rehearse` goes on from here, `make rehearse-down` removes what is left.
+"""
 
 
 def say(text: str) -> None:
@@ -24,11 +29,26 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def port_number(text: str) -> int:
+    """A TCP port that anybody may open."""
+    if not text.isdecimal() or not 1024 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 1024 to 65535")
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     top = argparse.ArgumentParser(prog="python -m rehearsal", description="Plays AWS on this machine.")
     commands = top.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", help="the main job: bake, boot Airflow, run a DAG, print address and login")
+    main_job = commands.add_parser(
+        "up", help="the main job: bake, boot Airflow, run a DAG, print address and login"
+    )
+    main_job.add_argument(
+        "--port",
+        type=port_number,
+        default=os.environ.get(PORT_VARIABLE) or "8080",
+        help=f"where the UI opens on 127.0.0.1 (default: ${PORT_VARIABLE}, or 8080)",
+    )
     commands.add_parser("start", help="start the network and the local AWS")
     commands.add_parser("down", help="end everything and remove every trace outside build/")
     commands.add_parser("status", help="show what runs and which images there are")
@@ -79,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"rehearsal: the local AWS refused: {refused}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("\nrehearsal: interrupted; `python -m rehearsal down` removes what is left.\n")
+        sys.stderr.write(INTERRUPTED)
         return 130
 
 
@@ -90,7 +110,7 @@ def _run(region: Region, asked: argparse.Namespace) -> int:
         case "up":
             from rehearsal.up import up  # noqa: PLC0415 - boto3 and the rest are for this command alone
 
-            up(region)
+            up(region, asked.port)
         case "start":
             control.start(region)
         case "down":

@@ -7,6 +7,7 @@ Images, built roots and logs stay below ``build/`` for the next time.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shlex
@@ -21,7 +22,7 @@ import botocore.session
 from botocore.config import Config
 
 from rehearsal.aws import READY
-from rehearsal.base import build_base, remove_tree
+from rehearsal.base import PROPAGATE, build_base, remove_tree
 from rehearsal.machine import Machine, machines
 from rehearsal.network import Network
 from rehearsal.process import ControlGroup, Process
@@ -40,6 +41,8 @@ Client: TypeAlias = Any
 """botocore makes its clients' types at run time."""
 DAEMON = "daemon"
 COMMANDS = "commands"
+BAKE = "bake"
+"""Packer, Ansible and what they start, apart from the user's commands: a bake ends what an old one left."""
 
 
 def require_root() -> None:
@@ -63,12 +66,15 @@ def start(region: Region) -> None:
 def down(region: Region) -> None:
     """End every process of the rehearsal and remove its machines, networks and control groups."""
     require_root()
-    for name in (COMMANDS, DAEMON):
+    for name in (BAKE, COMMANDS, DAEMON):
         ControlGroup(region, name).end(grace=2.0)
     for machine in machines(region):
         machine.remove()
     Network(region).teardown()
     ControlGroup(region).end()
+    for left in PROPAGATE.glob(f"{region.namespace}-build-*"):
+        with contextlib.suppress(OSError):
+            left.rmdir()
     remove_tree(region.run)
 
 
@@ -91,13 +97,13 @@ def environment() -> dict[str, str]:
     }
 
 
-def region_command(region: Region, command: Sequence[str], *, daemon: bool = False) -> list[str]:
+def region_command(region: Region, command: Sequence[str], *, group: str = COMMANDS) -> list[str]:
     """The given command in the region's network, with its resolver, in a control group of the rehearsal."""
     network = Network(region)
     if not network.exists():
         raise RehearsalError("No rehearsal runs; `python -m rehearsal start` starts one.")
     script = (
-        ControlGroup(region, DAEMON if daemon else COMMANDS).join_commands()
+        ControlGroup(region, group).join_commands()
         + f"mount --bind {shlex.quote(str(region.run / 'resolv.conf'))} /etc/resolv.conf\n"
         + 'exec "$@"\n'
     )
@@ -174,6 +180,17 @@ def _launch(region: Region, image: str, tags: dict[str, str], options: LaunchOpt
     return name, str(instance["PrivateIpAddress"])
 
 
+def instances(*states: str) -> list[dict[str, Any]]:
+    """The instances in these states, as EC2 describes them, with their tags as a dictionary ``tags``."""
+    wanted = [{"Name": "instance-state-name", "Values": list(states)}]
+    described = client("ec2").describe_instances(Filters=wanted)["Reservations"]
+    return [
+        each | {"tags": {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])}}
+        for reservation in described
+        for each in reservation["Instances"]
+    ]
+
+
 def image_id(ec2: Client, name: str) -> str:
     """Id of the newest image with this name; ``*`` matches anything, ``debian`` is the base image."""
     pattern, owner = ("debian-13-*", DEBIAN_OWNER) if name == "debian" else (name, "self")
@@ -210,7 +227,7 @@ def _start_aws(region: Region) -> None:
     ready = region.run / READY
     log = region.logs / "aws.log"
     ready.unlink(missing_ok=True)
-    command = region_command(region, [sys.executable, "-m", "rehearsal.aws"], daemon=True)
+    command = region_command(region, [sys.executable, "-m", "rehearsal.aws"], group=DAEMON)
     variables = environment() | {"PYTHONPATH": str(REPOSITORY), "AIRKILN_REHEARSAL": region.name}
     with log.open("wb") as output:
         started = subprocess.Popen(

@@ -1,27 +1,31 @@
 """Gives one environment what its stacks will: parameters, a queue, a bucket with DAGs, an instance profile.
 
-The secrets are drawn for one rehearsal, live in the memory of the local AWS, and are gone with ``down``; the
-administrator's login is also kept, closed to others, where ``up`` can print it again.
+The secrets are drawn once for one rehearsal and live in the memory of the local AWS alone: a second ``up``
+reads them back from there, as the database and its users know them by then, and ``down`` forgets them.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from rehearsal import control
 from rehearsal.postgres import Postgres
-from rehearsal.settings import POSTGRES, Region, aws_region, endpoint_url
+from rehearsal.settings import POSTGRES, aws_region, endpoint_url
 
 NAME = "rehearsal"
+FOLDER = f"/airkiln/{NAME}"
 PROFILE = "airkiln-rehearsal"
 DAGS = Path(__file__).with_name("dags")
 DAGS_BUCKET = "airkiln-rehearsal-dags"
+ADMINISTRATOR = "admin"
 QUEUE = "default"
 VISIBILITY = 60
 """Seconds until SQS hands out a message again that nobody deleted (docs/architecture.md, "Broker")."""
@@ -32,29 +36,56 @@ class Login:
     """The first administrator of a rehearsal."""
 
     username: str
-    password: str
+    password: str = field(repr=False)
 
 
-def prepare(region: Region, postgres: Postgres) -> Login:
-    """Make everything that an instance of this environment reads; returns the login to the UI.
+@dataclass(frozen=True)
+class Secrets:
+    """What is drawn for one rehearsal."""
+
+    api_key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    jwt_key: str = field(default_factory=lambda: secrets.token_urlsafe(48))
+    fernet_key: str = field(
+        default_factory=lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    )
+    database_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+
+    @classmethod
+    def known_or_drawn(cls, known: Mapping[str, str]) -> Secrets:
+        """Those that the parameters hold already, by ``folder/NAME``, and new ones for what they lack."""
+        connection = urlsplit(known.get("common/AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", ""))
+        found = {
+            "api_key": known.get("common/AIRFLOW__API__SECRET_KEY"),
+            "jwt_key": known.get("common/AIRFLOW__API_AUTH__JWT_SECRET"),
+            "fernet_key": known.get("common/AIRFLOW__CORE__FERNET_KEY"),
+            "database_password": unquote(connection.password or ""),
+            "admin_password": known.get("database/AIRKILN_ADMIN_PASSWORD"),
+        }
+        return cls(**{name: value for name, value in found.items() if value})
+
+
+def prepare(postgres: Postgres) -> Login:
+    """Have everything that an instance of this environment reads; returns the login to the UI.
 
     The calling process must be in the region's network.
     """
-    login = Login("admin", secrets.token_urlsafe(12))
-    database_password = secrets.token_urlsafe(24)
-    postgres.create_role("airflow", database_password)
+    ssm = control.client("ssm")
+    drawn = Secrets.known_or_drawn(_known_parameters(ssm))
+    postgres.create_role("airflow", drawn.database_password)
     postgres.create_database("airflow", "airflow")
     queue_url = control.client("sqs").create_queue(
         QueueName=f"airkiln-{NAME}-{QUEUE}", Attributes={"VisibilityTimeout": str(VISIBILITY)}
     )["QueueUrl"]
     _publish_dags(control.client("s3"))
     _make_profile(control.client("iam"))
-    _put_parameters(control.client("ssm"), _parameters(database_password, queue_url, login))
-    return login
+    _put_parameters(ssm, parameters(drawn, queue_url))
+    return Login(ADMINISTRATOR, drawn.admin_password)
 
 
-def _parameters(database_password: str, queue_url: str, login: Login) -> dict[str, dict[str, str]]:
-    address = f"airflow:{quote(database_password, safe='')}@{POSTGRES}/airflow"
+def parameters(drawn: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
+    """The parameters of the environment: a folder's name, and its variables."""
+    address = f"airflow:{quote(drawn.database_password, safe='')}@{POSTGRES}/airflow"
     bundle = {
         "name": "dags",
         "classpath": "airflow.providers.amazon.aws.bundles.s3.S3DagBundle",
@@ -62,8 +93,8 @@ def _parameters(database_password: str, queue_url: str, login: Login) -> dict[st
     }
     return {
         "common": {
-            "AIRFLOW__API__SECRET_KEY": secrets.token_urlsafe(32),
-            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(48),
+            "AIRFLOW__API__SECRET_KEY": drawn.api_key,
+            "AIRFLOW__API_AUTH__JWT_SECRET": drawn.jwt_key,
             "AIRFLOW__CELERY__BROKER_URL": "sqs://",
             "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql+psycopg://{address}?sslmode=require",
             "AIRFLOW__CELERY__WORKER_CONCURRENCY": "4",
@@ -72,7 +103,7 @@ def _parameters(database_password: str, queue_url: str, login: Login) -> dict[st
             ),
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__REGION": aws_region(),
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": str(VISIBILITY),
-            "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "AIRFLOW__CORE__FERNET_KEY": drawn.fernet_key,
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg://{address}?sslmode=require",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg://{address}?ssl=require",
@@ -82,17 +113,28 @@ def _parameters(database_password: str, queue_url: str, login: Login) -> dict[st
         },
         "database": {
             "AIRKILN_ADMIN_EMAIL": "admin@example.com",
-            "AIRKILN_ADMIN_PASSWORD": login.password,
-            "AIRKILN_ADMIN_USERNAME": login.username,
+            "AIRKILN_ADMIN_PASSWORD": drawn.admin_password,
+            "AIRKILN_ADMIN_USERNAME": ADMINISTRATOR,
         },
     }
 
 
-def _put_parameters(ssm: Any, parameters: dict[str, dict[str, str]]) -> None:  # noqa: ANN401 - boto3
-    for folder, values in parameters.items():
+def _known_parameters(ssm: Any) -> dict[str, str]:  # noqa: ANN401 - boto3
+    pages = ssm.get_paginator("get_parameters_by_path").paginate(
+        Path=FOLDER, Recursive=True, WithDecryption=True
+    )
+    return {
+        each["Name"].removeprefix(f"{FOLDER}/"): each["Value"]
+        for page in pages
+        for each in page["Parameters"]
+    }
+
+
+def _put_parameters(ssm: Any, wanted: dict[str, dict[str, str]]) -> None:  # noqa: ANN401 - boto3
+    for folder, values in wanted.items():
         for name, value in values.items():
             ssm.put_parameter(
-                Name=f"/airkiln/{NAME}/{folder}/{name}", Value=value, Type="SecureString", Overwrite=True
+                Name=f"{FOLDER}/{folder}/{name}", Value=value, Type="SecureString", Overwrite=True
             )
 
 
@@ -103,14 +145,16 @@ def _publish_dags(s3: Any) -> None:  # noqa: ANN401 - boto3
 
 
 def _make_profile(iam: Any) -> None:  # noqa: ANN401 - boto3
-    if any(known["InstanceProfileName"] == PROFILE for known in iam.list_instance_profiles()["InstanceProfiles"]):
-        return
     trust = {
         "Version": "2012-10-17",
         "Statement": [
             {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
         ],
     }
-    iam.create_role(RoleName=PROFILE, AssumeRolePolicyDocument=json.dumps(trust))
-    iam.create_instance_profile(InstanceProfileName=PROFILE)
-    iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)
+    made_before = iam.exceptions.EntityAlreadyExistsException
+    with contextlib.suppress(made_before):
+        iam.create_role(RoleName=PROFILE, AssumeRolePolicyDocument=json.dumps(trust))
+    with contextlib.suppress(made_before):
+        iam.create_instance_profile(InstanceProfileName=PROFILE)
+    if not iam.get_instance_profile(InstanceProfileName=PROFILE)["InstanceProfile"]["Roles"]:
+        iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)

@@ -149,11 +149,27 @@ class Network:
         run(["ip", "-n", self.namespace, "link", "delete", port_name(machine)], check=False)
 
     def forward(self, host_port: int, address: IPv4Address, port: int) -> None:
-        """Open ``port`` of a machine on the host at 127.0.0.1:``host_port``."""
-        record = f"{address}:{port}"
+        """Open a machine's port on the host at 127.0.0.1:``host_port``; one that is open leads there now."""
         forwards = self.forwards()
-        if forwards.get(str(host_port)) == record:
-            return
+        wanted = forwards | {str(host_port): f"{address}:{port}"}
+        if str(host_port) not in forwards:
+            self._open(host_port)
+        self._forwards.write_text(json.dumps(wanted))
+        rules = [
+            f'add rule ip airkiln in iifname "{UPLINK_DEVICE}" tcp dport {opened} dnat to {target}'
+            for opened, target in wanted.items()
+        ]
+        run(self.inside("nft", "-f", "-"), text="\n".join(["flush chain ip airkiln in", *rules]) + "\n")
+
+    def forwards(self) -> dict[str, str]:
+        """What is open on the host: its port, and the address and port inside."""
+        try:
+            found: dict[str, str] = json.loads(self._forwards.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def _open(self, host_port: int) -> None:
         answer = self._slirp_call(
             "add_hostfwd",
             {
@@ -166,20 +182,9 @@ class Network:
         )
         if "error" in answer:
             raise RehearsalError(
-                f"127.0.0.1:{host_port} could not be opened for {record}: {answer['error']}. "
+                f"127.0.0.1:{host_port} could not be opened: {answer['error']}. "
                 "Something else may listen there: choose another port."
             )
-        rule = f'iifname "{UPLINK_DEVICE}" tcp dport {host_port} dnat to {record}'
-        run(self.inside("nft", "add", "rule", "ip", "airkiln", "in", rule))
-        self._forwards.write_text(json.dumps(forwards | {str(host_port): record}))
-
-    def forwards(self) -> dict[str, str]:
-        """What is open on the host: its port, and the address and port inside."""
-        try:
-            found: dict[str, str] = json.loads(self._forwards.read_text())
-        except (OSError, ValueError):
-            return {}
-        return found
 
     def _start_slirp(self) -> None:
         log = (self.region.logs / "slirp4netns.log").open("ab")

@@ -27,6 +27,8 @@ UPLINK = IPv4Network("10.41.0.0/24")
 """slirp4netns' own network; only ever used inside the region's namespace."""
 DNS = IPv4Address("10.41.0.3")
 """slirp4netns answers DNS here with the resolver of the host."""
+PORT_VARIABLE = "AIRKILN_PORT"
+"""Names the port of the UI on 127.0.0.1, as in ``make rehearse AIRKILN_PORT=8081``."""
 MTU = 9001
 """Bytes, as in a VPC; the same on the bridge, on each machine and on the way out, so nothing fragments."""
 ACCOUNT = "123456789012"

@@ -6,6 +6,7 @@ begins and one when it ends.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import TextIO
 TAIL = 20
 """Lines of a log shown when a stage fails."""
 WIDTH = 44
+"""Columns for a stage's number and name; a longer name moves its time out of line."""
 
 
 class Stages:
@@ -38,13 +40,14 @@ class Stages:
         self._began = clock()
         self._number = 0
         self._detail = ""
+        self._remark = ""
         self._lock = threading.Lock()
 
     @contextmanager
     def stage(self, name: str, log: Path | None = None) -> Iterator[None]:
         """One stage. If it raises, the end of its log and the log's path are printed; the error goes on."""
         self._number += 1
-        self._detail = ""
+        self._detail = self._remark = ""
         title = f"[{self._number}/{self._total}] {name}"
         began = self._clock()
         over = threading.Event()
@@ -55,6 +58,9 @@ class Stages:
             self._write(f"{title} …\n")
         try:
             yield
+        except KeyboardInterrupt:
+            self._end(over, ticker, title, "interrupted after", began)
+            raise
         except BaseException:
             self._end(over, ticker, title, "failed after", began)
             self._print_tail(log)
@@ -67,6 +73,10 @@ class Stages:
         if not self._live:
             self._write(f"      {text}\n")
 
+    def remark(self, text: str) -> None:
+        """Say what became of the stage; it stands behind the time taken."""
+        self._remark = text
+
     def note(self, text: str) -> None:
         """A line after the stages: what the user asked for."""
         self._write(text + "\n")
@@ -78,7 +88,7 @@ class Stages:
     def _tick(self, title: str, began: float, over: threading.Event) -> None:
         while not over.wait(0.2):
             line = f"{title:<{WIDTH}} {self._clock() - began:6.1f} s  {self._detail}"
-            self._write(f"\r\033[K{line[:110]}")
+            self._write(f"\r\033[K{line[: self._columns() - 1]}")
 
     def _end(
         self, over: threading.Event, ticker: threading.Thread, title: str, verdict: str, began: float
@@ -88,7 +98,15 @@ class Stages:
             ticker.join()
             self._write("\r\033[K")
         took = f"{self._clock() - began:6.1f} s"
-        self._write(f"{title:<{WIDTH}} {verdict + ' ' if verdict else ''}{took}\n")
+        line = f"{title:<{WIDTH}} {verdict + ' ' if verdict else ''}{took}  {self._remark}"
+        self._write(line.rstrip() + "\n")
+
+    def _columns(self) -> int:
+        """Width of the terminal now; a longer line would wrap, and only its last row could be rewritten."""
+        try:
+            return os.get_terminal_size(self._out.fileno()).columns or 80
+        except (OSError, ValueError):
+            return 80
 
     def _print_tail(self, log: Path | None) -> None:
         if log is None or not log.exists():
