@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -13,9 +14,29 @@ from pathlib import Path
 import pytest
 
 from rehearsal import control
-from rehearsal.machine import Machine
+from rehearsal.machine import Machine, machines
 from rehearsal.network import Network, wait_for_port
-from rehearsal.settings import Region, current
+from rehearsal.settings import Region, RehearsalError, current
+
+MAIN_JOB = Region("mainjob")
+"""The rehearsal of the tests of the main job."""
+OWN = (Region("tests"), Region("doomed"), MAIN_JOB)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """After a failure, show what our units said on the machines of the tests."""
+    report = yield
+    if report.failed:
+        for machine in [each for region in OWN for each in machines(region) if each.running()]:
+            asked = ["journalctl", "--no-pager", "--lines=60", "--unit=airkiln-*", "--unit=airflow-*"]
+            with contextlib.suppress(RehearsalError):
+                said = machine.execute(asked, check=False, timeout=20).stdout
+                if said and "-- No entries --" not in said:
+                    report.sections.append((f"journal of {machine.name}", said))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -127,3 +148,13 @@ def cloud(region: Region, new_key: Callable[[str], Path]) -> Cloud:
 def instance(cloud: Cloud) -> Instance:
     """One instance for the tests that change nothing in it."""
     return cloud.launch(role="worker", environment="tests").boot()
+
+
+@pytest.fixture
+def doomed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
+    """A second rehearsal, to be broken."""
+    monkeypatch.setenv("AIRKILN_REHEARSAL", "doomed")
+    region = Region("doomed")
+    control.down(region)
+    yield region
+    control.down(region)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,49 +14,9 @@ from rehearsal.machine import Machine, machines
 from rehearsal.network import Network
 from rehearsal.process import ControlGroup, Process
 from rehearsal.settings import GATEWAY, Region
+from tests.rehearsal.traces import host_network, traces
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-def doomed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
-    """A second rehearsal, to be broken."""
-    monkeypatch.setenv("AIRKILN_REHEARSAL", "doomed")
-    region = Region("doomed")
-    control.down(region)
-    yield region
-    control.down(region)
-
-
-def traces(region: Region) -> list[str]:
-    """What a rehearsal shows outside build/: mounts, namespaces, processes, control groups, sockets."""
-    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if "doomed" in line]
-    listed = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout
-    namespaces = [line for line in listed.splitlines() if "doomed" in line]
-    groups = [str(folder) for folder in ControlGroup(region).folders if folder.exists()]
-    left = [str(path) for path in Path("/run/systemd/nspawn/propagate").glob("*doomed*")]
-    return mounts + namespaces + groups + left + commands(region)
-
-
-def commands(region: Region) -> list[str]:
-    """Command lines and roots of living processes that name the rehearsal."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            root = str((process / "root").readlink())
-        except OSError:
-            continue
-        if str(region.home) in line + root or f"/{region.namespace} " in line:
-            found.append(f"{process.name}: {line}")
-    return found
-
-
-def host_network() -> str:
-    """Addresses, links, rules and forwarding of the host itself."""
-    asked = (["ip", "-o", "address"], ["ip", "rule"], ["ip", "route"], ["nft", "list", "ruleset"])
-    shown = [subprocess.run(each, check=True, capture_output=True, text=True).stdout for each in asked]
-    return "".join(shown) + Path("/proc/sys/net/ipv4/ip_forward").read_text()
 
 
 def running(region: Region) -> Machine:

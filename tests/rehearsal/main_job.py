@@ -1,0 +1,159 @@
+"""One run of ``make rehearse`` and what it left running, for the tests that look at it."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from rehearsal import control, environment
+from rehearsal.airflow import Airflow
+from rehearsal.machine import Machine
+from rehearsal.network import Network
+from rehearsal.settings import REPOSITORY, Region
+from rehearsal.up import present
+
+ADDRESS = re.compile(r"^Airflow +(http://127\.0\.0\.1:(\d+))$", re.MULTILINE)
+LOGIN = re.compile(r"^login +(\S+) / (\S+)$", re.MULTILINE)
+STAGE = re.compile(r"^\[(\d)/(\d)\] (\S.*?) {2,}\d+\.\d s(?:  (.+))?$", re.MULTILINE)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class MainJob:
+    """A rehearsal that ``up`` has been through, and what ``up`` printed."""
+
+    region: Region
+    port: int = field(default_factory=free_port)
+    output: str = ""
+
+    def run(self) -> str:
+        """The command of ``make rehearse``; returns what it prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", "rehearsal", "up", "--port", str(self.port)],
+            cwd=REPOSITORY,
+            env=self.environment,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables by which a command finds this rehearsal."""
+        return os.environ | {"AIRKILN_REHEARSAL": self.region.name}
+
+    @property
+    def url(self) -> str:
+        """The printed address."""
+        found = ADDRESS.search(self.output)
+        assert found, self.output
+        return found[1]
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """The printed login."""
+        found = LOGIN.search(self.output)
+        assert found, self.output
+        return found[1], found[2]
+
+    @cached_property
+    def airflow(self) -> Airflow:
+        """Airflow's API as the user of the printed address and login has it."""
+        return Airflow(self.url, *self.login)
+
+    @property
+    def instance(self) -> dict[str, Any]:
+        """The one instance that serves, as EC2 describes it."""
+        with Network(self.region).visit():
+            found = [each for each in present() if each["tags"].get("airkiln:role") == "all"]
+        assert len(found) == 1, found
+        return found[0]
+
+    @cached_property
+    def machine(self) -> Machine:
+        """The machine of that instance."""
+        return Machine(self.region, str(self.instance["InstanceId"]))
+
+    @property
+    def image(self) -> str:
+        """Id of the baked image."""
+        return str(self.instance["ImageId"])
+
+    def launch(self, **tags: str) -> Machine:
+        """Another instance of the baked image, booted."""
+        named = {f"airkiln:{name}": value for name, value in tags.items()}
+        name, _ = control.launch(self.region, self.image, named, profile=environment.PROFILE)
+        machine = Machine(self.region, name)
+        machine.wait_until_booted(90)
+        return machine
+
+    def terminate(self, machine: Machine) -> None:
+        """Terminate an instance."""
+        with Network(self.region).visit():
+            control.client("ec2").terminate_instances(InstanceIds=[machine.name])
+
+    def put(self, folder: str, values: dict[str, str]) -> None:
+        """Store parameters of the folder, such as ``rehearsal/all``."""
+        with Network(self.region).visit():
+            ssm = control.client("ssm")
+            for name, value in values.items():
+                ssm.put_parameter(
+                    Name=f"/airkiln/{folder}/{name}",
+                    Value=value,
+                    Type="SecureString",
+                    Tier="Advanced",
+                    Overwrite=True,
+                )
+
+    def remove(self, folder: str, names: list[str]) -> None:
+        """Delete parameters."""
+        with Network(self.region).visit():
+            ssm = control.client("ssm")
+            for name in names:
+                ssm.delete_parameter(Name=f"/airkiln/{folder}/{name}")
+
+    def parameters(self, folder: str) -> dict[str, str]:
+        """The parameters of a folder."""
+        with Network(self.region).visit():
+            pages = control.client("ssm").get_paginator("get_parameters_by_path")
+            listed = pages.paginate(Path=f"/airkiln/{folder}", WithDecryption=True)
+            found = [each for page in listed for each in page["Parameters"]]
+        return {each["Name"].rpartition("/")[2]: each["Value"] for each in found}
+
+
+def show(machine: Machine, unit: str, *properties: str) -> dict[str, str]:
+    """Properties of a unit as systemd sees them."""
+    asked = ["systemctl", "show", f"--property={','.join(properties)}", unit]
+    lines = machine.execute(asked).stdout.splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def raw(machine: Machine, *command: str) -> bytes:
+    """What a command inside a machine prints, byte for byte."""
+    return subprocess.run(machine.inside(*command), check=True, capture_output=True, timeout=60).stdout
+
+
+def until(holds: Callable[[], bool], what: str, seconds: float = 90) -> None:
+    """Wait for something that has to come."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.2)
