@@ -83,8 +83,12 @@ def aws_running(region: Region) -> bool:
     return Process.read(region.run / READY) is not None and Network(region).exists()
 
 
-def environment() -> dict[str, str]:
-    """The variables by which AWS's own libraries and tools find the local AWS, and nothing else of AWS's."""
+def environment(region: Region) -> dict[str, str]:
+    """The variables by which AWS's own libraries and tools find the local AWS, and nothing else of AWS's.
+
+    Machines of two rehearsals have the same addresses, and Ansible names its SSH connections by address alone:
+    here it names them by the rehearsal too, lest one's tasks go to the other's machine.
+    """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     return kept | {
         "AWS_ENDPOINT_URL": endpoint_url(),
@@ -93,6 +97,7 @@ def environment() -> dict[str, str]:
         "AWS_DEFAULT_REGION": aws_region(),
         "AWS_REGION": aws_region(),
         "AWS_EC2_METADATA_DISABLED": "true",
+        "ANSIBLE_SSH_CONTROL_PATH": f"%(directory)s/{region.namespace}-%%h",
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "10.42.0.0/16", str(ENDPOINT)])),
     }
 
@@ -112,7 +117,7 @@ def region_command(region: Region, command: Sequence[str], *, group: str = COMMA
 
 def run_in_region(region: Region, command: Sequence[str]) -> int:
     """Run a command inside the region until it ends; returns its status."""
-    return subprocess.run(region_command(region, command), check=False, env=environment()).returncode
+    return subprocess.run(region_command(region, command), check=False, env=environment(region)).returncode
 
 
 def client(service: str) -> Client:
@@ -228,7 +233,7 @@ def _start_aws(region: Region) -> None:
     log = region.logs / "aws.log"
     ready.unlink(missing_ok=True)
     command = region_command(region, [sys.executable, "-m", "rehearsal.aws"], group=DAEMON)
-    variables = environment() | {"PYTHONPATH": str(REPOSITORY), "AIRKILN_REHEARSAL": region.name}
+    variables = environment(region) | {"PYTHONPATH": str(REPOSITORY), "AIRKILN_REHEARSAL": region.name}
     with log.open("wb") as output:
         started = subprocess.Popen(
             command,

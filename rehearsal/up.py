@@ -202,7 +202,7 @@ def run_logged(region: Region, command: list[str], log: Path, stages: Stages) ->
             log.open("w") as output,
             subprocess.Popen(
                 control.region_command(region, command, group=control.BAKE),
-                env=control.environment(),
+                env=control.environment(region),
                 cwd=REPOSITORY,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rehearsal.base import overlay_command, recipe_hash
+from rehearsal.control import environment
 from rehearsal.network import port_name
 from rehearsal.postgres import identifier, literal
 from rehearsal.process import Process, start_time
@@ -75,3 +76,9 @@ def test_a_missing_or_broken_record_is_no_process(tmp_path: Path) -> None:
     assert Process.read(tmp_path / "broken.json") is None
     assert Process.read(tmp_path / "missing.json") is None
     assert start_time(2**22 + 1) is None
+
+
+def test_ansible_takes_no_connection_of_another_rehearsal_for_its_own() -> None:
+    usual, other = (environment(Region(name))["ANSIBLE_SSH_CONTROL_PATH"] for name in ("", "tests"))
+    assert usual != other
+    assert usual % {"directory": "/root/.ansible/cp"} == "/root/.ansible/cp/airkiln-%h"
