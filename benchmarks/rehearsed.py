@@ -1,0 +1,58 @@
+"""What the benchmarks that need machines share: a rehearsal of their own, and an end to their instances."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+
+from rehearsal import control
+from rehearsal.machine import Machine
+from rehearsal.network import Network
+from rehearsal.settings import Region, RehearsalError
+
+NAME = "bench"
+"""The rehearsal that is used where AIRKILN_REHEARSAL names none, so that `make rehearse`'s is left alone."""
+GONE = 60
+"""Seconds until a terminated instance must have gone; an orderly power-off takes one to five."""
+
+
+@contextlib.contextmanager
+def region(*, keep: bool = False) -> Iterator[Region]:
+    """A rehearsal with its local AWS, and the caller inside its network; taken down at the end.
+
+    :param keep: leave it running, to look at it.
+    """
+    name = os.environ.setdefault("AIRKILN_REHEARSAL", NAME)
+    found = Region(name)
+    try:
+        control.start(found)
+        with Network(found).visit():
+            yield found
+    except RehearsalError as problem:
+        raise SystemExit(f"benchmark: {problem}") from problem
+    finally:
+        if not keep:
+            control.down(found)
+
+
+@contextlib.contextmanager
+def instance(found: Region, name: str) -> Iterator[Machine]:
+    """The machine of an instance, terminated at the end, and waited for: the next run must not hear it."""
+    try:
+        yield control.find_machine(found, name)
+    finally:
+        control.client("ec2").terminate_instances(InstanceIds=[name])
+        deadline = time.monotonic() + GONE
+        while (found.machines / name).exists():
+            if time.monotonic() > deadline:
+                raise RehearsalError(f"Instance {name} was terminated and has not gone within {GONE} s.")
+            time.sleep(0.1)
+
+
+def say(text: str) -> None:
+    """One line to whoever waits."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
