@@ -217,9 +217,12 @@ def timeline(seconds: Mapping[str, float]) -> str:
     )
 
 
-def measure(region: Region, roles: Sequence[str], runs: int) -> list[Figure]:
-    """All figures: `runs` launches of each role, and as many starts by hand, in turn."""
-    image = up.baked_image(region, Stages(1))
+def measure(region: Region, roles: Sequence[str], runs: int, image: str | None) -> list[Figure]:
+    """All figures: `runs` launches of each role, and as many starts by hand, in turn.
+
+    :param image: id of an image of the rehearsal; None: the one of this tree, baked if there is none.
+    """
+    image = image or up.baked_image(region, Stages(1))
     postgres = Postgres(region)
     postgres.start()
     environment.prepare(postgres)
@@ -254,11 +257,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Instance start to healthy, beside the bare commands.")
     parser.add_argument("--runs", type=int, default=5, help="of each role and kind (default: %(default)s)")
     parser.add_argument("--role", action="append", choices=COMPONENTS, help="only this one; may be repeated")
+    parser.add_argument("--image", metavar="ID", help="boot this one (default: this tree's, baked if needed)")
     parser.add_argument("--output", type=Path, help="default: benchmarks/results/boot.json")
     parser.add_argument("--keep", action="store_true", help="leave the rehearsal running")
     options = parser.parse_args()
     with rehearsed.region(keep=options.keep) as region:
-        figures = measure(region, options.role or list(COMPONENTS), options.runs)
+        figures = measure(region, options.role or list(COMPONENTS), options.runs, options.image)
     path = results.record("boot", figures, options.output, conditions=CONDITIONS)
     say(results.table(figures))
     say(f"written to {path}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -29,8 +30,8 @@ LIMIT = 120
 
 JOBS = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
 """Components that write their heartbeat to the table `job`, and what they are called there."""
-READY_LINE = " ready."
-"""How the line ends that Celery logs when its consumer reads the queue (celery/apps/worker.py)."""
+READY_LINE = re.compile(r"\bcelery@\S+ ready\.(\s|$)")
+"""What Celery logs when its consumer reads the queue (celery/apps/worker.py, on_consumer_ready)."""
 UNHEALTHY_ANSWERS = (urllib.error.URLError, OSError, ValueError)
 
 Check = Callable[[], float | None]
@@ -116,4 +117,4 @@ def ready_entry(entries: Collection[str]) -> dict[str, str] | None:
 
 def is_ready_line(line: str) -> bool:
     """Whether Celery says in this line that it consumes."""
-    return "celery@" in line and line.rstrip().endswith(READY_LINE)
+    return READY_LINE.search(line) is not None
