@@ -1,0 +1,135 @@
+"""What the documents name exists: links and their anchors, paths of the repository, commands of `make`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OWN = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*OWN, ROOT / "packer/README.md", *sorted((ROOT / "roles").glob("*/README.md"))]
+WIDTH = 110
+
+FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+SPAN = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
+MAKE = re.compile(r"^ *make((?: +[^\s#]+)+)", re.MULTILINE)
+PATH = re.compile(r"[A-Za-z0-9._*-]+(?:/[A-Za-z0-9._*-]+)*/?")
+FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")} - {
+    "build"
+}
+"""Folders of the repository; build/ is made by commands, so it may be empty."""
+
+
+def name(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+
+
+def prose(text: str) -> str:
+    """The text without code blocks."""
+    return FENCE.sub("", text)
+
+
+def spans(text: str) -> list[str]:
+    """What stands in backticks."""
+    return SPAN.findall(prose(text))
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub gives to headings."""
+    titles = (title.lower().replace("`", "") for title in HEADING.findall(prose(text)))
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+def dead_links(text: str, folder: Path, own: set[str]) -> Iterator[str]:
+    """Relative links to a file or an anchor that is not there."""
+    for link in LINK.findall(SPAN.sub("", prose(text))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = unquote(link).partition("#")
+        there = (folder / target).exists()
+        known = anchors((folder / target).read_text("utf-8")) if anchor and target and there else own
+        if not there or (anchor and anchor not in known):
+            yield link
+
+
+def missing_paths(text: str, folder: Path) -> Iterator[str]:
+    """Paths in backticks that begin with a folder of the repository, or are named like a file of its top."""
+    for span in spans(text):
+        top, slash, _ = span.partition("/")
+        looks = PATH.fullmatch(span) and ((slash and top in FOLDERS) or span in {"Makefile", "ansible.cfg"})
+        if looks and not any(any(place.glob(span.rstrip("/"))) for place in (ROOT, folder)):
+            yield span
+
+
+def make_targets() -> set[str]:
+    """Every target of the Makefile and of what it includes."""
+    files = [ROOT / "Makefile", *ROOT.glob("packer/*.mk")]
+    return {
+        target
+        for path in files
+        for target in re.findall(r"^([a-z-]+):", path.read_text("utf-8"), re.MULTILINE)
+    }
+
+
+def unknown_commands(text: str) -> Iterator[str]:
+    """Targets of `make` that stand in code and not in the Makefile."""
+    for code in [*FENCE.findall(COMMENT.sub("", text)), *spans(text)]:
+        for words in MAKE.findall(code):
+            yield from (word for word in words.split() if "=" not in word and word not in make_targets())
+
+
+@every_document
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    text = document.read_text("utf-8")
+    assert list(dead_links(text, document.parent, anchors(text))) == []
+
+
+@every_document
+def test_every_path_of_the_repository_exists(document: Path) -> None:
+    assert list(missing_paths(document.read_text("utf-8"), document.parent)) == []
+
+
+@every_document
+def test_every_make_command_exists(document: Path) -> None:
+    assert list(unknown_commands(document.read_text("utf-8"))) == []
+
+
+@pytest.mark.parametrize("document", OWN, ids=name)
+def test_prose_is_wrapped(document: Path) -> None:
+    lines = prose(document.read_text("utf-8")).splitlines()
+    assert [line for line in lines if len(line) > WIDTH and not re.match(r" *[|<]", line)] == []
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("roles/*/templates/etc/systemd/system/*.j2")), ids=name)
+def test_the_documents_that_units_name_exist(path: Path) -> None:
+    ours = re.findall(
+        r"^Documentation=https://github\.com/airkiln/airkiln/blob/main/(\S+)", path.read_text(), re.M
+    )
+    assert [named for named in ours if not (ROOT / named).exists()] == []
+
+
+def test_a_dead_link_is_found() -> None:
+    text = "# Here\n[a](no/such.md) [b](README.md#no-such-part) [c](#there) [d](#here) [e](README.md) [f](https://x.y)"
+    assert list(dead_links(text, ROOT, anchors(text))) == ["no/such.md", "README.md#no-such-part", "#there"]
+
+
+def test_a_missing_path_is_found() -> None:
+    text = "`roles/no_such/x.yml`, `src/*/no_such.py`, `roles/base`, `src/*/__init__.py`, `/etc/hosts`"
+    assert list(missing_paths(text, ROOT)) == ["roles/no_such/x.yml", "src/*/no_such.py"]
+
+
+def test_an_unknown_command_is_found() -> None:
+    text = (
+        "`make nothing`, make something, `make rehearse PORT=1`\n```sh\nmake setup oops  # make more\n```\n"
+    )
+    assert sorted(unknown_commands(text)) == ["nothing", "oops"]
