@@ -8,38 +8,51 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import version
+from pkgutil import resolve_name
+from typing import Any
 
-from airflow.executors.executor_constants import CELERY_EXECUTOR, LOCAL_EXECUTOR
-from airflow.executors.executor_loader import ExecutorLoader
-from airflow.providers_manager import ProvidersManager
+_KINDS = ("executors", "auth-managers", "db-managers", "secrets-backends", "logging")
+"""Parts of a provider's description that are lists of full names."""
 
 
-def shipped_names() -> Iterator[str]:
-    """Yield the full name of each class or module that must import."""
-    yield ExecutorLoader.executors[LOCAL_EXECUTOR]
-    yield ExecutorLoader.executors[CELERY_EXECUTOR]
-    for name, provider in sorted(ProvidersManager().providers.items()):
+def provider_names(descriptions: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the full name of each module or class that the providers ship.
+
+    :param descriptions: what each package says of itself (its ``get_provider_info``), by the package's name.
+    """
+    for name, description in sorted(descriptions.items()):
         yield name.replace("apache-airflow-providers-", "airflow.providers.").replace("-", ".")
-        for connection in provider.data.get("connection-types", []):
+        for connection in description.get("connection-types", []):
             yield connection["hook-class-name"]
-        for kind in ("executors", "auth-managers", "db-managers", "secrets-backends", "logging"):
-            yield from provider.data.get(kind, [])
-        for integration in provider.data.get("bundles", []):
+        for kind in _KINDS:
+            yield from description.get(kind, [])
+        for integration in description.get("bundles", []):
             yield from integration["python-modules"]
 
 
-def find_faults(expected_version: str) -> Iterator[str]:
-    """Yield a sentence for each thing that is wrong with this installation of Airflow.
+def shipped_names() -> Iterator[str]:
+    """Yield the full name of each class or module of this environment that must import."""
+    constants = import_module("airflow.executors.executor_constants")
+    executors = resolve_name("airflow.executors.executor_loader:ExecutorLoader").executors
+    yield executors[constants.LOCAL_EXECUTOR]
+    yield executors[constants.CELERY_EXECUTOR]
+    providers = resolve_name("airflow.providers_manager:ProvidersManager")().providers
+    yield from provider_names({name: provider.data for name, provider in providers.items()})
 
-    :param expected_version: release of Apache Airflow that the image claims, such as ``3.3.2``.
+
+def find_faults(installed: str, expected: str, names: Iterable[str]) -> Iterator[str]:
+    """Yield a sentence for each thing that is wrong with an installation of Airflow.
+
+    :param installed: its release, such as ``3.3.2``.
+    :param expected: the release that the image claims.
+    :param names: full names of modules and classes that must import.
     """
-    installed = version("apache-airflow")
-    if installed != expected_version:
-        yield f"apache-airflow is {installed}, and the image claims {expected_version}: run `make lock`."
-    for name in dict.fromkeys(shipped_names()):
+    if installed != expected:
+        yield f"apache-airflow is {installed}, and the image claims {expected}: run `make lock`."
+    for name in dict.fromkeys(names):
         try:
             _import(name)
         except Exception as error:  # whatever an import raises, the image is not fit to ship
@@ -59,7 +72,7 @@ def _import(name: str) -> None:
 def main() -> int:
     """Print the faults and return 1 if there is one."""
     warnings.simplefilter("ignore")
-    faults = list(find_faults(sys.argv[1]))
+    faults = list(find_faults(version("apache-airflow"), sys.argv[1], shipped_names()))
     for fault in faults:
         sys.stderr.write(fault + "\n")
     return 1 if faults else 0
