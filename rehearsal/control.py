@@ -86,8 +86,8 @@ def aws_running(region: Region) -> bool:
 def environment(region: Region) -> dict[str, str]:
     """The variables by which AWS's own libraries and tools find the local AWS, and nothing else of AWS's.
 
-    Machines of two rehearsals have the same addresses, and Ansible names its SSH connections by address alone:
-    here it names them by the rehearsal too, lest one's tasks go to the other's machine.
+    Machines of two rehearsals have the same addresses, and Ansible names SSH connections by address alone.
+    Here it names them by the rehearsal too, lest one's tasks go to the other's machine.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     return kept | {

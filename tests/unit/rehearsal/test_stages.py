@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import os
+import pty
+import struct
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,3 +56,47 @@ def test_a_live_line_is_wiped_before_the_result() -> None:
     with Stages(1, out, live=True).stage("Network"):
         pass
     assert out.getvalue().startswith("\r\033[K[1/1] Network")
+
+
+def test_what_became_of_a_stage_stands_behind_its_time() -> None:
+    out = io.StringIO()
+    stages = Stages(2, out, live=False, clock=lambda: 0.0)
+    with stages.stage("Image"):
+        stages.remark("baked before")
+    with stages.stage("Next"):
+        pass
+    lines = out.getvalue().splitlines()
+    assert lines[1].endswith("0.0 s  baked before")
+    assert lines[3].endswith("0.0 s")
+
+
+def test_an_interrupted_stage_shows_no_log(tmp_path: Path) -> None:
+    log = tmp_path / "bake.log"
+    log.write_text("not wanted now\n")
+    out = io.StringIO()
+
+    def interrupt() -> None:
+        with Stages(1, out, live=False).stage("Bake", log):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert "interrupted after" in out.getvalue()
+    assert "not wanted now" not in out.getvalue()
+
+
+@pytest.mark.timeout(30)
+def test_a_live_line_is_never_wider_than_the_terminal() -> None:
+    control, terminal = pty.openpty()
+    columns = 80
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with os.fdopen(terminal, "w") as out, os.fdopen(control, "rb", buffering=0) as screen:
+        stages = Stages(1, out)
+        shown = b""
+        with stages.stage("Bake"):
+            stages.detail("a task whose name is longer than any terminal is wide, " * 5)
+            while b"a task" not in shown:
+                shown += screen.read(4096)
+        shown += screen.read(4096)
+    lines = [line for line in shown.decode().replace("\r\n", "\r").split("\r") if line]
+    assert max(len(line.replace("\x1b[K", "")) for line in lines) == columns - 1
