@@ -170,7 +170,7 @@ def baked_image(region: Region, stages: Stages) -> str:
     images = {image["ImageId"] for image in ec2.describe_images(Owners=["self"])["Images"]}
     log = region.logs / "bake.log"
     if bake.packer() is None:
-        stages.note("There is no Packer, nor can it be built here: playbooks/image.yml bakes by itself.")
+        stages.note("Packer cannot be had here: playbooks/image.yml bakes without it.")
     with stages.stage(f"Image, by {bake.tool()}", log):
         if known.get("digest") == digest and known.get("image") in images:
             stages.remark("baked before")

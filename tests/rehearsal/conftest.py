@@ -21,6 +21,8 @@ from rehearsal.settings import Region, RehearsalError, current
 MAIN_JOB = Region("mainjob")
 """The rehearsal of the tests of the main job."""
 OWN = (Region("tests"), Region("doomed"), MAIN_JOB)
+LINES = 60
+"""How much of a machine's journal a failure shows."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -31,11 +33,12 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         for machine in [each for region in OWN for each in machines(region) if each.running()]:
-            asked = ["journalctl", "--no-pager", "--lines=60", "--unit=airkiln-*", "--unit=airflow-*"]
+            asked = ["journalctl", "--no-pager", "--lines=400", "--unit=airkiln-*", "--unit=airflow-*"]
             with contextlib.suppress(RehearsalError):
-                said = machine.execute(asked, check=False, timeout=20).stdout
-                if said and "-- No entries --" not in said:
-                    report.sections.append((f"journal of {machine.name}", said))
+                said = machine.execute(asked, check=False, timeout=20).stdout.splitlines()
+                lines = [line for line in said if "[http.access]" not in line][-LINES:]
+                if lines and "-- No entries --" not in lines:
+                    report.sections.append((f"journal of {machine.name}", "\n".join(lines)))
     return report
 
 

@@ -115,7 +115,7 @@ class TestTheBrowser:
             page.screenshot(path=SCREENSHOTS / "run.png")
             page.goto(f"{job.url}/dags")
             page.get_by_role("link", name=DAG).wait_for()
-            page.get_by_text("Latest Run").wait_for()
+            page.get_by_role("heading", name="Latest Run").wait_for()
             page.screenshot(path=SCREENSHOTS / "dags.png")
 
     def test_another_password_leads_nowhere(self, job: MainJob, tmp_path: Path) -> None:

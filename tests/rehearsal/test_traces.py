@@ -13,7 +13,7 @@ from rehearsal.aws import READY
 from rehearsal.machine import Machine, machines
 from rehearsal.network import Network
 from rehearsal.process import ControlGroup, Process
-from rehearsal.settings import GATEWAY, Region
+from rehearsal.settings import GATEWAY, POSTGRES, Region
 from tests.rehearsal.traces import host_network, traces
 
 pytestmark = pytest.mark.root
@@ -53,6 +53,18 @@ def test_a_port_is_open_on_the_host_while_the_network_is_up(doomed: Region) -> N
     assert "127.0.0.1:18422" in subprocess.run(listening, check=True, capture_output=True, text=True).stdout
     control.down(doomed)
     assert subprocess.run(listening, check=True, capture_output=True, text=True).stdout == ""
+
+
+def test_an_open_port_can_be_led_elsewhere(doomed: Region) -> None:
+    network = Network(doomed)
+    network.setup()
+    network.forward(18422, GATEWAY, 22)
+    network.forward(18423, GATEWAY, 23)
+    network.forward(18422, POSTGRES, 5432)
+    listed = network.inside("nft", "list", "chain", "ip", "airkiln", "in")
+    rules = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
+    led = {line.split("dport ")[1].strip() for line in rules.splitlines() if "dport" in line}
+    assert led == {f"18422 dnat to {POSTGRES}:5432", f"18423 dnat to {GATEWAY}:23"}
 
 
 def test_a_running_rehearsal_shows_the_traces_that_down_removes(doomed: Region) -> None:

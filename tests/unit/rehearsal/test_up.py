@@ -163,7 +163,7 @@ class TestWithoutPacker:
         out = io.StringIO()
         assert up.baked_image(region, Stages(7, out, live=False)) == "ami-1"
         note, began, ended = out.getvalue().splitlines()
-        assert "no Packer" in note
+        assert "Packer cannot be had" in note
         assert "playbooks/image.yml" in note
         assert began.startswith("[1/7] Image, by playbooks/image.yml")
         assert ended.startswith(began.removesuffix(" …"))
