@@ -172,6 +172,8 @@ class Boot:
         say(f"reloaded: changed: {', '.join(names)}; restarting: {', '.join(units) or 'nothing'}", NOTICE)
         if units:
             self.systemctl("try-restart", "--no-block", *units)
+        # What the old parameters did not call for, such as a file system or a broker, starts now.
+        self.systemctl("start", "--no-block", role.target)
 
     def _settings(self) -> Settings:
         status("asking what this instance is")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from airkiln.roles import (
     DAG_PROCESSOR_UNIT,
+    EFS_TUNNEL_UNIT,
     SCHEDULER_UNIT,
     TRIGGERER_UNIT,
     WEBSERVER_UNIT,
@@ -62,6 +63,8 @@ READERS: dict[str, frozenset[str]] = {
     "AIRFLOW__API__THEME": frozenset({WEBSERVER_UNIT}),
     "AIRFLOW__API__WORKER": frozenset({WEBSERVER_UNIT}),
     "AIRFLOW__FAB__": frozenset({WEBSERVER_UNIT}),
+    # Which file system the host mounts; Airflow sees the mount and not the variable.
+    "AIRKILN_EFS_": frozenset({EFS_TUNNEL_UNIT}),
 }
 
 
@@ -75,7 +78,7 @@ def changed_units(old: Mapping[str, str], new: Mapping[str, str], role: Role) ->
     affected: set[str] = set()
     for name in changed_names(old, new):
         affected |= readers(name)
-    return [unit for unit in role.units if unit in affected]
+    return [unit for unit in (*role.units, EFS_TUNNEL_UNIT) if unit in affected]
 
 
 def readers(name: str) -> frozenset[str]:

@@ -22,6 +22,11 @@ class Layout:
         return self.root / "etc/airkiln/boot.toml"
 
     @property
+    def aws_env(self) -> Path:
+        """Settings of the AWS SDK baked into the image; nothing secret."""
+        return self.root / "etc/airkiln/aws.env"
+
+    @property
     def static_env(self) -> Path:
         """Settings baked into the image; nothing secret."""
         return self.root / "etc/airkiln/airflow.env"

@@ -25,6 +25,8 @@ SCHEDULER_UNIT = "airflow-scheduler.service"
 DAG_PROCESSOR_UNIT = "airflow-dag-processor.service"
 TRIGGERER_UNIT = "airflow-triggerer.service"
 WORKER_UNIT = "airflow-worker.service"
+EFS_TUNNEL_UNIT = "airkiln-efs-tunnel.service"
+"""On every role that runs Airflow; skipped where the environment names no file system."""
 
 
 @dataclass(frozen=True)

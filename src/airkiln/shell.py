@@ -1,6 +1,6 @@
 """`airkiln airflow ...`: an Airflow command with the instance's environment, as the service user.
 
-What the units get from systemd this reads from the same two files, in the same order, by the same grammar;
+What the units get from systemd this reads from the same three files, in the same order, by the same grammar;
 then it becomes the service user and Airflow's own command, without a process in between.
 """
 
@@ -10,6 +10,7 @@ import os
 import pwd
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from airkiln.errors import AirkilnError, NotPermittedError, NotReadyError
 from airkiln.layout import SERVICE_USER, Layout
@@ -50,10 +51,6 @@ def build_environment(layout: Layout, caller: Mapping[str, str]) -> dict[str, st
         ) from None
     except OSError as error:
         raise NotPermittedError(f"{layout.run_env}: cannot be read ({error.strerror}): use sudo") from None
-    try:
-        static = envfile.read(layout.static_env)
-    except FileNotFoundError:
-        static = {}
     home = str(layout.airflow_home)
     return {
         **{name: caller[name] for name in _KEPT if name in caller},
@@ -62,9 +59,18 @@ def build_environment(layout: Layout, caller: Mapping[str, str]) -> dict[str, st
         "AIRFLOW_HOME": home,
         "USER": SERVICE_USER,
         "LOGNAME": SERVICE_USER,
-        **static,
+        **_read_baked(layout.aws_env),
+        **_read_baked(layout.static_env),
         **loaded,
     }
+
+
+def _read_baked(path: Path) -> dict[str, str]:
+    """Settings of the image, none where it has no such file."""
+    try:
+        return envfile.read(path)
+    except FileNotFoundError:
+        return {}
 
 
 def _through_sudo(arguments: Sequence[str]) -> None:

@@ -169,8 +169,18 @@ def test_a_reload_restarts_only_the_units_whose_variables_changed(instance: Inst
     instance.boot().start()
     instance.source.values["AIRFLOW__TRIGGERER__CAPACITY"] = "500"
     instance.boot().reload()
-    assert instance.commands[1:] == [("try-restart", "--no-block", roles.TRIGGERER_UNIT)]
+    assert instance.commands[1:2] == [("try-restart", "--no-block", roles.TRIGGERER_UNIT)]
     assert envfile.read(instance.layout.run_env) == instance.source.values
+
+
+def test_a_reload_starts_what_the_old_parameters_did_not_call_for(instance: Instance) -> None:
+    instance.boot().start()
+    instance.source.values["AIRKILN_EFS_ID"] = "fs-0123456789abcdef0"
+    instance.boot().reload()
+    assert instance.commands[1:] == [
+        ("try-restart", "--no-block", roles.EFS_TUNNEL_UNIT),
+        ("start", "--no-block", roles.ROLES["scheduler"].target),
+    ]
 
 
 def test_a_reload_names_what_changed_and_shows_no_value(
