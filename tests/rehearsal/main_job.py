@@ -142,8 +142,11 @@ class MainJob:
 def show(machine: Machine, unit: str, *properties: str) -> dict[str, str]:
     """Properties of a unit as systemd sees them."""
     asked = ["systemctl", "show", f"--property={','.join(properties)}", unit]
-    lines = machine.execute(asked).stdout.splitlines()
-    return dict(line.split("=", 1) for line in lines)
+    found: dict[str, str] = {}
+    for line in machine.execute(asked).stdout.splitlines():
+        name, _, value = line.partition("=")
+        found[name] = f"{found[name]} {value}" if name in found else value
+    return found
 
 
 def raw(machine: Machine, *command: str) -> bytes:

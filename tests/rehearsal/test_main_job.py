@@ -34,6 +34,7 @@ PREFIX = "AIRFLOW__FAB__TEST_"
 """Only the web server reads [fab], so a parameter named so restarts it and nothing else."""
 STORED = {f"{PREFIX}{name}": value for name, value in VALUES.items() if value}
 """SSM takes no empty value."""
+ENVIRONMENT_FILES = ["/etc/airkiln/airflow.env", "/run/airkiln/airflow.env"]
 WEB_SERVER = "airflow-webserver.service"
 SCREENSHOTS = REPOSITORY / "build/screenshots"
 SUITE = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
@@ -176,12 +177,24 @@ class TestReload:
             job.remove("rehearsal/all", list(STORED))
             reload(job, before)
 
+    @pytest.fixture(scope="class")
+    def variables(self, job: MainJob, reloaded: None) -> list[bytes]:
+        """What a process gets of systemd that runs as the units of Airflow do.
+
+        Of Airflow's own processes it cannot be read: they write their titles over it.
+        """
+        files = [f"--property=EnvironmentFile={path}" for path in ENVIRONMENT_FILES]
+        unit = ["systemd-run", "--quiet", "--pipe", "--wait", "--property=User=airflow", *files]
+        return raw(job.machine, *unit, "/bin/cat", "/proc/self/environ").split(b"\0")
+
     @pytest.mark.parametrize("name", STORED)
-    def test_a_process_gets_every_value_byte_for_byte(self, job: MainJob, name: str) -> None:
-        pid = show(job.machine, WEB_SERVER, "MainPID")["MainPID"]
-        variables = raw(job.machine, "cat", f"/proc/{pid}/environ").split(b"\0")
+    def test_a_process_gets_every_value_byte_for_byte(self, variables: list[bytes], name: str) -> None:
         values = [each.partition(b"=")[2] for each in variables if each.startswith(f"{name}=".encode())]
         assert values == [STORED[name].encode()]
+
+    def test_the_units_of_airflow_read_the_same_files(self, job: MainJob) -> None:
+        read = show(job.machine, WEB_SERVER, "EnvironmentFiles")["EnvironmentFiles"]
+        assert [path for path in ENVIRONMENT_FILES if path in read] == ENVIRONMENT_FILES
 
     def test_only_the_unit_whose_variable_changed_is_restarted(
         self, job: MainJob, invocations: dict[str, str]
@@ -247,7 +260,7 @@ def test_the_image_suite_passes_on_the_baked_image(job: MainJob) -> None:
         f"mount -t proc proc '{root}/proc'",
         f"mount --rbind /dev '{root}/dev'",
     ]
-    suite(job, "tests/image", f"--hosts=chroot://{root}", "--image-state=baked", before=mounts)
+    suite(job, "tests/image", "--connection=chroot", f"--hosts={root}", "--image-state=baked", before=mounts)
 
 
 def test_a_second_run_keeps_the_image_the_instance_and_the_login(job: MainJob) -> None:
