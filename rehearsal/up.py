@@ -63,7 +63,10 @@ def up(region: Region, port: int, stages: Stages | None = None) -> None:
         network = Network(region)
         with network.visit():
             address, login = _boot(region, stages)
-        network.forward(port, IPv4Address(address), WEB_PORT)
+        # Where the UI was opened before, it goes on to open.
+        before = [int(at) for at, to in network.forwards().items() if to.endswith(f":{WEB_PORT}")]
+        for opened in dict.fromkeys([*before, port]):
+            network.forward(opened, IPv4Address(address), WEB_PORT)
     stages.note("")
     stages.note(f"Airflow   http://127.0.0.1:{port}")
     stages.note(f"login     {login.username} / {login.password}")

@@ -17,7 +17,7 @@ import pytest
 
 from airkiln.roles import ROLES
 from rehearsal import control
-from rehearsal.base import overlay_command
+from rehearsal.base import overlay_command, remove_tree
 from rehearsal.images import Catalogue
 from rehearsal.machine import Machine
 from rehearsal.settings import REPOSITORY
@@ -158,34 +158,38 @@ class TestTheInstance:
         assert "Traceback" not in refused.stderr
 
 
+@pytest.fixture(scope="class")
+def invocations(job: MainJob) -> dict[str, str]:
+    """The units' invocations before the parameters changed."""
+    return {unit: show(job.machine, unit, "InvocationID")["InvocationID"] for unit in UNITS}
+
+
+@pytest.fixture(scope="class")
+def reloaded(job: MainJob, invocations: dict[str, str]) -> Iterator[None]:
+    job.put("rehearsal/all", STORED)
+    try:
+        reload(job, invocations)
+        yield
+    finally:
+        before = {unit: show(job.machine, unit, "InvocationID")["InvocationID"] for unit in UNITS}
+        job.remove("rehearsal/all", list(STORED))
+        reload(job, before)
+
+
+@pytest.fixture(scope="class")
+def variables(job: MainJob, reloaded: None) -> list[bytes]:
+    """What a process gets of systemd that runs as the units of Airflow do.
+
+    Of Airflow's own processes it cannot be read: they write their titles over it.
+    """
+    files = [f"--property=EnvironmentFile={path}" for path in ENVIRONMENT_FILES]
+    unit = ["systemd-run", "--quiet", "--pipe", "--wait", "--property=User=airflow", *files]
+    return raw(job.machine, *unit, "/bin/cat", "/proc/self/environ").split(b"\0")
+
+
+@pytest.mark.usefixtures("reloaded")
 class TestReload:
     """Parameters are changed in SSM, and the instance is told by `systemctl reload airkiln-boot`."""
-
-    @pytest.fixture(scope="class")
-    def invocations(self, job: MainJob) -> dict[str, str]:
-        """The units' invocations before the parameters changed."""
-        return {unit: show(job.machine, unit, "InvocationID")["InvocationID"] for unit in UNITS}
-
-    @pytest.fixture(scope="class", autouse=True)
-    def reloaded(self, job: MainJob, invocations: dict[str, str]) -> Iterator[None]:
-        job.put("rehearsal/all", STORED)
-        try:
-            reload(job, invocations)
-            yield
-        finally:
-            before = {unit: show(job.machine, unit, "InvocationID")["InvocationID"] for unit in UNITS}
-            job.remove("rehearsal/all", list(STORED))
-            reload(job, before)
-
-    @pytest.fixture(scope="class")
-    def variables(self, job: MainJob, reloaded: None) -> list[bytes]:
-        """What a process gets of systemd that runs as the units of Airflow do.
-
-        Of Airflow's own processes it cannot be read: they write their titles over it.
-        """
-        files = [f"--property=EnvironmentFile={path}" for path in ENVIRONMENT_FILES]
-        unit = ["systemd-run", "--quiet", "--pipe", "--wait", "--property=User=airflow", *files]
-        return raw(job.machine, *unit, "/bin/cat", "/proc/self/environ").split(b"\0")
 
     @pytest.mark.parametrize("name", STORED)
     def test_a_process_gets_every_value_byte_for_byte(self, variables: list[bytes], name: str) -> None:
@@ -252,6 +256,7 @@ def test_the_image_suite_passes_on_the_baked_image(job: MainJob) -> None:
     image = Catalogue(job.region).get(job.image)
     assert image is not None
     folder = job.region.run / "baked"
+    remove_tree(folder)
     for part in ("upper", "work", "root"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     root = folder / "root"
