@@ -20,6 +20,7 @@ import psycopg
 from rehearsal.machine import Machine
 from rehearsal.settings import RehearsalError
 
+WEB_PORT = 8080
 POLL = 0.02
 """Seconds between two questions. A refused connection, a look-up in a small table and a look at a log cost
 well under a millisecond each."""
@@ -59,7 +60,7 @@ def watch(checks: Mapping[str, Check], pauses: Mapping[str, float], begun: float
 
 def web_server(address: str) -> Check:
     """HTTP 200 from the health endpoint, which says that the metadata database is healthy."""
-    url = f"http://{address}:8080/api/v2/monitor/health"
+    url = f"http://{address}:{WEB_PORT}/api/v2/monitor/health"
 
     def check() -> float | None:
         try:

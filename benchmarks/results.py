@@ -10,9 +10,13 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+
+OURS = ("airkiln", "uv, as baked")
+"""How the subjects begin that are not a peer."""
 
 _GIB = 1 << 20  # in /proc/meminfo's kB
 
@@ -86,6 +90,16 @@ def table(figures: Sequence[Figure]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
+
+
+def all_results() -> list[dict[str, Any]]:
+    """The content of every results file, by name."""
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+
+
+def is_ours(subject: str) -> bool:
+    """Whether a figure is Airkiln's own and not a peer's."""
+    return subject.startswith(OURS)
 
 
 def machine() -> str:
