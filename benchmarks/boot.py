@@ -104,11 +104,14 @@ class Samples:
         self.taken.setdefault((figure, subject), []).append(seconds)
 
     def figures(self) -> list[Figure]:
-        """A row for each figure and subject; what a bare command took is its role's budget."""
-        return [
-            results.summarise(figure, subject, seconds, budget=self._budget(figure, subject))
-            for (figure, subject), seconds in self.taken.items()
-        ]
+        """A row for each figure and subject, the roles before their steps.
+
+        The budget of a role is what its bare command took and what it may take more.
+        """
+        roles = [(role, subject) for role in COMPONENTS for subject in (AIRKILN, BARE)]
+        ordered = [key for key in roles if key in self.taken]
+        ordered += [key for key in self.taken if key not in roles]
+        return [results.summarise(*key, self.taken[key], budget=self._budget(*key)) for key in ordered]
 
     def _budget(self, figure: str, subject: str) -> float | None:
         if subject != AIRKILN or figure not in COMPONENTS:

@@ -22,8 +22,8 @@ ROW = 0.28
 """Inches for a bar."""
 PANEL = 0.9
 """Inches for a panel's title, axis and the space between."""
-COLOURS = ("#1f5f8b", "#b8c4cc", "#8a9aa5", "#d9d9d9")
-"""Of the first subject of a benchmark, which is Airkiln's, and of its peers."""
+OURS, PEERS = "#1f5f8b", "#b8c4cc"
+"""Colours of Airkiln's figures and of those beside them."""
 BUDGET_COLOUR = "#b3261e"
 
 Row = Mapping[str, Any]
@@ -71,7 +71,7 @@ def draw(content: Mapping[str, Any]) -> str:
 
 def _draw_panel(axis: Axes, panel: Panel) -> None:
     for place, row in enumerate(panel.rows):
-        colour = COLOURS[0] if results.is_ours(row["subject"]) else COLOURS[1]
+        colour = OURS if results.is_ours(row["subject"]) else PEERS
         axis.plot([0, row["max"]], [place, place], color=colour, linewidth=1, zorder=1)
         axis.barh(place, row["p50"], height=0.6, color=colour, zorder=2)
         axis.annotate(

@@ -89,6 +89,12 @@ def test_a_roles_budget_is_its_bare_command_and_three_seconds_and_alls_is_fixed(
         samples.add("webserver", boot.BARE, seconds)
     samples.add("webserver_role_known", boot.AIRKILN, 2.0)
     samples.add("all", boot.AIRKILN, 14.0)
+    assert [row.figure for row in samples.figures()] == [
+        "webserver",
+        "webserver",
+        "all",
+        "webserver_role_known",
+    ]
     budgets = {(row.figure, row.subject): row.budget for row in samples.figures()}
     assert budgets == {
         ("webserver", boot.AIRKILN): 9.0,
