@@ -42,8 +42,13 @@ while True:
         pass
 """
 CLIENT = """
-import socket
-peer = socket.create_connection(("127.0.0.1", 20490), 10)
+import socket, time
+for attempt in range(100):  # the unit counts as started when stunnel runs, a moment before it listens
+    try:
+        peer = socket.create_connection(("127.0.0.1", 20490), 10)
+        break
+    except ConnectionRefusedError:
+        time.sleep(0.1)
 try:
     peer.sendall(b"hello")
     print(peer.recv(100).decode())
