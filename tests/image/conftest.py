@@ -3,7 +3,8 @@
     pytest tests/image --hosts=HOST --image-state=STATE
 
 HOST is testinfra's: `rehearsal://INSTANCE` (a machine of the rehearsal, entered from the host), `ssh://admin@ADDRESS`
-with `--sudo`, or `chroot:///path` (an image that does not run). STATE says how far the image is:
+with `--sudo`; `--connection=chroot --hosts=/path` reads an image that does not run. STATE says how far the
+image is:
 
 - `baked`: the bake has ended; nothing was booted since. Nothing of the build may be left.
 - `idle`: booted, with no role. Nothing of ours may run.
