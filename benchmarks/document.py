@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import ast
 import inspect
+import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks import plot, results
+
+WIDTH = 110
+"""Characters in a line of prose, as in every document (tests/unit/test_documents.py)."""
 
 DOCUMENT = results.ROOT / "docs" / "benchmarks.md"
 PLOTS = results.ROOT / "docs" / "benchmarks"
@@ -43,7 +47,7 @@ def section(content: Mapping[str, Any]) -> str:
             "",
             description(name),
             "",
-            where + conditions,
+            textwrap.fill(where + conditions, WIDTH, break_on_hyphens=False),
             "",
             f"![{name}: medians beside budgets]({PLOTS.name}/{name}.svg)",
             "",
