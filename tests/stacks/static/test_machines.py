@@ -1,0 +1,186 @@
+"""What boots, where, how it is judged, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.stacks.static.template import EVERYTHING, SAMPLES, Json, Template
+
+GROUPS = {"webserver": "webserver", "scheduler": "scheduler", "workers": "worker"}
+MACHINES = {**GROUPS, "database-step": "database"}
+
+
+def deployed(name: str, **given: str) -> dict[str, dict[str, Any]]:
+    return Template(name).deployed(**(given or EVERYTHING.get(name, {})))
+
+
+def launched(name: str) -> dict[str, Any]:
+    data = deployed(name)["LaunchTemplate"]["Properties"]["LaunchTemplateData"]
+    assert isinstance(data, dict)
+    return data
+
+
+def tags(name: str) -> dict[str, str]:
+    resource = deployed(name).get("Group") or deployed(name)["Step"]
+    listed = resource["Properties"]["Tags"]
+    assert all(tag.get("PropagateAtLaunch", name == "database-step") for tag in listed)
+    return {tag["Key"]: tag["Value"] for tag in listed}
+
+
+def group(name: str, **given: str) -> dict[str, Any]:
+    found = deployed(name, **given)["Group"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_an_instance_answers_imdsv2_only_for_itself_and_shows_its_tags(name: str) -> None:
+    assert launched(name)["MetadataOptions"] == {
+        "HttpEndpoint": "enabled",
+        "HttpTokens": "required",
+        "HttpPutResponseHopLimit": 1,
+        "InstanceMetadataTags": "enabled",
+    }
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_an_instance_has_one_volume_encrypted_by_the_key(name: str) -> None:
+    (device,) = launched(name)["BlockDeviceMappings"]
+    assert device["DeviceName"] == "/dev/xvda"
+    assert (device["Ebs"]["VolumeType"], device["Ebs"]["Encrypted"]) == ("gp3", True)
+    assert device["Ebs"]["KmsKeyId"] == SAMPLES["KeyArn"]
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_volume_is_initialised_at_a_rate_only_where_one_is_given(name: str) -> None:
+    def rate(**given: str) -> Json:
+        data = Template(name).deployed(**given)["LaunchTemplate"]["Properties"]["LaunchTemplateData"]
+        return data["BlockDeviceMappings"][0]["Ebs"].get("VolumeInitializationRate")
+
+    assert rate() is None
+    assert rate(VolumeInitializationRate="300") == "300"
+
+
+@pytest.mark.parametrize(("name", "role"), MACHINES.items())
+def test_an_instance_learns_its_environment_and_role_from_its_tags(name: str, role: str) -> None:
+    found = tags(name)
+    assert (found["airkiln:environment"], found["airkiln:role"]) == ("test", role)
+    assert found.get("airkiln:pool") == ("default" if role == "worker" else None)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_an_instance_signals_the_resource_whose_creation_waits_for_it(name: str) -> None:
+    stack, resource = tags(name)["airkiln:signal"].split("/")
+    assert stack == f"airkiln-test-{name}"
+    assert "ResourceSignal" in deployed(name)[resource]["CreationPolicy"]
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_no_update_of_a_stack_replaces_an_instance(name: str) -> None:
+    assert group(name)["UpdatePolicy"] == {
+        "AutoScalingScheduledAction": {"IgnoreUnmodifiedGroupSizeProperties": True}
+    }
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_the_version_that_a_group_launches_is_a_number_that_a_release_sets(name: str) -> None:
+    properties = group(name, LaunchTemplateVersion="7")["Properties"]
+    specification = (
+        properties["MixedInstancesPolicy"]["LaunchTemplate"]["LaunchTemplateSpecification"]
+        if name == "workers"
+        else properties["LaunchTemplate"]
+    )
+    assert specification == {"LaunchTemplateId": "LaunchTemplate", "Version": "7"}
+    assert Template(name).parameters["LaunchTemplateVersion"]["Type"] == "Number"
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_no_group_is_told_a_desired_capacity(name: str) -> None:
+    assert "DesiredCapacity" not in group(name)["Properties"]
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_every_instance_that_ends_is_drained_by_a_hook_made_with_its_group(name: str) -> None:
+    (hook,) = group(name)["Properties"]["LifecycleHookSpecificationList"]
+    assert hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
+    assert hook["DefaultResult"] == "CONTINUE"
+    assert "AWS::AutoScaling::LifecycleHook" not in Template(name).text
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_group_spans_the_private_subnets(name: str) -> None:
+    assert group(name)["Properties"]["VPCZoneIdentifier"] == SAMPLES["PrivateSubnetIds"].split(",")
+
+
+def test_web_servers_stand_behind_both_doors_and_are_judged_by_them() -> None:
+    properties = group("webserver")["Properties"]
+    assert properties["TargetGroupARNs"] == [
+        SAMPLES["InternalTargetsArn"],
+        EVERYTHING["webserver"]["PublicTargetsArn"],
+    ]
+    assert properties["HealthCheckType"] == "ELB"
+    assert Template("webserver").deployed()["Group"]["Properties"]["TargetGroupARNs"] == [
+        SAMPLES["InternalTargetsArn"]
+    ]
+
+
+def test_workers_are_spot_instances_of_several_types_where_it_is_asked() -> None:
+    policy = group("workers")["Properties"]["MixedInstancesPolicy"]
+    assert [override["InstanceType"] for override in policy["LaunchTemplate"]["Overrides"]] == [
+        "m7i.xlarge",
+        "m6i.xlarge",
+        "m5.xlarge",
+    ]
+    assert policy["InstancesDistribution"]["OnDemandPercentageAboveBaseCapacity"] == "0"
+    assert group("workers")["Properties"]["CapacityRebalance"] is True
+    assert Template("workers").deployed()["Group"]["Properties"]["CapacityRebalance"] is False
+
+
+def test_the_queue_of_a_pool_has_dead_letters_and_strands_a_message_for_a_minute() -> None:
+    resources = Template("workers").deployed(PoolName="gpu")
+    queue = resources["Queue"]["Properties"]
+    assert (queue["QueueName"], queue["VisibilityTimeout"]) == ("airkiln-test-gpu", 60)
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"].endswith(":airkiln-test-gpu-dead")
+
+
+def test_a_pool_on_redis_has_no_queue_and_no_right_to_one() -> None:
+    resources = Template("workers").deployed(Broker="redis")
+    assert not any(resource["Type"].startswith("AWS::SQS") for resource in resources.values())
+    assert "sqs:" not in json.dumps(resources["Role"]).replace("sqs:maxReceive", "")
+
+
+def test_a_pool_takes_further_policies_and_security_groups_for_its_tasks() -> None:
+    given = EVERYTHING["workers"]
+    assert deployed("workers")["Role"]["Properties"]["ManagedPolicyArns"][3:] == [given["ExtraPolicyArns"]]
+    assert launched("workers")["SecurityGroupIds"][2:] == [given["ExtraSecurityGroupIds"]]
+
+
+@pytest.mark.parametrize("door", ["Internal", "Public"])
+def test_a_door_knows_a_web_server_by_the_health_of_airflow(door: str) -> None:
+    targets = deployed("edge")[f"{door}Targets"]["Properties"]
+    assert (targets["Protocol"], targets["Port"]) == ("HTTP", 8080)
+    assert targets["HealthCheckPath"] == "/api/v2/monitor/health"
+
+
+@pytest.mark.parametrize("door", ["Internal", "Public"])
+def test_a_door_speaks_tls_and_keeps_an_access_log(door: str) -> None:
+    resources = deployed("edge")
+    listener = resources[f"{door}Https"]["Properties"]
+    assert (listener["Protocol"], listener["Port"]) == ("HTTPS", 443)
+    assert listener["SslPolicy"].startswith("ELBSecurityPolicy-TLS13")
+    attributes = {
+        a["Key"]: a["Value"] for a in resources[f"{door}LoadBalancer"]["Properties"]["LoadBalancerAttributes"]
+    }
+    assert attributes["access_logs.s3.enabled"] == "true"
+
+
+def test_the_internal_door_leads_to_everything() -> None:
+    resources = Template("edge").deployed()
+    assert resources["InternalLoadBalancer"]["Properties"]["Scheme"] == "internal"
+    assert resources["InternalHttps"]["Properties"]["DefaultActions"] == [
+        {"Type": "forward", "TargetGroupArn": "InternalTargets"}
+    ]
+    assert not any("Public" in name for name in resources)

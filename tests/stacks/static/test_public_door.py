@@ -1,0 +1,83 @@
+"""What the public load balancer lets through: its rules, asked with addresses."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from typing import Any
+
+import pytest
+
+from tests.stacks.static.template import EVERYTHING, Template
+
+
+def answer(path: str, authorization: str = "", access: str = "oidc") -> list[str]:
+    """The actions for a request, in order, as a load balancer decides them: the first rule that fits."""
+    resources = Template("edge").deployed(**{**EVERYTHING["edge"], "PublicAccess": access})
+    rules = [r["Properties"] for r in resources.values() if r["Type"].endswith("ListenerRule")]
+    for rule in sorted(rules, key=lambda rule: int(rule["Priority"])):
+        if all(fits(condition, path, authorization) for condition in rule["Conditions"]):
+            return named(rule["Actions"])
+    return named(resources["PublicHttps"]["Properties"]["DefaultActions"])
+
+
+def fits(condition: dict[str, Any], path: str, authorization: str) -> bool:
+    if condition["Field"] == "http-header":
+        return any(
+            fnmatch.fnmatchcase(authorization, value) for value in condition["HttpHeaderConfig"]["Values"]
+        )
+    config = condition["PathPatternConfig"]
+    return any(fnmatch.fnmatchcase(path, value) for value in config.get("Values", [])) or any(
+        re.search(value, path) for value in config.get("RegexValues", [])
+    )
+
+
+def named(actions: list[dict[str, Any]]) -> list[str]:
+    return [
+        action["FixedResponseConfig"]["StatusCode"] if action["Type"] == "fixed-response" else action["Type"]
+        for action in actions
+    ]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/execution",
+        "/execution/",
+        "/execution/health",
+        "/execution/task-instances/1/run",
+        "//execution/health",
+        "/EXECUTION/health",
+        "/%65xecution/health",
+        "/execution%2Fhealth",
+        "/%2e/execution/health",
+    ],
+)
+@pytest.mark.parametrize("access", ["oidc", "airflow"])
+@pytest.mark.parametrize("authorization", ["", "Bearer token"])
+def test_the_task_execution_api_is_not_there(path: str, access: str, authorization: str) -> None:
+    assert answer(path, authorization, access) == ["404"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/dags/a/runs/manual__2026-11-21T00%3A00%3A00%2B00%3A00", "/executions", "/ui/dags"]
+)
+def test_people_log_in_first(path: str) -> None:
+    assert answer(path) == ["authenticate-oidc", "forward"]
+    assert answer(path, access="airflow") == ["forward"]
+
+
+def test_a_program_with_a_token_passes_the_login_by_for_the_rest_api_only() -> None:
+    assert answer("/api/v2/dags", "Bearer token") == ["forward"]
+    assert answer("/api/v2/dags", "Basic abc") == ["authenticate-oidc", "forward"]
+    assert answer("/ui/dags", "Bearer token") == ["authenticate-oidc", "forward"]
+
+
+def test_clear_text_is_sent_on_to_https() -> None:
+    listener = Template("edge").deployed(**EVERYTHING["edge"])["PublicHttp"]["Properties"]
+    (action,) = listener["DefaultActions"]
+    assert (listener["Port"], action["Type"], action["RedirectConfig"]["Protocol"]) == (
+        80,
+        "redirect",
+        "HTTPS",
+    )
