@@ -37,6 +37,18 @@ $(VENV)/stamp: pyproject.toml uv.lock $(UV)
 .PHONY: setup
 setup: build/debian-packages.stamp $(VENV)/stamp ## The operator's tools in .venv, and as root the Debian packages
 
+# What reads the CloudFormation templates, apart from the operator's tools (see pyproject.toml, group stacks).
+STACKS_TOOLS := build/stacks/stamp
+$(STACKS_TOOLS): uv.lock tests/stacks/tools/package-lock.json $(UV)
+	UV_PROJECT_ENVIRONMENT=build/stacks $(UV) sync --quiet --frozen --only-group stacks
+	mkdir -p build/stacks/guard
+	cp tests/stacks/tools/package.json tests/stacks/tools/package-lock.json tests/stacks/tools/.npmrc build/stacks/guard/
+	cd build/stacks/guard && npm ci --silent --ignore-scripts
+	@touch $@
+
+.PHONY: stacks-tools
+stacks-tools: $(STACKS_TOOLS) ## The tools that read the CloudFormation templates, in build/stacks (needs npm)
+
 # The main job
 
 .PHONY: rehearse rehearse-down
@@ -50,7 +62,7 @@ rehearse-down: $(VENV)/stamp ## Remove every trace of the rehearsal but what lie
 # Tests
 
 .PHONY: test test-fast lint
-test: setup lint check-packer ## All tests (root)
+test: setup $(STACKS_TOOLS) lint check-packer ## All tests (root)
 	$(PYTHON) -m pytest tests
 
 test-fast: lint ## The tests that need no root
@@ -62,6 +74,10 @@ lint: $(VENV)/stamp ## Formatting, types, and the rules of Ansible's production 
 	mypy
 	yamllint --strict .
 	ansible-lint
+
+.PHONY: test-stacks
+test-stacks: $(VENV)/stamp $(STACKS_TOOLS) ## The static proof of the CloudFormation templates, without AWS
+	$(PYTHON) -m pytest tests/stacks/static
 
 # Figures; each writes benchmarks/results/<name>.json
 

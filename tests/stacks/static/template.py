@@ -1,7 +1,8 @@
 """Reads a template and works out what it says for given parameters, as far as that needs no AWS.
 
-`Template.deployed()` is the template as CloudFormation would create it: parameters filled in, conditions decided,
-what they exclude left out. What only exists afterwards (a resource's id or ARN) becomes a name of the right form.
+`Template.deployed()` is the template as CloudFormation would create it: parameters filled in, conditions
+decided, what they exclude left out. What only exists afterwards (a resource's id or ARN) becomes a name of
+the right form.
 """
 
 from __future__ import annotations
@@ -238,6 +239,7 @@ def every_template() -> list[Template]:
 
 
 _TARGETS = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/airkiln"
+_CERTIFICATE = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/00000000-0000-0000-0000-000000000000"
 SAMPLES: dict[str, str] = {
     "AccessBucketName": f"airkiln-test-access-{ACCOUNT}-{REGION}",
     "ContainerImage": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/airflow@sha256:" + "0" * 64,
@@ -252,7 +254,7 @@ SAMPLES: dict[str, str] = {
     "ImageId": "ami-0123456789abcdef0",
     "InstanceProfileName": "airkiln-test-Profile-ABC",
     "InstanceSecurityGroupId": "sg-0123456789abcde05",
-    "InternalCertificateArn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/00000000-0000-0000-0000-000000000000",
+    "InternalCertificateArn": _CERTIFICATE,
     "InternalHostName": "airflow.internal.example.com",
     "InternalLoadBalancerName": "app/airkiln-test-internal/0123456789abcdef",
     "InternalLoadBalancerSecurityGroupId": "sg-0123456789abcde06",
@@ -268,9 +270,7 @@ SAMPLES: dict[str, str] = {
     "TaskFilesPolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/TaskFiles",
     "VpcId": "vpc-0123456789abcdef0",
     "WebserverSecurityGroupId": "sg-0123456789abcde08",
-    "WorkerPolicyArns": ",".join(
-        f"arn:aws:iam::{ACCOUNT}:policy/{name}" for name in ("Agent", "Instance", "Files")
-    ),
+    "WorkerPolicyArns": f"arn:aws:iam::{ACCOUNT}:policy/Agent,arn:aws:iam::{ACCOUNT}:policy/Files",
     "WorkerSecurityGroupId": "sg-0123456789abcde09",
     "ZoneCount": "3",
     "Zones": f"{REGION}a,{REGION}b,{REGION}c",
@@ -315,4 +315,4 @@ EVERYTHING: dict[str, dict[str, str]] = {
         "ExtraSecurityGroupIds": "sg-0123456789abcde12",
     },
 }
-"""Parameters with which each template makes all that it can make at once; templates not named do by their defaults."""
+"""Parameters with which each template makes all that it can; one not named here does by its defaults."""

@@ -47,10 +47,10 @@ Rule = tuple[str, str, int]
 
 
 def parts() -> dict[str, tuple[str, ...]]:
-    """The security groups of each part: of instances by their launch templates and the wiring, else its own."""
+    """The groups of each part: an instance's by its launch template and the wiring, else its own."""
     wiring = yaml.safe_load((FOLDER / "wiring.yml").read_text(encoding="utf-8"))
     feeds = {stack["name"]: stack["feeds"] for stack in wiring["stacks"]}
-    groups = {
+    groups: dict[str, tuple[str, ...]] = {
         name.removesuffix("SecurityGroup"): (name,)
         for name, resource in Template("firewall").resources.items()
         if resource["Type"] == "AWS::EC2::SecurityGroup"

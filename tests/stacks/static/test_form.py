@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -131,7 +130,7 @@ def test_no_environment_is_named_so_that_another_could_match_its_names(template:
 
 
 def test_a_parameter_of_one_name_is_the_same_in_every_template() -> None:
-    seen: dict[str, tuple[str, Any]] = {}
+    seen: dict[str, Json] = {}
     for template in every_template():
         for name, parameter in template.parameters.items():
             form = (parameter["Type"], parameter.get("AllowedPattern"), parameter.get("AllowedValues"))

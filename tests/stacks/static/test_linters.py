@@ -1,4 +1,7 @@
-"""Four tools that know AWS read every template. A finding is mended, or passed over beside the resource with a reason."""
+"""Four tools that know AWS read every template.
+
+A finding is mended, or passed over beside the resource with a reason.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,10 @@ Finding = tuple[str, str, str]
 """Template, resource, rule."""
 
 KNOWN_BETTER = {
-    "Unknown condition ssm:SessionDocumentAccessCheck for action ssm:StartSession": "session-manager-getting-started-"
-    "sessiondocumentaccesscheck.html in the Systems Manager guide asks for it; parliament's list lacks it",
-    "{'action': 'ssm:SendCommand', 'required_format': 'arn:*:ssm:*:*:document/*'}": "a command needs both its document "
-    "and its instances, and parliament wants both in one statement, where the instances' condition would not fit",
+    # Asked for by the Systems Manager guide, "Enforce a session document permission check".
+    "Unknown condition ssm:SessionDocumentAccessCheck for action ssm:StartSession",
+    # A command needs its document and its instances, and only the instances have the condition.
+    "{'action': 'ssm:SendCommand', 'required_format': 'arn:*:ssm:*:*:document/*'}",
 }
 """Findings of parliament that AWS's own documentation contradicts."""
 

@@ -154,7 +154,7 @@ def test_a_pool_on_redis_has_no_queue_and_no_right_to_one() -> None:
 
 def test_a_pool_takes_further_policies_and_security_groups_for_its_tasks() -> None:
     given = EVERYTHING["workers"]
-    assert deployed("workers")["Role"]["Properties"]["ManagedPolicyArns"][3:] == [given["ExtraPolicyArns"]]
+    assert deployed("workers")["Role"]["Properties"]["ManagedPolicyArns"][2:] == [given["ExtraPolicyArns"]]
     assert launched("workers")["SecurityGroupIds"][2:] == [given["ExtraSecurityGroupIds"]]
 
 

@@ -26,8 +26,8 @@ GIVEN = {
 """What people or deploy.yml itself must give, or may give, though its type could be an output's."""
 
 FOR_PEOPLE = {
-    "buckets.ReleaseBucketName", "data.DatabaseHost", "data.DatabasePort", "data.FileSystemId", "data.RedisHost",
-    "data.RedisPort", "database-step.InstanceId", "edge.InternalLoadBalancerDnsName",
+    "buckets.ReleaseBucketName", "data.DatabaseHost", "data.DatabasePort", "data.FileSystemId",
+    "data.RedisHost", "data.RedisPort", "database-step.InstanceId", "edge.InternalLoadBalancerDnsName",
     "edge.PublicLoadBalancerDnsName", "observability.JournalLogGroupName", "observability.TopicArn",
     "offload.ClusterName", "offload.ContainerSecurityGroupIds", "offload.TaskDefinition",
     "operations.OperatorPolicyArn", "operations.SessionDocumentName", "operations.UserInterfacePolicyArn",

@@ -1,4 +1,4 @@
-"""Parliament over many policies at once: a JSON list on standard input, on standard output the findings of each.
+"""Parliament over many policies at once: a JSON list comes on standard input, each one's findings go out.
 
 Runs in the tools' own environment (build/stacks); starting parliament for every policy takes a minute.
 """
