@@ -1,0 +1,102 @@
+"""What people run and see: sessions, commands, alarms."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.stacks.static.template import SAMPLES, Json, Template
+
+COMMANDS = ("AirflowCommand", "TailJournal", "DrainWorker", "HandOverLeader", "SupportBundle")
+SHELL_WORDS = (
+    "a; id",
+    "$(id)",
+    "`id`",
+    "a|b",
+    "a && b",
+    "a > b",
+    "a\nb",
+    "'",
+    '"',
+    "*",
+    "\\",
+    "--",
+    "-x",
+    "",
+)
+"""What no parameter of a command may be: signs that a shell acts on, an option, nothing."""
+MISSING_IS_BAD = {"NoLeader", "SchedulerHeartbeat", "NoWebserver"}
+
+
+def content(name: str) -> Json:
+    document = Template("operations").deployed()[name]["Properties"]
+    return document["Content"]
+
+
+def alarms(name: str) -> dict[str, Json]:
+    return {
+        key.removesuffix("Alarm"): resource["Properties"]
+        for key, resource in Template(name).deployed().items()
+        if resource["Type"] == "AWS::CloudWatch::Alarm"
+    }
+
+
+def test_a_session_is_kept_encrypted_and_ends_when_idle() -> None:
+    inputs = content("Session")["inputs"]
+    assert (inputs["s3BucketName"], inputs["s3EncryptionEnabled"]) == (SAMPLES["LogBucketName"], True)
+    assert inputs["cloudWatchLogGroupName"] == SAMPLES["SessionsLogGroupName"]
+    assert inputs["cloudWatchEncryptionEnabled"] is True
+    assert inputs["kmsKeyId"] == SAMPLES["KeyArn"]
+    assert inputs["idleSessionTimeout"] == "20"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_takes_nothing_that_a_shell_would_act_on(name: str) -> None:
+    for parameter, form in content(name).get("parameters", {}).items():
+        pattern = form["allowedPattern"]
+        assert pattern.startswith("^")
+        assert pattern.endswith("$")
+        taken = [word for word in SHELL_WORDS if re.fullmatch(pattern, word)]
+        assert taken == [], parameter
+        if "default" in form:
+            assert re.search(pattern, form["default"])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_stops_at_its_first_failure(name: str) -> None:
+    (step,) = content(name)["mainSteps"]
+    assert step["inputs"]["runCommand"][0].startswith("set -eu")
+
+
+def test_an_airflow_command_does_not_expand_file_names() -> None:
+    assert content("AirflowCommand")["mainSteps"][0]["inputs"]["runCommand"][0] == "set -euf"
+
+
+def test_what_no_data_means_is_said_for_every_alarm() -> None:
+    found = alarms("observability")
+    breaching = {name for name, alarm in found.items() if alarm["TreatMissingData"] == "breaching"}
+    assert breaching == MISSING_IS_BAD
+
+
+def test_everything_that_the_design_watches_has_an_alarm() -> None:
+    assert set(alarms("observability")) == {
+        "NoLeader", "SchedulerHeartbeat", "OldestQueuedTask", "DagImportErrors", "Errors", "Unanswered",
+        "NoWebserver", "DatabaseStorage", "DatabaseConnections", "DatabaseCpu",
+    }  # fmt: skip
+    assert set(alarms("workers")) == {"DeadLetter", "AtMaximum"}
+
+
+@pytest.mark.parametrize("name", ["observability", "workers"])
+def test_an_alarm_says_what_is_wrong_and_tells_somebody(name: str) -> None:
+    for alarm in alarms(name).values():
+        assert alarm["AlarmDescription"].endswith(".")
+        assert alarm["AlarmActions"]
+
+
+def test_the_dashboard_is_read_by_cloudwatch() -> None:
+    body = Template("observability").deployed()["Dashboard"]["Properties"]["DashboardBody"]
+    widgets = json.loads(body)["widgets"]
+    places = {(widget["x"], widget["y"]) for widget in widgets}
+    assert len(places) == len(widgets) == 9
