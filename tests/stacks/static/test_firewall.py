@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -140,10 +141,13 @@ def test_no_group_keeps_the_egress_to_anywhere_that_ec2_gives_it() -> None:
                 assert "SecurityGroupIngress" not in resource["Properties"]
 
 
-def test_every_rule_says_why() -> None:
-    for resource in Template("firewall").resources.values():
-        if resource["Type"] in ("AWS::EC2::SecurityGroupEgress", "AWS::EC2::SecurityGroupIngress"):
-            assert resource["Properties"]["Description"]
+def test_every_group_and_rule_says_why_in_signs_that_ec2_takes() -> None:
+    for name in ("firewall", "offload"):
+        for key, resource in Template(name).resources.items():
+            if resource["Type"].startswith("AWS::EC2::SecurityGroup"):
+                form = resource["Properties"]
+                said = form.get("GroupDescription", form.get("Description", ""))
+                assert re.fullmatch(r"[A-Za-z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}", said), key
 
 
 def test_only_the_public_load_balancer_is_open_to_anywhere() -> None:
