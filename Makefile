@@ -41,6 +41,7 @@ setup: build/debian-packages.stamp $(VENV)/stamp ## The operator's tools in .ven
 STACKS_TOOLS := build/stacks/stamp
 $(STACKS_TOOLS): uv.lock tests/stacks/tools/package-lock.json $(UV)
 	UV_PROJECT_ENVIRONMENT=build/stacks $(UV) sync --quiet --frozen --only-group stacks
+	command -v npm >/dev/null || rehearsal/install-packages.sh tests/stacks/tools/debian-packages.txt
 	mkdir -p build/stacks/guard
 	cp tests/stacks/tools/package.json tests/stacks/tools/package-lock.json tests/stacks/tools/.npmrc build/stacks/guard/
 	cd build/stacks/guard && npm ci --silent --ignore-scripts
