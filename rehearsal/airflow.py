@@ -33,9 +33,17 @@ class Airflow:
             return ["web server"]
         return [name for name in COMPONENTS if (health.get(name) or {}).get("status") != "healthy"]
 
+    def unpause(self, dag: str) -> None:
+        """Have the DAG's runs go ahead."""
+        self._call("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
+
     def run(self, dag: str, conf: dict[str, object] | None = None) -> str:
         """Unpause the DAG, start a run and return the run's id."""
-        self._call("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
+        self.unpause(dag)
+        return self.start(dag, conf)
+
+    def start(self, dag: str, conf: dict[str, object] | None = None) -> str:
+        """Start a run of a DAG that is not paused and return the run's id: one request."""
         started = self._call(
             "POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf or {}}
         )
