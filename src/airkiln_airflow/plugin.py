@@ -8,6 +8,7 @@ inserted, the database was reached and its schema fits.
 
 from __future__ import annotations
 
+import os
 import sys
 from types import ModuleType
 from typing import ClassVar, Protocol
@@ -16,7 +17,8 @@ from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 from sqlalchemy import event
 
-from airkiln_airflow.readiness import notify_ready
+from airkiln_airflow.fenced import EPOCH
+from airkiln_airflow.readiness import notify_ready, notify_status
 
 
 class _Job(Protocol):
@@ -35,7 +37,12 @@ def on_starting(component: object) -> None:
 
 
 def _on_inserted(_mapper: object, _connection: object, job: _Job) -> None:
-    notify_ready(f"{job.job_type} {job.id} runs")
+    status = f"{job.job_type} {job.id} runs"
+    if epoch := os.environ.get(EPOCH):
+        status += f", epoch {epoch}"
+    # A scheduler that waited at its gate is ready already.
+    if not notify_ready(status):
+        notify_status(status)
 
 
 class AirkilnPlugin(AirflowPlugin):

@@ -8,24 +8,59 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import dataclass
 
 _NOTIFY_SOCKET = "NOTIFY_SOCKET"
+
+
+@dataclass
+class _Manager:
+    """systemd, as this process knows it: where it listens, and whether it was told of readiness."""
+
+    address: str = ""
+    told: bool = False
+
+
+_manager = _Manager()
+
+
+def claim() -> None:
+    """Take the socket's name out of the environment and keep it for this process alone.
+
+    No child, a task least of all, can then speak to systemd in the unit's name.
+    """
+    if address := os.environ.pop(_NOTIFY_SOCKET, ""):
+        _manager.address, _manager.told = address, False
 
 
 def notify_ready(status: str) -> bool:
     """Send ``READY=1`` and a line for ``systemctl status`` once; return whether a manager was told.
 
-    The variable that names the socket is removed, so that no child of this process, a task least of all,
-    can speak to systemd in the unit's name.
-
     :param status: what the unit does now, one line.
     :raises OSError: the socket that systemd named cannot be written; the unit would time out anyway.
     """
-    address = os.environ.pop(_NOTIFY_SOCKET, "")
-    if not address:
+    claim()
+    if _manager.told or not _manager.address:
         return False
+    _send(f"READY=1\nSTATUS={status}")
+    _manager.told = True
+    return True
+
+
+def notify_status(status: str) -> bool:
+    """Change the line of ``systemctl status`` of a unit that is ready; return whether a manager was told.
+
+    :raises OSError: the socket that systemd named cannot be written.
+    """
+    if not _manager.told:
+        return False
+    _send(f"STATUS={status}")
+    return True
+
+
+def _send(text: str) -> None:
+    address = _manager.address
     if address.startswith("@"):
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
-        manager.sendto(f"READY=1\nSTATUS={status}".encode(), address)
-    return True
+        manager.sendto(text.encode(), address)

@@ -1,0 +1,127 @@
+"""The process of ``airflow-scheduler.service``: Airflow's scheduler, loaded, waiting at a gate.
+
+Loading Airflow takes seconds, and a standby that has done so takes over in a fraction of one. So every
+scheduler host runs this process: it imports what a scheduler uses, opens no connection to the database, tells
+the failover controller that it is warm, and waits. When the gate opens it goes on as ``airflow scheduler``
+does, as the database role of that epoch.
+
+A host without a gate (AIRKILN_GATE is not set, or the instance's role is ``all``) runs the scheduler at once
+with its own connection, which is Airflow's own way.
+
+Exit codes: 0 stopped, 1 failed, 78 configuration refused; otherwise what Airflow's scheduler ends with.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, NoReturn
+
+from airkiln_airflow import fenced, gate, readiness
+
+FAILED = 1
+
+_SCHEDULER_USES = (
+    # What `airflow scheduler` imports on its way to the first loop, and what that loop imports when it first
+    # queues a task: found by comparing sys.modules at the gate and after the first queued task.
+    "airflow.__main__",
+    "airflow.api_fastapi.auth.tokens",
+    "airflow.callbacks.database_callback_sink",
+    "airflow.cli.commands.scheduler_command",
+    "airflow.executors.workloads",
+    "airflow.jobs.scheduler_job_runner",
+    "airflow.providers.celery.executors.celery_executor_utils",
+    "celery.backends.database",
+    "celery.result",
+    "psycopg",
+    "redis.client",
+    "sqlalchemy.dialects.postgresql.psycopg",
+)
+
+_SHORTEST_FAILURE = 10.0
+"""Seconds that a start which fails lasts at least. systemd starts this unit again 100 ms after it ends, so
+that a host is warm again soon after a takeover; a start that cannot succeed must not fill the journal."""
+
+
+def preload() -> Callable[[], None]:
+    """Import what the scheduler uses and make what needs no database; returns what runs ``airflow scheduler``.
+
+    Raises whatever an import raises.
+    """
+    for name in _SCHEDULER_USES:
+        import_module(name)
+    resolve_name("airflow.providers_manager:ProvidersManager")().initialize_providers_configuration()
+    resolve_name("airflow.plugins_manager:ensure_plugins_loaded")()
+    loader = resolve_name("airflow.executors.executor_loader:ExecutorLoader")
+    for executor in loader.get_executor_names():
+        loader.import_executor_cls(executor)
+    resolve_name("sqlalchemy.orm:configure_mappers")()
+    sys.argv[:] = ["airflow", "scheduler"]
+    # What is loaded stays for good: the collector need not look at it again, and forks share its pages.
+    gc.collect()
+    gc.freeze()
+    run: Callable[[], None] = resolve_name("airflow.__main__:main")
+    return run
+
+
+def lead(path: Path, run: Callable[[], None]) -> None:
+    """Wait at the gate, then run the scheduler until it ends or the controller does."""
+    opened = gate.wait(path)
+    gate.die_with(opened.connection)
+    os.environ[fenced.EPOCH] = str(opened.epoch)
+    _say(f"the gate is open: epoch {opened.epoch}")
+    run()
+
+
+def main() -> int:
+    """Run as a unit's command."""
+    started = time.monotonic()
+    signal.signal(signal.SIGTERM, _stop)
+    readiness.claim()
+    try:
+        path = fenced.gate_of(os.environ)
+    except fenced.RefusedError as error:
+        _say(f"refused: {error}")
+        return fenced.REFUSED
+    try:
+        if path is None:
+            preload()()
+            return 0
+        fenced.fence(os.environ)
+        run = preload()
+    except Exception:
+        _wait_out(started)
+        raise
+    readiness.notify_ready("warm, waiting at the gate")
+    try:
+        lead(path, run)
+    except gate.GateError as error:
+        _say(f"{error}: `systemctl restart airkiln-failover airflow-scheduler` has both of one release")
+        _wait_out(started)
+        return FAILED
+    return 0
+
+
+def _stop(_signal: int, _frame: Any) -> NoReturn:
+    """End at once: until the scheduler runs, which has a handler of its own, there is nothing to finish."""
+    os._exit(0)
+
+
+def _wait_out(started: float) -> None:
+    time.sleep(max(0.0, _SHORTEST_FAILURE - (time.monotonic() - started)))
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
