@@ -1,0 +1,93 @@
+"""What goes wrong around machines: packets that are dropped, machines that stand still.
+
+Packets are dropped where they arrive, so that whoever sent them learns nothing. Rules live in the network
+namespaces of the rehearsal, in a table of their own. A machine is frozen by its control group, all processes
+of it between two instructions; its kernel is this host's and goes on to acknowledge what reaches it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from ipaddress import IPv4Address
+
+from rehearsal.cluster import Host
+from rehearsal.network import NETNS
+from rehearsal.postgres import NAME as POSTGRES_MACHINE
+from rehearsal.process import run
+from rehearsal.settings import ENDPOINT, ENDPOINT_PORT, POSTGRES, RehearsalError
+
+TABLE = "airkiln_fault"
+
+
+@contextmanager
+def dropping(namespace: str, source: str | IPv4Address, match: str = "") -> Iterator[None]:
+    """Drop what arrives in a network namespace from an address.
+
+    :param match: further words of the nftables rule, such as ``tcp dport 5432``.
+    """
+    rule = f"ip saddr {source} {match} counter drop"
+    hook = "type filter hook input priority -300;"
+    _nft(namespace, f"table ip {TABLE} {{\n chain in {{\n {hook}\n {rule}\n }}\n}}")
+    try:
+        yield
+    finally:
+        _nft(namespace, f"delete table ip {TABLE}")
+
+
+@contextmanager
+def cut_from_database(host: Host, *, towards: bool = True, back: bool = True) -> Iterator[None]:
+    """Lose what the host sends to the database, what the database sends to it, or both."""
+    server = host.region.machine_namespace(POSTGRES_MACHINE)
+    with ExitStack() as rules:
+        if towards:
+            rules.enter_context(dropping(server, host.address, "tcp dport 5432"))
+        if back:
+            rules.enter_context(dropping(host.namespace, POSTGRES, "tcp sport 5432"))
+        yield
+
+
+@contextmanager
+def cut_from_aws(host: Host) -> Iterator[None]:
+    """Lose what the host sends to the AWS APIs, the broker among them."""
+    with dropping(host.region.namespace, host.address, f"ip daddr {ENDPOINT} tcp dport {ENDPOINT_PORT}"):
+        yield
+
+
+@contextmanager
+def frozen(host: Host) -> Iterator[None]:
+    """No process of the machine runs."""
+    freeze(host)
+    try:
+        yield
+    finally:
+        thaw(host)
+
+
+def freeze(host: Host, seconds: float = 5) -> None:
+    """Stop the machine where it stands; returns when every process has stopped."""
+    (host.group / "cgroup.freeze").write_text("1")
+    deadline = time.monotonic() + seconds
+    while "frozen 1" not in (host.group / "cgroup.events").read_text():
+        if time.monotonic() > deadline:
+            raise RehearsalError(f"{host.name} did not freeze within {seconds:g} s.")
+        time.sleep(0.001)
+
+
+def thaw(host: Host) -> None:
+    """Let the machine run on; one that runs is left alone."""
+    (host.group / "cgroup.freeze").write_text("0")
+
+
+def heal(host: Host) -> None:
+    """Take away what an interrupted test left: rules at either end, and ice."""
+    for namespace in (host.namespace, host.region.namespace, host.region.machine_namespace(POSTGRES_MACHINE)):
+        if (NETNS / namespace).exists():
+            _nft(namespace, f"delete table ip {TABLE}", check=False)
+    if (host.group / "cgroup.freeze").exists():
+        thaw(host)
+
+
+def _nft(namespace: str, rules: str, *, check: bool = True) -> None:
+    run(["nsenter", f"--net={NETNS / namespace}", "nft", "-f", "-"], text=rules + "\n", check=check)
