@@ -1,10 +1,143 @@
-"""The executor of Airkiln's schedulers: Airflow's Celery executor, which leaves nothing of a dead scheduler queued.
+"""The executor of Airkiln's schedulers: Celery's, which leaves nothing of a dead scheduler queued.
+
+Airflow adopts what a dead scheduler had queued as if it had been sent. What was committed but never sent then
+waits until ``task_queued_timeout``, and a queued callback waits for ever (3.3.2, celery_executor.py,
+``try_adopt_task_instances``, and scheduler_job_runner.py, ``_enqueue_executor_callbacks``).
 """
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.executors.workloads import ExecuteCallback
+from airflow.jobs.job import Job, JobState
+from airflow.models.callback import CallbackKey, CallbackType, ExecutorCallback
+from airflow.models.log import Log
+from airflow.models.taskinstance import TaskInstance, uuid7
+from airflow.models.taskreschedule import TaskReschedule
+from airflow.providers.celery.executors import celery_executor_utils as celery_utils
 from airflow.providers.celery.executors.celery_executor import CeleryExecutor
+from airflow.utils import timezone
+from airflow.utils.session import create_session
+from airflow.utils.state import CallbackState, TaskInstanceState
+from celery import states as celery_states
+from celery.result import AsyncResult
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session, object_session
+
+if TYPE_CHECKING:
+    from airflow.executors.workloads.types import WorkloadKey
+
+EVENT = "handed back"
+"""The event in Airflow's audit log of a task instance that was queued by a scheduler that is dead."""
 
 
 class AirkilnCeleryExecutor(CeleryExecutor):
-    """Airflow's Celery executor."""
+    """Airflow's Celery executor, with another answer to what a dead scheduler left queued."""
+
+    def try_adopt_task_instances(self, tis: Sequence[TaskInstance]) -> Sequence[TaskInstance]:
+        """Hand queued task instances back for scheduling and adopt the others as Airflow does.
+
+        The scheduler calls this with the rows locked. Nothing that is handed back is returned, because what
+        is returned counts as a try and begins anew: Airflow would take one of the task's retries, and the
+        place from which a deferred task resumes.
+        """
+        queued = [ti for ti in tis if ti.state == TaskInstanceState.QUEUED]
+        for ti in queued:
+            self._hand_back(ti)
+        others = [ti for ti in tis if ti not in queued]
+        return super().try_adopt_task_instances(others) if others else []
+
+    def _hand_back(self, ti: TaskInstance) -> None:
+        """Make a queued task instance a scheduled one under a new id, on the same try.
+
+        A message that was sent after all names the old id, and the task execution API, which waits for the
+        row's lock, then knows no such task instance (404): the worker drops it.
+        """
+        session = object_session(ti)
+        waits = TaskReschedule.__table__
+        # A sensor's waits so far count towards its time-out. They refer to the id without following it.
+        kept = session.execute(select(waits).where(waits.c.ti_id == ti.id)).mappings().all()
+        session.execute(delete(waits).where(waits.c.ti_id == ti.id))
+        ti.id = uuid7()
+        ti.state = TaskInstanceState.SCHEDULED
+        ti.scheduled_dttm = timezone.utcnow()
+        ti.queued_dttm = None
+        ti.queued_by_job_id = None
+        ti.external_executor_id = None
+        session.flush()
+        if kept:
+            session.execute(insert(waits), [{**row, "ti_id": ti.id} for row in kept])
+        self.log.info("Handed back, for a dead scheduler had queued it: %s", ti)
+        told = "A scheduler that is dead had queued it. No try is counted."
+        # Not log_task_event(): 3.3.2 loses the values of what it is given before they are written.
+        session.add(Log(event=EVENT, task_instance=ti.key, extra=told))
+
+    def start(self) -> None:
+        """Take over the callbacks that a dead scheduler left queued, unless another scheduler runs."""
+        super().start()
+        if isinstance(self.job_id, int):
+            with create_session() as session:
+                self._take_over_callbacks(session)
+
+    def _take_over_callbacks(self, session: Session) -> None:
+        """Have queued callbacks that no worker began queued again, and follow the others to their end.
+
+        Nothing in a callback's row says whose it is, so beside another scheduler they are left alone. One
+        whose message still lies in the broker may run twice: Airflow has no lock that starts it once.
+        """
+        scheduler = select(Job.id).where(Job.job_type == "SchedulerJob", Job.state == JobState.RUNNING)
+        if session.scalar(scheduler.where(Job.id != self.job_id).limit(1)) is not None:
+            return
+        query = select(ExecutorCallback).where(
+            ExecutorCallback.type == CallbackType.EXECUTOR, ExecutorCallback.state == CallbackState.QUEUED
+        )
+        callbacks = [
+            callback
+            for callback in session.scalars(query.with_for_update(skip_locked=True))
+            if self._serves(callback.get_executor_name())
+        ]
+        if not callbacks:
+            return
+        results = {callback.id: AsyncResult(str(callback.id), app=self.celery_app) for callback in callbacks}
+        states = self.bulk_state_fetcher.get_many(results.values())
+        for callback in callbacks:
+            state, info = states[str(callback.id)]
+            if state == celery_states.PENDING:
+                callback.state = CallbackState.PENDING
+            else:
+                key = CallbackKey(id=str(callback.id))
+                self.workloads[key] = results[callback.id]
+                self.running.add(key)
+                self.update_task_state(key, state, info)
+            self.log.info("A dead scheduler had queued callback %s; Celery says %s", callback.id, state)
+
+    def _serves(self, executor: str | None) -> bool:
+        """Whether what names this executor, or none, is this executor's: Airflow's own rule of names."""
+        if executor is None:
+            return True
+        path = self.name.module_path
+        return executor in (self.name.alias, path, path.rpartition(".")[2])
+
+    def _send_workloads_to_celery(self, workload_tuples_to_send: Sequence[Any]) -> list[Any]:
+        """Send callbacks with an id that a later scheduler can know, and tasks as Airflow does."""
+        callbacks = [item for item in workload_tuples_to_send if isinstance(item[1], ExecuteCallback)]
+        tasks = [item for item in workload_tuples_to_send if not isinstance(item[1], ExecuteCallback)]
+        sent = [self._send_callback(*item) for item in callbacks]
+        return sent + list(super()._send_workloads_to_celery(tasks)) if tasks else sent
+
+    def _send_callback(
+        self, key: WorkloadKey, workload: ExecuteCallback, queue: str | None, _team: str | None
+    ) -> tuple[Any, ...]:
+        """Send one callback under its own id, which Airflow leaves to chance; answer as Airflow does."""
+        arguments = (workload.model_dump_json(),)
+        task = self.celery_app.tasks["execute_workload"]
+        try:
+            with celery_utils.timeout(seconds=celery_utils.OPERATION_TIMEOUT):
+                result = task.apply_async(args=arguments, queue=queue, task_id=workload.callback.id)
+        except (Exception, celery_utils.AirflowTaskTimeout) as error:
+            told = f"Celery task id: {workload.callback.id}\n{traceback.format_exc()}"
+            result = celery_utils.ExceptionWithTraceback(error, told)
+        return key, arguments, result
