@@ -7,9 +7,7 @@ tasks' marks and for the observer, and PostgreSQL's log of every statement.
 
 from __future__ import annotations
 
-import json
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -24,43 +22,30 @@ from rehearsal.machine import Machine
 from rehearsal.network import port_name
 from rehearsal.postgres import Postgres
 from rehearsal.process import ControlGroup, run
-from rehearsal.settings import POSTGRES, Region, RehearsalError
+from rehearsal.settings import Region, RehearsalError
+from rehearsal.witness import log_every_statement, own_parameters, parameter, put
 
 DAGS = Path(__file__).with_name("dags") / "failover"
 LOAD, PROBE = "failover_load", "failover_probe"
 WEB_PORT = up.WEB_PORT
-MARKER, OBSERVER = "rehearsal_marker", "rehearsal_observer"
-"""Roles of the tests' own: the first writes the tasks' marks, the second reads everything."""
 EXECUTION_API = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL"
-DATABASE_ONLY = (
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC",
-)
-"""What a worker has no use for, and a cluster therefore keeps out of the folder that all read."""
 SCHEDULER_UNIT = "airflow-scheduler.service"
 CONTROLLER_UNIT = "airkiln-failover.service"
 
-LOGGING = """\
-logging_collector = on
-log_destination = 'jsonlog'
-log_filename = 'statements-%Y%m%d-%H%M%S'
-log_rotation_age = 0
-log_rotation_size = 256MB
-log_statement = 'all'
-log_connections = on
-log_disconnections = on
-log_parameter_max_length = 0
+AIRFLOWS_OWN = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor"}
+"""What is Airflow's own where no controller runs."""
+WITHOUT_CONTROLLER = """\
+#cloud-config
+bootcmd:
+  - rm -f /etc/systemd/system/airkiln-scheduler.target.d/20-failover.conf
+  - rm -f /etc/systemd/system/airflow-scheduler.service.d/40-failover.conf
+  - mkdir -p /etc/systemd/system/airkiln-scheduler.target.d
+  - "printf '[Unit]\\nWants=airflow-dag-processor.service\\n' \
+> /etc/systemd/system/airkiln-scheduler.target.d/20-failover.conf"
+  - systemctl daemon-reload
 """
-"""Every statement with its role and its time, of which the checker makes its verdict. No values."""
-LOG_FOLDER = Path("var/lib/postgresql/17/main/log")
-
-SCHEMA = """
-CREATE SCHEMA IF NOT EXISTS rehearsal;
-CREATE TABLE IF NOT EXISTS rehearsal.mark (
-    run_id text, task_id text, map_index int, try_number int, what text,
-    at timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-"""
+"""User data by which a host of an image with the controller boots as if it had been baked without
+(`failover_controller_mode: off`)."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +65,6 @@ class Host:
     def group(self) -> Path:
         """The control group of the whole machine, in the unified hierarchy, as the host sees it."""
         return ControlGroup(self.region, f"machine-{self.name}").folders[0]
-
-    @property
-    def namespace(self) -> str:
-        """The network namespace that the machine is in."""
-        return self.region.machine_namespace(self.name)
 
     def unit_group(self, unit: str) -> Path:
         """The control group of one of its units."""
@@ -147,10 +127,12 @@ class Cluster:
         image: str,
         *,
         schedulers: int = 2,
+        controllers: bool = True,
         extra: Mapping[str, Mapping[str, str]] | None = None,
     ) -> Cluster:
         """Boot all of it and wait until it serves; what an earlier one left in the region is terminated.
 
+        :param controllers: without, every scheduler is active, Airflow's own way, at Airflow's defaults.
         :param extra: parameters on top of the environment's, by folder.
         """
         terminate_all(region)
@@ -160,13 +142,16 @@ class Cluster:
         login = environment.prepare(postgres)
         publish_dags()
         put(own_parameters(postgres))
+        put({} if controllers else {"common": AIRFLOWS_OWN})
         put(extra or {})
         up.prepare_database(region, image)
         web = cls._launch(region, image, "webserver")
         put({"common": {EXECUTION_API: f"http://{web.address}:{WEB_PORT}/execution/"}})
-        others = [cls._launch(region, image, role) for role in ["worker", *["scheduler"] * schedulers]]
+        data = None if controllers else WITHOUT_CONTROLLER
+        worker = cls._launch(region, image, "worker")
+        hosts = [cls._launch(region, image, "scheduler", data) for _ in range(schedulers)]
         airflow = Airflow(f"http://{web.address}:{WEB_PORT}", login.username, login.password)
-        made = cls(region, image, postgres, web, others[0], others[1:], airflow)
+        made = cls(region, image, postgres, web, worker, hosts, airflow)
         made.wait_until_ready()
         return made
 
@@ -196,6 +181,11 @@ class Cluster:
     def hosts(self) -> list[Host]:
         """All instances."""
         return [self.webserver, self.worker, *self.schedulers]
+
+    @property
+    def controllers(self) -> bool:
+        """Whether controllers run, as the first scheduler host has it."""
+        return self.schedulers[0].systemctl("is-active", CONTROLLER_UNIT, check=False) == "active"
 
     def observer(self) -> psycopg.Connection[tuple[Any, ...]]:
         """A connection that reads everything and is left out of the log of statements."""
@@ -239,14 +229,11 @@ class Cluster:
         ec2.start_instances(InstanceIds=[host.name])
         up.wait_until(f"{host.name} runs", lambda: state() == "running", seconds)
 
-    def log_files(self) -> list[Path]:
-        """PostgreSQL's log of statements, oldest first, as files of this host."""
-        return sorted((self.postgres.machine.upper / LOG_FOLDER).glob("*.json"))
-
     @staticmethod
-    def _launch(region: Region, image: str, role: str) -> Host:
-        name, address = up.launch(region, image, role)
-        return Host(region, name, address)
+    def _launch(region: Region, image: str, role: str, user_data: str | None = None) -> Host:
+        tags = {"Name": role, up.ENVIRONMENT_TAG: environment.NAME, up.ROLE_TAG: role}
+        options: control.LaunchOptions = {"profile": environment.PROFILE, "user_data": user_data}
+        return Host(region, *control.launch(region, image, tags, **options))
 
 
 def terminate_all(region: Region) -> None:
@@ -266,83 +253,9 @@ def publish_dags() -> None:
         s3.put_object(Bucket=environment.DAGS_BUCKET, Key=path.name, Body=path.read_bytes())
 
 
-def put(wanted: Mapping[str, Mapping[str, str]]) -> None:
-    """Store parameters of the environment, by folder."""
-    ssm = control.client("ssm")
-    for folder, values in wanted.items():
-        for name, value in values.items():
-            ssm.put_parameter(
-                Name=f"{environment.FOLDER}/{folder}/{name}", Value=value, Type="SecureString", Overwrite=True
-            )
-
-
-def parameter(name: str) -> str:
-    """One parameter of the environment, by folder and name; empty if there is none."""
-    ssm = control.client("ssm")
-    try:
-        found = ssm.get_parameter(Name=f"{environment.FOLDER}/{name}", WithDecryption=True)
-    except ssm.exceptions.ParameterNotFound:
-        return ""
-    return str(found["Parameter"]["Value"])
-
-
-def own_parameters(postgres: Postgres) -> dict[str, dict[str, str]]:
-    """The roles of the tests' own: the marker's for the worker, the observer's for whoever measures.
-
-    What only those read that log in to the metadata database moves from the common folder to theirs.
-    """
-    postgres.sql(SCHEMA, "airflow")
-    folders: dict[str, dict[str, str]] = {"worker": {}, "tests": {}}
-    for role, folder, name in (
-        (MARKER, "worker", "AIRKILN_REHEARSAL_MARKS"),
-        (OBSERVER, "tests", "OBSERVER"),
-    ):
-        password = secrets.token_urlsafe(24)
-        postgres.create_role(role, password)
-        address = f"postgresql://{role}:{password}@{POSTGRES}/airflow?sslmode=require"
-        folders[folder][name] = address
-    postgres.sql(
-        f"""
-        GRANT USAGE ON SCHEMA rehearsal TO {MARKER}, {OBSERVER};
-        GRANT INSERT ON rehearsal.mark TO {MARKER};
-        GRANT pg_read_all_data, pg_monitor TO {OBSERVER};
-        ALTER ROLE {OBSERVER} SET log_statement = 'none';
-        ALTER ROLE {MARKER} SET log_statement = 'none';
-        """,
-        "airflow",
-    )
-    ssm = control.client("ssm")
-    for name in DATABASE_ONLY:
-        if value := parameter(f"common/{name}"):
-            for folder in ("webserver", "scheduler", "database"):
-                folders.setdefault(folder, {})[name] = value
-            ssm.delete_parameter(Name=f"{environment.FOLDER}/common/{name}")
-    return folders
-
-
-def log_every_statement(postgres: Postgres) -> None:
-    """Have PostgreSQL log every statement as JSON; restarts it if it did not."""
-    if postgres.sql("SHOW log_statement") == "all":
-        return
-    path = "/etc/postgresql/17/main/conf.d/statements.conf"
-    postgres.machine.execute(["sh", "-c", f"cat > {path}"], text=LOGGING)
-    postgres.machine.execute(["systemctl", "restart", "postgresql@17-main.service"])
-    postgres.start()
-
-
 def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _jobs(host: Host) -> str:
     return host.systemctl("list-jobs", "--no-legend", "--no-pager", check=False)
-
-
-def records(files: Sequence[Path]) -> list[dict[str, Any]]:
-    """The entries of PostgreSQL's log, in the order of the files; a line that is half written is left out."""
-    found = []
-    for path in files:
-        for line in path.read_text(errors="replace").splitlines():
-            with suppress(ValueError):
-                found.append(json.loads(line))
-    return found

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 
 import psycopg
 
-from rehearsal.cluster import CONTROLLER_UNIT, SCHEDULER_UNIT, Cluster, Host, parameter
+from rehearsal.cluster import CONTROLLER_UNIT, SCHEDULER_UNIT, Cluster, Host
 from rehearsal.interference import cut_from_database
 from rehearsal.settings import RehearsalError
+from rehearsal.witness import parameter
 
 DATABASE_UNIT = "postgresql@17-main.service"
 DAG_PROCESSOR_UNIT = "airflow-dag-processor.service"

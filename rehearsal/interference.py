@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from rehearsal.cluster import Host
+from rehearsal.machine import Machine
 from rehearsal.network import NETNS
 from rehearsal.postgres import NAME as POSTGRES_MACHINE
 from rehearsal.process import run
@@ -22,9 +24,10 @@ TABLE = "airkiln_fault"
 
 
 @contextmanager
-def dropping(namespace: str, source: str | IPv4Address, match: str = "") -> Iterator[None]:
+def dropping(namespace: Path, source: str | IPv4Address, match: str = "") -> Iterator[None]:
     """Drop what arrives in a network namespace from an address.
 
+    :param namespace: its file.
     :param match: further words of the nftables rule, such as ``tcp dport 5432``.
     """
     rule = f"ip saddr {source} {match} counter drop"
@@ -33,25 +36,27 @@ def dropping(namespace: str, source: str | IPv4Address, match: str = "") -> Iter
     try:
         yield
     finally:
-        _nft(namespace, f"delete table ip {TABLE}")
+        _nft(namespace, f"delete table ip {TABLE}", check=False)  # the machine may be gone
 
 
 @contextmanager
 def cut_from_database(host: Host, *, towards: bool = True, back: bool = True) -> Iterator[None]:
     """Lose what the host sends to the database, what the database sends to it, or both."""
-    server = host.region.machine_namespace(POSTGRES_MACHINE)
+    server = network_of(Machine(host.region, POSTGRES_MACHINE))
     with ExitStack() as rules:
         if towards:
             rules.enter_context(dropping(server, host.address, "tcp dport 5432"))
         if back:
-            rules.enter_context(dropping(host.namespace, POSTGRES, "tcp sport 5432"))
+            rules.enter_context(dropping(network_of(host.machine), POSTGRES, "tcp sport 5432"))
         yield
 
 
 @contextmanager
 def cut_from_aws(host: Host) -> Iterator[None]:
     """Lose what the host sends to the AWS APIs, the broker among them."""
-    with dropping(host.region.namespace, host.address, f"ip daddr {ENDPOINT} tcp dport {ENDPOINT_PORT}"):
+    with dropping(
+        NETNS / host.region.namespace, host.address, f"ip daddr {ENDPOINT} tcp dport {ENDPOINT_PORT}"
+    ):
         yield
 
 
@@ -82,12 +87,18 @@ def thaw(host: Host) -> None:
 
 def heal(host: Host) -> None:
     """Take away what an interrupted test left: rules at either end, and ice."""
-    for namespace in (host.namespace, host.region.namespace, host.region.machine_namespace(POSTGRES_MACHINE)):
-        if (NETNS / namespace).exists():
-            _nft(namespace, f"delete table ip {TABLE}", check=False)
+    for machine in (host.machine, Machine(host.region, POSTGRES_MACHINE)):
+        if machine.leader() is not None:
+            _nft(network_of(machine), f"delete table ip {TABLE}", check=False)
+    _nft(NETNS / host.region.namespace, f"delete table ip {TABLE}", check=False)
     if (host.group / "cgroup.freeze").exists():
         thaw(host)
 
 
-def _nft(namespace: str, rules: str, *, check: bool = True) -> None:
-    run(["nsenter", f"--net={NETNS / namespace}", "nft", "-f", "-"], text=rules + "\n", check=check)
+def network_of(machine: Machine) -> Path:
+    """The network namespace that a running machine is in."""
+    return Path(f"/proc/{machine.leader()}/ns/net")
+
+
+def _nft(namespace: Path, rules: str, *, check: bool = True) -> None:
+    run(["nsenter", f"--net={namespace}", "nft", "-f", "-"], text=rules + "\n", check=check)

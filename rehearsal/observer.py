@@ -206,6 +206,6 @@ class Observer:
         return found
 
 
-def background(observer: Observer, *, tasks: int = 2, seconds: float = 8) -> str:
+def background(observer: Observer, *, tasks: int = 1, seconds: float = 4) -> str:
     """A run whose tasks are under way while a fault strikes."""
     return observer.start(LOAD, tasks=tasks, seconds=seconds)

@@ -53,7 +53,7 @@ def trial(observer: Observer, fault: Fault) -> Trial:
     leader = observer.leader()
     background(observer)
     observer.wait_until("the load runs", lambda: not observer.idle(), 30)
-    time.sleep(CHANCE.uniform(1.0, 4.0))  # so that the fault strikes at any moment of any loop
+    time.sleep(CHANCE.uniform(1.0, 3.0))  # so that the fault strikes at any moment of any loop
     with fault.strike(observer.cluster, leader.host) as at, observer.probing() as wait:
         began = time.time() - (time.monotonic() - at)
         moment = wait(PATIENCE, lambda job: job > leader.job or not fault.successor)
@@ -68,7 +68,7 @@ def peer_trial(observer: Observer, fault: Fault, *, adoption: bool) -> Trial:
     :param adoption: wait for it too, minutes, with tasks that run all the while.
     """
     make_whole(observer, controllers=False)
-    load = background(observer, tasks=2, seconds=ADOPTED if adoption else 8)
+    load = background(observer, tasks=2, seconds=ADOPTED if adoption else 4)
     observer.wait_until("the load runs", lambda: not observer.idle(), 30)
     time.sleep(CHANCE.uniform(6.0, 12.0))
     victim = max(observer.schedulers(), key=lambda each: (observer.left_by(each.job), each.job))

@@ -1,0 +1,169 @@
+"""The raw runs of the failover benchmark: one JSON line each, gathered over as many invocations as it takes.
+
+The lines lie in build/failover/runs.jsonl. A run that went wrong has a line too, with what went wrong.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from benchmarks import results
+from benchmarks.rehearsed import say
+from rehearsal.cluster import Cluster
+from rehearsal.faults import FAULTS
+from rehearsal.observer import Observer
+from rehearsal.settings import RehearsalError
+from rehearsal.statements import Entry, check, fences, parse
+from rehearsal.trial import Trial, make_whole, peer_trial, trial
+from rehearsal.witness import StatementLog
+
+RUNS = results.ROOT / "build" / "failover" / "runs.jsonl"
+AIRKILN, PEER = "airkiln", "airflow, two schedulers"
+GIVE_UP = 3
+"""Runs in a row without a figure after which a fault is left alone."""
+
+
+@dataclass
+class Line:
+    """One run, as it is kept."""
+
+    subject: str
+    fault: str
+    date: str
+    commit: str
+    image: str
+    seconds: float | None = None
+    adopted: float | None = None
+    fences: list[float] = field(default_factory=list)
+    """Seconds that each fence within the run took."""
+    statements: int = 0
+    """Statements of schedulers that the checker looked at."""
+    overlaps: list[str] = field(default_factory=list)
+    """What the checker found."""
+    problems: list[str] = field(default_factory=list)
+    """Task instances lost, run twice, or queued for too long."""
+    error: str = ""
+    """Why there is no figure."""
+
+
+class Lines:
+    """The file of runs."""
+
+    def __init__(self, path: Path = RUNS) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[Line]:
+        if self._path.exists():
+            for line in self._path.read_text().splitlines():
+                yield Line(**json.loads(line))
+
+    def add(self, line: Line) -> None:
+        """Keep a run."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a") as file:
+            file.write(json.dumps(asdict(line)) + "\n")
+
+    def count(self, subject: str, fault: str, *, adopted: bool = False) -> int:
+        """Runs with a figure."""
+        return sum(
+            (line.subject, line.fault) == (subject, fault)
+            and (line.adopted if adopted else line.seconds) is not None
+            for line in self
+        )
+
+
+class Campaign:
+    """Runs on one cluster."""
+
+    def __init__(self, cluster: Cluster, lines: Lines, subject: str) -> None:
+        self._cluster = cluster
+        self._lines = lines
+        self._subject = subject
+        self._observer = Observer(cluster)
+        self._log = StatementLog(cluster.postgres)
+        self._entries: deque[list[Entry]] = deque(maxlen=3)
+        """Of the latest runs: an epoch may wake up after two takeovers."""
+
+    def gather(self, fault: str, runs: int, *, adoption: bool = False) -> None:
+        """Run until there are so many figures of the fault."""
+        failures = 0
+        while (done := self._lines.count(self._subject, fault, adopted=adoption)) < runs:
+            line = self.run(fault, adoption=adoption)
+            failures = failures + 1 if line.error else 0
+            say(f"{fault} {done + 1}/{runs}: {describe(line)}")
+            if failures == GIVE_UP:
+                say(f"{fault}: left alone after {GIVE_UP} failures in a row")
+                return
+
+    def run(self, fault: str, *, adoption: bool = False) -> Line:
+        """One run, checked and kept."""
+        line = Line(
+            subject=self._subject,
+            fault=fault,
+            date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            commit=results.commit(),
+            image=self._cluster.image,
+        )
+        came: Trial | None = None
+        try:
+            if self._subject == PEER:
+                came = peer_trial(self._observer, FAULTS[fault], adoption=adoption)
+            else:
+                came = trial(self._observer, FAULTS[fault])
+        except (RehearsalError, psycopg.Error) as problem:
+            line.error = str(problem)
+            self._recover()
+        if came is not None:
+            line.seconds, line.adopted, line.problems = came.seconds, came.adopted, came.problems
+        self._check(line, came)
+        self._lines.add(line)
+        return line
+
+    def _check(self, line: Line, came: Trial | None) -> None:
+        self._entries.append(parse(self._log.new()))
+        verdict = check(
+            (entry for entries in self._entries for entry in entries),
+            unfenced_may_queue=self._subject == PEER,
+        )
+        line.statements = verdict.statements
+        line.overlaps = [str(found) for found in verdict.findings]
+        if came is not None:
+            line.fences = [
+                round(seconds, 4)
+                for at, seconds in fences(self._entries[-1]).items()
+                if at / 1000 >= came.began
+            ]
+
+    def _recover(self) -> None:
+        """Go on after a run that went wrong; what it had under way is not judged."""
+        self._observer.runs.clear()
+        with suppress(RehearsalError, psycopg.Error):
+            make_whole(self._observer, controllers=self._subject == AIRKILN)
+
+
+def describe(line: Line) -> str:
+    """A run in words."""
+    told = [line.error] if line.error else [f"{line.seconds:.2f} s"]
+    if line.adopted is not None:
+        told.append(f"adopted after {line.adopted:.0f} s")
+    if line.fences:
+        told.append("fence " + ", ".join(f"{each * 1000:.0f} ms" for each in line.fences))
+    return "; ".join([*told, *line.overlaps, *line.problems])
+
+
+def grouped(lines: Iterable[Line], value: str) -> dict[tuple[str, str], list[Any]]:
+    """The values of one field that are there, by fault and subject."""
+    found: dict[tuple[str, str], list[Any]] = {}
+    for line in lines:
+        if (each := getattr(line, value)) is not None:
+            found.setdefault((line.fault, line.subject), []).append(each)
+    return found

@@ -1,0 +1,128 @@
+"""How long nothing is queued after a fault: `python -m benchmarks.failover`.
+
+A cluster is booted from the baked image: PostgreSQL, a web server, a worker that runs tasks throughout, and
+two scheduler hosts, each with its own address. A fault strikes the host that leads; the time runs until the
+next task instance is queued by the scheduler that took over. A run of a DAG is asked for through the REST API
+as soon as the fault has struck, so that there is always something to queue; the database is asked every 10
+ms. Between two runs both hosts are ready again.
+
+- `scheduler_sigkill`, `scheduler_sigstop`, `controller_sigkill`, `controller_sigstop`: one process on the
+  leader;
+- `host_killed`: its network and all its processes, at once;
+- `partition_both`, `partition_in`, `partition_out`: packets between the leader and PostgreSQL are dropped, in
+  both directions, only those towards the leader, or only those from it;
+- `hand_over`: from the start of the command `airkiln failover hand-over`, its own start included;
+- `database_restart`: from the first connection that PostgreSQL accepts;
+- `lock_held`: somebody's idle transaction holds the scheduler's locks;
+- `scheduler_sigkill_no_standby`: the same host has to begin anew;
+- `fence`: the part of each takeover in which older epochs' roles lose their rights and their sessions.
+
+PostgreSQL logs every statement with its role. After each run the log is checked for a write by an older epoch
+after a newer one's fence (`overlaps`), and each task's own marks for instances that were lost, ran twice, or
+stayed queued for more than 30 s (`lost_or_twice`); both are counted in runs.
+
+The peer is Airflow with two active schedulers at its defaults, from the same image and struck by the same
+faults: there the survivor goes on queueing by itself, so that beside the next task queued stands the time
+until it has adopted what the dead one had under way (`…_adopted`). The predecessor does not run on Airflow 3;
+its algorithm is a model of times (`benchmarks/predecessor.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import predecessor, rehearsed, results
+from benchmarks.campaign import AIRKILN, PEER, Campaign, Line, Lines, grouped
+from benchmarks.rehearsed import say
+from benchmarks.results import Figure, summarise
+from rehearsal import up
+from rehearsal.cluster import Cluster
+from rehearsal.faults import FAULTS
+from rehearsal.settings import Region, RehearsalError
+from rehearsal.stages import Stages
+
+FENCE_BUDGET = 0.25
+"""Seconds."""
+CONDITIONS = (
+    "a rehearsal on this machine: all hosts of the cluster, PostgreSQL with its log of every statement and "
+    "the AWS APIs share the two cores, and dropped packets and killed hosts are those of network namespaces "
+    "and control groups; the commit is that of the publication, each run's own is in its raw line"
+)
+
+
+def figures(lines: Sequence[Line]) -> list[Figure]:
+    """A row for each fault and subject, and what was counted over all runs."""
+    made = []
+    seconds, adopted = grouped(lines, "seconds"), grouped(lines, "adopted")
+    models = {figure.figure: figure for figure in predecessor.figures()}
+    for fault in FAULTS.values():
+        for subject, budget in ((AIRKILN, fault.budget), (PEER, None)):
+            if samples := seconds.get((fault.name, subject)):
+                made.append(summarise(fault.name, subject, samples, budget=budget))
+        if samples := adopted.get((fault.name, PEER)):
+            made.append(summarise(f"{fault.name}_adopted", PEER, samples))
+        if fault.name in models:
+            made.append(models[fault.name])
+    ours = [line for line in lines if line.subject == AIRKILN]
+    if taken := [each for line in ours for each in line.fences]:
+        made.append(summarise("fence", AIRKILN, taken, budget=FENCE_BUDGET))
+    if ours:
+        made.append(counted("overlaps", len(ours), sum(bool(line.overlaps) for line in ours)))
+        made.append(counted("lost_or_twice", len(ours), sum(bool(line.problems) for line in ours)))
+        made.append(counted("without_a_figure", len(ours), sum(bool(line.error) for line in ours)))
+    return made
+
+
+def counted(figure: str, runs: int, found: int) -> Figure:
+    """A row that says in how many of all runs it was so."""
+    return Figure(figure, AIRKILN, "runs", runs, found, found, found, budget=0.0)
+
+
+def publish(lines: Sequence[Line], output: Path | None) -> None:
+    """Write the results file from the raw lines."""
+    path = results.record("failover", made := figures(lines), output, conditions=CONDITIONS)
+    say(results.table(made))
+    say(f"written to {path}")
+
+
+def cluster_for(region: Region, subject: str, image: str | None, *, anew: bool) -> Cluster:
+    """The cluster that runs in the region, or a new one; its image is this tree's unless another is named."""
+    found = None if anew else Cluster.find(region)
+    if found is None:
+        return Cluster.boot(
+            region, image or up.baked_image(region, Stages(1)), controllers=subject == AIRKILN
+        )
+    found.wait_until_ready()
+    if found.controllers != (subject == AIRKILN):
+        raise RehearsalError("Another cluster runs there; --anew replaces it.")
+    return found
+
+
+def main() -> None:
+    """Gather, check, publish; or only one of them."""
+    parser = argparse.ArgumentParser(description="Fault to the next task instance queued, by kind of fault.")
+    parser.add_argument("faults", nargs="*", choices=[*FAULTS, []], help="only these (default: all)")
+    parser.add_argument("--runs", type=int, default=50, help="of each fault, in all (default: %(default)s)")
+    parser.add_argument("--peer", action="store_true", help="two schedulers without a controller")
+    parser.add_argument("--adoption", action="store_true", help="with --peer: wait for the adoption too")
+    parser.add_argument("--image", metavar="ID", help="boot this one (default: this tree's, baked if needed)")
+    parser.add_argument("--anew", action="store_true", help="boot a new cluster where one runs")
+    parser.add_argument("--keep", action="store_true", help="leave the cluster running, to go on with it")
+    parser.add_argument("--publish", action="store_true", help="only write the results, from what there is")
+    parser.add_argument("--output", type=Path, help="default: benchmarks/results/failover.json")
+    options = parser.parse_args()
+    lines = Lines()
+    if not options.publish:
+        subject = PEER if options.peer else AIRKILN
+        with rehearsed.region(keep=options.keep) as region:
+            cluster = cluster_for(region, subject, options.image, anew=options.anew)
+            campaign = Campaign(cluster, lines, subject)
+            for fault in options.faults or FAULTS:
+                campaign.gather(fault, options.runs, adoption=options.adoption)
+    publish(list(lines), options.output)
+
+
+if __name__ == "__main__":
+    main()
