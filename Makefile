@@ -82,12 +82,16 @@ test-stacks: $(VENV)/stamp $(STACKS_TOOLS) ## The static proof of the CloudForma
 
 # Figures; each writes benchmarks/results/<name>.json
 
-.PHONY: benchmark-bake benchmark-boot benchmark-parameters
+.PHONY: benchmark-bake benchmark-boot benchmark-failover benchmark-parameters
 benchmark-bake: setup $(PACKER_STAMP) ## Bake time, image size, the install step beside pip, site.yml run again (root)
 	$(PYTHON) -m benchmarks.bake
 
 benchmark-boot: setup ## Instance start to healthy, by role, beside the bare Airflow command (root)
 	$(PYTHON) -m benchmarks.boot
+
+# Hours for all of it. FAULTS="hand_over host_killed" RUNS=10 KEEP=--keep does a part; the next call goes on from there.
+benchmark-failover: setup ## Fault to the next task queued, by kind of fault, beside Airflow's own way (root)
+	$(PYTHON) -m benchmarks.failover --runs $(or $(RUNS),50) $(KEEP) $(FAULTS)
 
 benchmark-parameters: $(VENV)/stamp ## Time to load 10, 100 and 1000 parameters
 	$(PYTHON) -m benchmarks.parameters

@@ -1,0 +1,171 @@
+"""Faults that take more than one blow: killed before sending, frozen across takeovers and in a login, skewed
+clocks, a database that is away for minutes.
+
+Each ends with the same verdict on the tasks as any other; PostgreSQL's log is for the caller to check.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rehearsal.cluster import CONTROLLER_UNIT, LOAD, PROBE, SCHEDULER_UNIT, Cluster, Host
+from rehearsal.faults import DAG_PROCESSOR_UNIT, DATABASE_UNIT, Fault, first_connection
+from rehearsal.interference import cut_from_aws, freeze, frozen, thaw
+from rehearsal.observer import Observer, background
+from rehearsal.settings import RehearsalError
+from rehearsal.trial import CHANCE, FINISHED, PATIENCE, make_whole
+
+QUEUED_BY = "SELECT 1 FROM task_instance WHERE run_id = %s AND state = 'queued' AND queued_by_job_id = %s"
+END_SESSIONS = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE usename LIKE 'airflow\\_scheduler\\_%' AND client_addr = '{address}';
+"""
+LIBFAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+SKEWED_UNITS = (CONTROLLER_UNIT, SCHEDULER_UNIT, DAG_PROCESSOR_UNIT, "airflow-triggerer.service")
+
+
+def killed_before_sending(observer: Observer) -> Fault:
+    """The scheduler dies when it has committed an instance as queued, and has not sent it to the broker."""
+
+    @contextmanager
+    def strike(_: Cluster, leader: Host) -> Iterator[float]:
+        job = observer.leader().job
+        with cut_from_aws(leader):
+            run = observer.start(PROBE)
+            deadline = time.monotonic() + 20
+            while not observer.rows(QUEUED_BY, (run, job)):
+                if time.monotonic() > deadline:
+                    raise RehearsalError(f"{run} has not been queued within 20 s.")
+                time.sleep(0.005)
+            at = time.monotonic()
+            os.kill(leader.main_process(SCHEDULER_UNIT), signal.SIGKILL)
+        yield at
+
+    return Fault("killed_before_sending", strike, 1.2)
+
+
+@contextmanager
+def _frozen(_: Cluster, leader: Host) -> Iterator[float]:
+    at = time.monotonic()
+    with frozen(leader):
+        yield at
+
+
+FROZEN = Fault("frozen", _frozen, 6.0)
+"""The whole host stands still until somebody else has taken over, and then goes on."""
+
+
+def frozen_across_two(observer: Observer) -> list[str]:
+    """The host that led stands still while its successor takes over and is itself succeeded; the verdict."""
+    make_whole(observer)
+    first = observer.leader()
+    background(observer)
+    with frozen(first.host):
+        _next_after(observer, first.job)
+        second = observer.leader()
+        os.kill(second.host.main_process(SCHEDULER_UNIT), signal.SIGKILL)
+        _next_after(observer, second.job)
+    return _judged(observer)
+
+
+def frozen_in_login(observer: Observer) -> tuple[list[str], float]:
+    """The leader's sessions end, and it stands still while it logs in again; the verdict, and when it froze."""
+    make_whole(observer)
+    leader = observer.leader()
+    background(observer)
+    observer.cluster.postgres.sql(END_SESSIONS.format(address=leader.host.address))
+    time.sleep(CHANCE.uniform(0.0, 0.05))
+    freeze(leader.host)
+    at = time.time()
+    try:
+        _next_after(observer, leader.job)
+    finally:
+        thaw(leader.host)
+    return _judged(observer), at
+
+
+def half_open(records: Sequence[Mapping[str, Any]], address: str, at: float, moment: Any) -> int:  # noqa: ANN401
+    """Logins from an address that had been received by then and not authorized before.
+
+    :param moment: reads a record's time stamp.
+    """
+    received: set[str] = set()
+    for record in records:
+        if moment(record["timestamp"]) > at:
+            continue
+        message, session = str(record.get("message", "")), str(record.get("session_id", ""))
+        if message.startswith("connection received:") and f"host={address} " in message:
+            received.add(session)
+        elif (
+            message.startswith(("connection authorized:", "disconnection:"))
+            or record.get("error_severity") == "FATAL"
+        ):
+            received.discard(session)
+    return len(received)
+
+
+@contextmanager
+def skewed(host: Host, seconds: float) -> Iterator[None]:
+    """The scheduler's and the controller's wall clock on this host is ahead by so much, or behind."""
+    install = "test -e {0} || {{ apt-get -qq update && apt-get -qq install -y libfaketime >/dev/null; }}"
+    host.machine.execute(["sh", "-c", install.format(LIBFAKETIME)], timeout=180)
+    settings = {"LD_PRELOAD": LIBFAKETIME, "FAKETIME": f"{seconds:+g}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    lines = [f"Environment={name}={value}" for name, value in settings.items()]
+    _drop_in(host, "\n".join(["[Service]", *lines]) + "\n")
+    try:
+        yield
+    finally:
+        _drop_in(host, None)
+
+
+def _drop_in(host: Host, text: str | None) -> None:
+    for unit in SKEWED_UNITS:
+        folder = f"/etc/systemd/system/{unit}.d"
+        path = f"{folder}/90-skew.conf"
+        if text is None:
+            host.machine.execute(["rm", "-f", path])
+        else:
+            host.machine.execute(["sh", "-c", f"mkdir -p {folder} && cat > {path}"], text=text)
+    host.systemctl("daemon-reload")
+    host.systemctl("restart", *SKEWED_UNITS[:2], SKEWED_UNITS[3])
+
+
+def database_away(observer: Observer, seconds: float) -> tuple[list[str], float]:
+    """The database is down for so long while tasks run and end; the verdict, and how soon work resumed."""
+    make_whole(observer)
+    cluster = observer.cluster
+    for length in (seconds / 3, seconds + 15):
+        observer.start(LOAD, tasks=1, seconds=length)
+    observer.wait_until("both tasks run", lambda: _running(observer) == 2, 60)
+    server = cluster.postgres.machine
+    server.execute(["systemctl", "stop", DATABASE_UNIT])
+    try:
+        observer.close()
+        time.sleep(seconds)
+    finally:
+        server.execute(["systemctl", "start", "--no-block", DATABASE_UNIT])
+    back = first_connection(30)
+    with observer.probing() as wait:
+        resumed = wait(PATIENCE, lambda _: True) - back
+    return _judged(observer), resumed
+
+
+def _running(observer: Observer) -> int:
+    query = "SELECT count(DISTINCT run_id) FROM rehearsal.mark WHERE what = 'start' AND run_id = ANY(%s)"
+    return int(observer.rows(query, (observer.runs,))[0][0])
+
+
+def _next_after(observer: Observer, job: int) -> None:
+    with observer.probing() as wait:
+        wait(PATIENCE, lambda other: other > job)
+
+
+def _judged(observer: Observer) -> list[str]:
+    takeover = time.time()
+    observer.wait_until("every task has ended", observer.idle, FINISHED)
+    return observer.verdict(takeover)

@@ -1,0 +1,92 @@
+"""The cluster that the failover tests strike, and the checker of PostgreSQL's log over all that they did."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from rehearsal import control, up
+from rehearsal.cluster import Cluster
+from rehearsal.network import Network
+from rehearsal.observer import Observer
+from rehearsal.settings import Region, RehearsalError
+from rehearsal.stages import Stages
+from rehearsal.statements import check, parse
+from rehearsal.witness import StatementLog
+
+REGION = "failover"
+"""The rehearsal of these tests. AIRKILN_REHEARSAL names another, whose cluster is then used and kept."""
+CLUSTER = pytest.StashKey[Cluster]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """After a failure, show what our units said on the cluster's hosts."""
+    report = yield
+    cluster = item.config.stash.get(CLUSTER, None)
+    if report.failed and cluster is not None:
+        with suppress(RehearsalError):
+            report.sections.append(("journals of the cluster", cluster.journals()))
+    return report
+
+
+@pytest.fixture(scope="session")
+def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
+    """PostgreSQL, a web server, a worker and two scheduler hosts, all from this tree's image."""
+    named = os.environ.get("AIRKILN_REHEARSAL")
+    region = Region(named or REGION)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRKILN_REHEARSAL", region.name)
+        if not named:
+            control.down(region)
+        try:
+            control.start(region)
+            with Network(region).visit():
+                found = Cluster.find(region) if named else None
+                found = found or Cluster.boot(region, up.baked_image(region, Stages(1)))
+                found.wait_until_ready()
+                pytestconfig.stash[CLUSTER] = found
+                yield found
+        finally:
+            if not named:
+                control.down(region)
+
+
+@pytest.fixture(scope="session")
+def observer(cluster: Cluster) -> Iterator[Observer]:
+    watching = Observer(cluster)
+    yield watching
+    watching.close()
+
+
+@pytest.fixture(autouse=True)
+def _judge_own_runs(request: pytest.FixtureRequest) -> None:
+    """What an earlier test that failed has left is not this one's."""
+    if "observer" in request.fixturenames:
+        request.getfixturevalue("observer").runs.clear()
+
+
+@dataclass
+class Checker:
+    """The verdict on everything that PostgreSQL logged since the first test."""
+
+    log: StatementLog
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    def finds_nothing(self) -> None:
+        self.records += self.log.new()
+        verdict = check(parse(self.records))
+        assert verdict.writes, "the log holds no write of any scheduler: there is nothing to judge"
+        assert [str(found) for found in verdict.findings] == []
+
+
+@pytest.fixture(scope="session")
+def checker(cluster: Cluster) -> Checker:
+    return Checker(StatementLog(cluster.postgres))

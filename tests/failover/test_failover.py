@@ -1,0 +1,73 @@
+"""What happens to a real cluster, one case a mechanism: another takes over, nobody else writes, no task is lost.
+
+The benchmark runs the same code many times over for its figures; here nothing is timed.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from rehearsal import ordeals
+from rehearsal.faults import FAULTS, Fault
+from rehearsal.observer import Observer
+from rehearsal.statements import parse
+from rehearsal.trial import trial
+from tests.failover.conftest import Checker
+
+pytestmark = pytest.mark.root
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_after_a_fault_work_goes_on_and_none_is_lost(
+    observer: Observer, checker: Checker, fault: Fault
+) -> None:
+    assert trial(observer, fault).problems == []
+    checker.finds_nothing()
+
+
+def test_what_was_queued_and_never_sent_runs_once(observer: Observer, checker: Checker) -> None:
+    assert trial(observer, ordeals.killed_before_sending(observer)).problems == []
+    checker.finds_nothing()
+
+
+def test_a_host_that_was_frozen_across_a_takeover_writes_nothing_more(
+    observer: Observer, checker: Checker
+) -> None:
+    assert trial(observer, ordeals.FROZEN).problems == []
+    checker.finds_nothing()
+
+
+def test_a_host_that_was_frozen_across_two_takeovers_writes_nothing_more(
+    observer: Observer, checker: Checker
+) -> None:
+    assert ordeals.frozen_across_two(observer) == []
+    checker.finds_nothing()
+
+
+def test_a_host_that_was_frozen_while_it_logged_in_writes_nothing_more(
+    observer: Observer, checker: Checker
+) -> None:
+    problems, _ = ordeals.frozen_in_login(observer)
+    assert problems == []
+    checker.finds_nothing()
+
+
+@pytest.mark.parametrize("seconds", [8, -8])
+def test_a_leader_whose_clock_is_wrong_by_seconds_is_succeeded_as_any_other(
+    observer: Observer, checker: Checker, seconds: int
+) -> None:
+    with ordeals.skewed(observer.leader().host, seconds):
+        assert trial(observer, FAULTS["scheduler_sigkill"]).problems == []
+        assert trial(observer, FAULTS["scheduler_sigkill"]).problems == []
+    checker.finds_nothing()
+
+
+def test_tasks_outlast_a_minute_without_a_database(observer: Observer, checker: Checker) -> None:
+    problems, _ = ordeals.database_away(observer, 60)
+    assert problems == []
+    checker.finds_nothing()
+
+
+def test_the_log_names_the_epoch_of_every_scheduler(checker: Checker) -> None:
+    epochs = {entry.epoch for entry in parse(checker.records) if entry.epoch}
+    assert len(epochs) > 1
