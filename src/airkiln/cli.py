@@ -77,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     boot.set_defaults(command="airkiln.cli:boot")
 
+    signal = commands.add_parser(
+        "signal", help="tell the stack that waits for this instance how its role fares"
+    )
+    signal.set_defaults(command="airkiln.stack_signal:run")
+
     parameters = commands.add_parser("parameters", help="load or check an environment's parameters")
     actions = parameters.add_subparsers(metavar="ACTION", required=True)
     load = actions.add_parser("load", help="write them to a systemd EnvironmentFile")

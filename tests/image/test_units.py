@@ -52,6 +52,18 @@ def test_no_other_unit_pulls_ours_at_boot(host: Host) -> None:
     assert {link for link in links if OURS.match(link)} <= {"airkiln-boot.service"}
 
 
+@pytest.mark.parametrize("role", ["webserver", "scheduler", "worker", "database", "all"])
+def test_every_role_tells_the_stack_that_waits_for_it(host: Host, role: str) -> None:
+    text = host.file(f"/etc/systemd/system/airkiln-{role}.target").content_string
+    assert "Wants=airkiln-signal.service" in text.splitlines()
+
+
+@pytest.mark.state("serving")
+def test_where_no_stack_waits_the_signal_ends_well(host: Host, booted: None) -> None:
+    shown = lines(host, "systemctl show --property=ActiveState,Result,ExecMainStatus airkiln-signal.service")
+    assert set(shown) == {"ActiveState=active", "Result=success", "ExecMainStatus=0"}
+
+
 @pytest.mark.state("baked")
 def test_none_of_our_units_runs_when_the_bake_ends(host: Host, booted: None) -> None:
     assert running_units(host) == set()
