@@ -15,6 +15,8 @@ ms. Between two runs both hosts are ready again.
 - `database_restart`: from the first connection that PostgreSQL accepts;
 - `lock_held`: somebody's idle transaction holds the scheduler's locks;
 - `scheduler_sigkill_no_standby`: the same host has to begin anew;
+- `controller_memory`, `controller_cpu`, `warm_scheduler_memory`, `database_at_rest`: a minute without a
+  fault, by host;
 - `fence`: the part of each takeover in which older epochs' roles lose their rights and their sessions.
 
 PostgreSQL logs every statement with its role. After each run the log is checked for a write by an older epoch
@@ -33,7 +35,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import predecessor, rehearsed, results
+from benchmarks import at_rest, predecessor, rehearsed, results
 from benchmarks.campaign import AIRKILN, PEER, Campaign, Line, Lines, grouped
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
@@ -42,6 +44,7 @@ from rehearsal.cluster import Cluster
 from rehearsal.faults import FAULTS
 from rehearsal.settings import Region, RehearsalError
 from rehearsal.stages import Stages
+from rehearsal.trial import PATIENCE
 
 FENCE_BUDGET = 0.25
 """Seconds."""
@@ -61,6 +64,8 @@ def figures(lines: Sequence[Line]) -> list[Figure]:
         for subject, budget in ((AIRKILN, fault.budget), (PEER, None)):
             if samples := seconds.get((fault.name, subject)):
                 made.append(summarise(fault.name, subject, samples, budget=budget))
+        if given_up := never_queued(lines, fault.name, PEER):
+            made.append(given_up)
         if samples := adopted.get((fault.name, PEER)):
             made.append(summarise(f"{fault.name}_adopted", PEER, samples))
         if fault.name in models:
@@ -75,14 +80,23 @@ def figures(lines: Sequence[Line]) -> list[Figure]:
     return made
 
 
+def never_queued(lines: Sequence[Line], fault: str, subject: str) -> Figure | None:
+    """A row for a fault after which nothing at all was queued for as long as it was waited for."""
+    of_fault = [line for line in lines if (line.fault, line.subject) == (fault, subject)]
+    if not of_fault or any(line.seconds is not None for line in of_fault):
+        return None
+    source = f"measured; nothing was queued, given up after {PATIENCE:g} s"
+    return Figure(fault, subject, "s", len(of_fault), PATIENCE, PATIENCE, PATIENCE, source)
+
+
 def counted(figure: str, runs: int, found: int) -> Figure:
     """A row that says in how many of all runs it was so."""
     return Figure(figure, AIRKILN, "runs", runs, found, found, found, budget=0.0)
 
 
-def publish(lines: Sequence[Line], output: Path | None) -> None:
-    """Write the results file from the raw lines."""
-    path = results.record("failover", made := figures(lines), output, conditions=CONDITIONS)
+def publish(made: Sequence[Figure], output: Path | None) -> None:
+    """Write the results file."""
+    path = results.record("failover", made, output, conditions=CONDITIONS)
     say(results.table(made))
     say(f"written to {path}")
 
@@ -110,6 +124,7 @@ def main() -> None:
     parser.add_argument("--image", metavar="ID", help="boot this one (default: this tree's, baked if needed)")
     parser.add_argument("--anew", action="store_true", help="boot a new cluster where one runs")
     parser.add_argument("--keep", action="store_true", help="leave the cluster running, to go on with it")
+    parser.add_argument("--at-rest", action="store_true", help="first, what a host costs at rest")
     parser.add_argument("--publish", action="store_true", help="only write the results, from what there is")
     parser.add_argument("--output", type=Path, help="default: benchmarks/results/failover.json")
     options = parser.parse_args()
@@ -118,10 +133,12 @@ def main() -> None:
         subject = PEER if options.peer else AIRKILN
         with rehearsed.region(keep=options.keep) as region:
             cluster = cluster_for(region, subject, options.image, anew=options.anew)
+            if options.at_rest:
+                at_rest.keep(at_rest.measure(cluster))
             campaign = Campaign(cluster, lines, subject)
             for fault in options.faults or FAULTS:
                 campaign.gather(fault, options.runs, adoption=options.adoption)
-    publish(list(lines), options.output)
+    publish([*figures(list(lines)), *at_rest.known()], options.output)
 
 
 if __name__ == "__main__":

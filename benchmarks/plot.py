@@ -24,6 +24,8 @@ PANEL = 0.9
 """Inches for a panel's title, axis and the space between."""
 OURS, PEERS = "#1f5f8b", "#b8c4cc"
 """Colours of Airkiln's figures and of those beside them."""
+WIDE = 200
+"""Ratio of the longest bar to the shortest from which a panel's axis is logarithmic."""
 BUDGET_COLOUR = "#b3261e"
 
 Row = Mapping[str, Any]
@@ -87,10 +89,20 @@ def _draw_panel(axis: Axes, panel: Panel) -> None:
     axis.set_yticks(range(len(panel.rows)), [f"{row['figure']}: {row['subject']}" for row in panel.rows])
     axis.invert_yaxis()
     axis.set_xlabel(panel.unit)
-    axis.set_xlim(left=0)
+    _scale(axis, panel)
     axis.margins(x=0.08)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
+
+
+def _scale(axis: Axes, panel: Panel) -> None:
+    """From nought, or logarithmic where the long bars would leave nothing of the short ones."""
+    medians = [row["p50"] for row in panel.rows if row["p50"]]
+    if medians and max(medians) > WIDE * min(medians):
+        axis.set_xscale("log")
+        axis.set_xlim(left=min(medians) / 2)
+    else:
+        axis.set_xlim(left=0)
 
 
 def plots() -> dict[str, str]:

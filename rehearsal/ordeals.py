@@ -74,7 +74,7 @@ def frozen_across_two(observer: Observer) -> list[str]:
 
 
 def frozen_in_login(observer: Observer) -> tuple[list[str], float]:
-    """The leader's sessions end, and it stands still while it logs in again; the verdict, and when it froze."""
+    """The leader's sessions end, and it is frozen while it logs in again; the verdict, and when it froze."""
     make_whole(observer)
     leader = observer.leader()
     background(observer)

@@ -1,4 +1,4 @@
-"""What happens to a real cluster, one case a mechanism: another takes over, nobody else writes, no task is lost.
+"""What a fault does to a real cluster, a case a mechanism: one takes over, none else writes, no task is lost.
 
 The benchmark runs the same code many times over for its figures; here nothing is timed.
 """

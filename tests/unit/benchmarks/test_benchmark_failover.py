@@ -56,6 +56,12 @@ def test_what_must_not_be_is_counted_over_all_our_runs() -> None:
     assert rows["hand_over"].n == 2
 
 
+def test_a_fault_after_which_the_peer_queued_nothing_has_a_row_that_says_so() -> None:
+    (row,) = (row for row in figures([line("lock_held", PEER, error="none")]) if row.figure == "lock_held")
+    assert (row.n, row.p50) == (1, 60.0)
+    assert "given up after 60 s" in row.source
+
+
 def test_every_fence_of_every_run_counts() -> None:
     rows = figures([line("host_killed", seconds=5.0, fences=[0.02, 0.03]), line("hand_over", fences=[0.07])])
     (fence,) = (row for row in rows if row.figure == "fence")

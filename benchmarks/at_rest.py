@@ -1,0 +1,83 @@
+"""What a scheduler host costs while nothing happens: its controller, a warm scheduler, and its statements."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.campaign import AIRKILN, RUNS
+from benchmarks.results import Figure, summarise
+from rehearsal.cluster import CONTROLLER_UNIT, SCHEDULER_UNIT, Cluster, Host
+from rehearsal.observer import Observer
+from rehearsal.statements import CONTROLLER, Entry, parse
+from rehearsal.trial import make_whole
+from rehearsal.witness import StatementLog
+
+WINDOW = 60.0
+"""Seconds of rest."""
+KEPT = RUNS.with_name("at_rest.json")
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def known(path: Path = KEPT) -> list[Figure]:
+    """The figures that were kept last; none if there are none."""
+    return [Figure(**each) for each in json.loads(path.read_text())] if path.exists() else []
+
+
+def keep(figures: Iterable[Figure], path: Path = KEPT) -> None:
+    """Keep the figures for the publication."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([asdict(each) for each in figures]) + "\n")
+
+
+def resident(pids: Iterable[int]) -> float:
+    """MiB that the processes hold in memory (RSS)."""
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Rss:"):
+                total += int(line.split()[1])
+    return total / 1024
+
+
+def cpu(pids: Iterable[int]) -> float:
+    """Seconds of CPU that the processes have used."""
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS
+
+
+def measure(cluster: Cluster, seconds: float = WINDOW) -> list[Figure]:
+    """A sample a host."""
+    observer = Observer(cluster)
+    make_whole(observer)
+    leader = observer.leader().host
+    controllers = {host: host.processes(CONTROLLER_UNIT) for host in cluster.schedulers}
+    before = {host: cpu(pids) for host, pids in controllers.items()}
+    log, begun = StatementLog(cluster.postgres), time.monotonic()
+    time.sleep(seconds)
+    took = time.monotonic() - begun
+    entries = parse(log.new())
+    shares = [100 * (cpu(pids) - before[host]) / took for host, pids in controllers.items()]
+    warm = [resident(host.processes(SCHEDULER_UNIT)) for host in cluster.schedulers if host != leader]
+    statements = [counted(entries, host) / took for host in cluster.schedulers]
+    observer.close()
+    return [
+        summarise(
+            "controller_memory", AIRKILN, [*map(resident, controllers.values())], unit="MiB", budget=80
+        ),
+        summarise("controller_cpu", AIRKILN, shares, unit="% of a core", budget=1),
+        summarise("warm_scheduler_memory", AIRKILN, warm, unit="MiB", budget=200),
+        summarise("database_at_rest", AIRKILN, statements, unit="statements/s", budget=3),
+    ]
+
+
+def counted(entries: Iterable[Entry], host: Host) -> int:
+    """Statements of the host's controller."""
+    return sum(
+        entry.user == CONTROLLER and entry.host == host.address and entry.statement is not None
+        for entry in entries
+    )
