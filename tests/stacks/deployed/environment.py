@@ -1,0 +1,166 @@
+"""Deploys the stacks as they are, in wiring.yml's order, to a local AWS of the tests' own."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from rehearsal.cloudformation.api import clients
+from rehearsal.cloudformation.calls import Clients
+from rehearsal.cloudformation.template import parse
+
+FOLDER = Path(__file__).parents[3] / "cloudformation"
+REGION = "eu-west-1"
+ACCOUNT = "123456789012"
+TAGS = [{"Key": "airkiln:environment", "Value": "test"}]
+CERTIFICATE = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/00000000-0000-0000-0000-000000000000"
+IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/airflow@sha256:" + "0" * 64
+DONE = ("_COMPLETE", "_FAILED")
+
+Client: TypeAlias = Any
+"""botocore makes its clients' types at run time."""
+Parameters = dict[str, str]
+
+
+def template(name: str) -> str:
+    return (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@cache
+def body(name: str) -> dict[str, Any]:
+    return parse(template(name))
+
+
+@dataclass
+class Environment:
+    """An environment: what is chosen for it, and what has been deployed."""
+
+    endpoint: str
+    name: str
+    choices: dict[str, Parameters]
+    """Parameters by stack; those of ``""`` go to each stack that has them."""
+    pools: dict[str, Parameters] = field(default_factory=lambda: {"default": {}})
+    outputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    stacks: dict[str, str] = field(default_factory=dict)
+    """Template by the name of its stack, in the order of creation."""
+
+    @cached_property
+    def clients(self) -> Clients:
+        return clients(self.endpoint, REGION)
+
+    @property
+    def cloudformation(self) -> Client:
+        return self.clients("cloudformation")
+
+    def stack(self, name: str, pool: str = "") -> str:
+        return f"airkiln-{self.name}-worker-{pool}" if pool else f"airkiln-{self.name}-{name}"
+
+    def parameters(self, name: str, **more: str) -> Parameters:
+        """Every parameter that is fed by an output or chosen."""
+        wiring = yaml.safe_load((FOLDER / "wiring.yml").read_text(encoding="utf-8"))["stacks"]
+        feeds = next(stack["feeds"] for stack in wiring if stack["name"] == name)
+        values: Parameters = {"EnvironmentName": self.name} | self.choices.get("", {})
+        for parameter, source in feeds.items():
+            stack, output = source.split(".")
+            if output in self.outputs.get(stack, {}):
+                values[parameter] = self.outputs[stack][output]
+        values |= self.choices.get(name, {}) | more
+        return {key: value for key, value in values.items() if key in body(name)["Parameters"]}
+
+    def deploy(self) -> None:
+        """Every stack that this environment wants."""
+        wiring = yaml.safe_load((FOLDER / "wiring.yml").read_text(encoding="utf-8"))["stacks"]
+        for stack in wiring:
+            name = stack["name"]
+            if name == "endpoints" and self.outputs["network"]["AwsAccess"] != "endpoints":
+                continue
+            if name == "workers":
+                for pool, chosen in self.pools.items():
+                    self.create(self.stack(name, pool), name, self.parameters(name, PoolName=pool, **chosen))
+            else:
+                self.create(self.stack(name), name, self.parameters(name))
+                self.outputs[name] = self.outputs_of(self.stack(name))
+
+    def create(self, stack: str, name: str, parameters: Parameters) -> None:
+        self.cloudformation.create_stack(
+            StackName=stack,
+            TemplateBody=template(name),
+            Parameters=listed(parameters),
+            Capabilities=["CAPABILITY_IAM"],
+            Tags=TAGS,
+        )
+        self.stacks[stack] = name
+        assert self.settled(stack) == "CREATE_COMPLETE", self.failures(stack)
+
+    def update(self, stack: str, changed: Parameters) -> str:
+        """Change parameters of a stack, and nothing else; returns the status in which that ends."""
+        present = {one["ParameterKey"] for one in self.describe(stack)["Parameters"]}
+        kept = [{"ParameterKey": key, "UsePreviousValue": True} for key in present - set(changed)]
+        self.cloudformation.update_stack(
+            StackName=stack,
+            UsePreviousTemplate=True,
+            Parameters=kept + listed(changed),
+            Capabilities=["CAPABILITY_IAM"],
+        )
+        return self.settled(stack)
+
+    def describe(self, stack: str) -> dict[str, Any]:
+        described: dict[str, Any] = self.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+        return described
+
+    def outputs_of(self, stack: str) -> dict[str, str]:
+        return {one["OutputKey"]: one["OutputValue"] for one in self.describe(stack).get("Outputs", [])}
+
+    def resources(self, stack: str) -> dict[str, dict[str, Any]]:
+        summaries = self.cloudformation.list_stack_resources(StackName=stack)["StackResourceSummaries"]
+        return {one["LogicalResourceId"]: one for one in summaries}
+
+    def id(self, stack: str, logical: str) -> str:
+        return str(self.resources(stack)[logical]["PhysicalResourceId"])
+
+    def settled(self, stack: str, *, signal: str = "SUCCESS") -> str:
+        """The status in which a stack comes to rest; who waits for a signal gets it, as from an instance."""
+        deadline = time.monotonic() + 120
+        stack = self.describe(stack)["StackId"]
+        while not (status := str(self.describe(stack)["StackStatus"])).endswith(DONE):
+            assert time.monotonic() < deadline, f"{stack} is still {status}"
+            for resource in self.resources(stack).values():
+                kind = resource["ResourceType"]
+                if resource["ResourceStatus"] == "CREATE_IN_PROGRESS" and kind in SIGNALLED:
+                    for number in range(4):
+                        self.signal(stack, resource["LogicalResourceId"], f"i-{number}", signal)
+            time.sleep(0.1)
+        return status
+
+    def signal(self, stack: str, logical: str, instance: str, status: str) -> None:
+        try:
+            self.cloudformation.signal_resource(
+                StackName=stack, LogicalResourceId=logical, UniqueId=instance, Status=status
+            )
+        except self.cloudformation.exceptions.ClientError as error:
+            assert "cannot be signaled" in str(error), error  # noqa: PT017
+
+    def events(self, stack: str) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = self.cloudformation.describe_stack_events(StackName=stack)[
+            "StackEvents"
+        ]
+        return events
+
+    def failures(self, stack: str) -> list[str]:
+        return [
+            f"{event['LogicalResourceId']} {event['ResourceStatus']}: {event.get('ResourceStatusReason')}"
+            for event in self.events(stack)
+            if "FAILED" in event["ResourceStatus"] or "ROLLBACK_IN" in event["ResourceStatus"]
+        ]
+
+
+SIGNALLED = ("AWS::AutoScaling::AutoScalingGroup", "AWS::EC2::Instance")
+
+
+def listed(parameters: Parameters) -> list[dict[str, str]]:
+    return [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
