@@ -45,35 +45,38 @@ class AirkilnCeleryExecutor(CeleryExecutor):
         place from which a deferred task resumes.
         """
         queued = [ti for ti in tis if ti.state == TaskInstanceState.QUEUED]
-        for ti in queued:
-            self._hand_back(ti)
-        others = [ti for ti in tis if ti not in queued]
+        others = [ti for ti in tis if ti.state != TaskInstanceState.QUEUED]
+        if queued:
+            self._hand_back(queued, object_session(queued[0]))
         return super().try_adopt_task_instances(others) if others else []
 
-    def _hand_back(self, ti: TaskInstance) -> None:
-        """Make a queued task instance a scheduled one under a new id, on the same try.
+    def _hand_back(self, tis: Sequence[TaskInstance], session: Session) -> None:
+        """Make queued task instances scheduled ones under new ids, on the same try.
 
         A message that was sent after all names the old id, and the task execution API, which waits for the
         row's lock, then knows no such task instance (404): the worker drops it.
         """
-        session = object_session(ti)
-        waits = TaskReschedule.__table__
+        names = {ti.id: uuid7() for ti in tis}
         # A sensor's waits so far count towards its time-out. They refer to the id without following it.
-        kept = session.execute(select(waits).where(waits.c.ti_id == ti.id)).mappings().all()
-        session.execute(delete(waits).where(waits.c.ti_id == ti.id))
-        ti.id = uuid7()
-        ti.state = TaskInstanceState.SCHEDULED
-        ti.scheduled_dttm = timezone.utcnow()
-        ti.queued_dttm = None
-        ti.queued_by_job_id = None
-        ti.external_executor_id = None
+        waits = TaskReschedule.__table__
+        kept = session.execute(select(waits).where(waits.c.ti_id.in_(names))).mappings().all()
+        if kept:
+            session.execute(delete(waits).where(waits.c.ti_id.in_(names)))
+        for ti in tis:
+            ti.id = names[ti.id]
+            ti.state = TaskInstanceState.SCHEDULED
+            ti.scheduled_dttm = timezone.utcnow()
+            ti.queued_dttm = None
+            ti.queued_by_job_id = None
+            ti.external_executor_id = None
+            told = "A scheduler that is dead had queued it. No try is counted."
+            # Not log_task_event(): 3.3.2 loses the values of what it is given before they are written.
+            session.add(Log(event=EVENT, task_instance=ti.key, extra=told))
         session.flush()
         if kept:
-            session.execute(insert(waits), [{**row, "ti_id": ti.id} for row in kept])
-        self.log.info("Handed back, for a dead scheduler had queued it: %s", ti)
-        told = "A scheduler that is dead had queued it. No try is counted."
-        # Not log_task_event(): 3.3.2 loses the values of what it is given before they are written.
-        session.add(Log(event=EVENT, task_instance=ti.key, extra=told))
+            session.execute(insert(waits), [{**row, "ti_id": names[row["ti_id"]]} for row in kept])
+        listed = "\n\t".join(map(repr, tis))
+        self.log.info("Handed back %d tasks that a dead scheduler had queued\n\t%s", len(tis), listed)
 
     def start(self) -> None:
         """Take over the callbacks that a dead scheduler left queued, unless another scheduler runs."""

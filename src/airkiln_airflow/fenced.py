@@ -80,15 +80,28 @@ def fence(environment: dict[str, str] | os._Environ[str]) -> None:
 
 
 def main() -> int:
-    """Run as a unit's command: become ``airflow`` with the arguments given."""
+    """Run as a unit's command: become ``airflow`` with the arguments given.
+
+    ``--unless-gated COMMAND`` becomes that command instead on a host without a gate, and elsewhere returns 0.
+    """
+    arguments = sys.argv[1:]
+    before = arguments[:1] == ["--unless-gated"]
     try:
-        if gate_of(os.environ):
-            fence(os.environ)
+        gated = gate_of(os.environ) is not None
     except RefusedError as error:
+        if before:
+            return 0  # what this comes before refuses it, and waits before it ends
         sys.stderr.write(f"refused: {error}\n")
         return REFUSED
-    airflow = Path(sys.executable).with_name("airflow")
-    os.execv(airflow, [str(airflow), *sys.argv[1:]])  # noqa: S606 - the unit's process becomes the component
+    if before:
+        if gated:
+            return 0
+        command = arguments[1:]
+    else:
+        if gated:
+            fence(os.environ)
+        command = [str(Path(sys.executable).with_name("airflow")), *arguments]
+    os.execv(command[0], command)  # noqa: S606 - the unit's process becomes the component
 
 
 if __name__ == "__main__":
