@@ -7,7 +7,7 @@ tasks' marks and for the observer, and PostgreSQL's log of every statement.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -18,7 +18,7 @@ import psycopg
 
 from rehearsal import control, environment, up
 from rehearsal.airflow import Airflow
-from rehearsal.machine import Machine
+from rehearsal.machine import Machine, machines
 from rehearsal.network import port_name
 from rehearsal.postgres import Postgres
 from rehearsal.process import ControlGroup, run
@@ -145,6 +145,10 @@ class Cluster:
         put({} if controllers else {"common": AIRFLOWS_OWN})
         put(extra or {})
         up.prepare_database(region, image)
+        # Its address is given out again at once, and a machine that still powers off would answer to it.
+        wait_until_gone(
+            region, [each.name for each in machines(region) if each.name != postgres.machine.name]
+        )
         web = cls._launch(region, image, "webserver")
         put({"common": {EXECUTION_API: f"http://{web.address}:{WEB_PORT}/execution/"}})
         data = None if controllers else WITHOUT_CONTROLLER
@@ -241,9 +245,13 @@ def terminate_all(region: Region) -> None:
     left = [str(each["InstanceId"]) for each in up.present()]
     if left:
         control.client("ec2").terminate_instances(InstanceIds=left)
-    up.wait_until(
-        "the instances have gone", lambda: not any((region.machines / n).exists() for n in left), 90
-    )
+    wait_until_gone(region, left)
+
+
+def wait_until_gone(region: Region, names: Sequence[str]) -> None:
+    """Wait until none of these machines is left."""
+    folders = [region.machines / name for name in names]
+    up.wait_until("the instances have gone", lambda: not any(each.exists() for each in folders), 90)
 
 
 def publish_dags() -> None:
