@@ -305,6 +305,24 @@ def _text(value: Json) -> str:
     return str(value)
 
 
+def doomed(
+    wiring: list[Mapping[str, Json]], present: Mapping[str, Json], environment: str, pool: str = ""
+) -> dict[str, list[str]]:
+    """The stacks that a destruction deletes, in order, and those that it keeps; of one pool, only its own."""
+    prefix = f"airkiln-{environment}-"
+    if pool:
+        return {"delete": [name for name in present if name == f"{prefix}worker-{pool}"], "keep": []}
+    delete = [
+        name
+        for wire in reversed(wiring)
+        if "kept" not in wire
+        for name in sorted(present)
+        if name == prefix + wire["name"]
+        or (wire["name"] == "workers" and name.startswith(f"{prefix}worker-"))
+    ]
+    return {"delete": delete, "keep": sorted(name for name in present if name not in delete)}
+
+
 def parameters(
     stack: Mapping[str, Json], outputs: Mapping[str, Mapping[str, str]], unknown: str = ""
 ) -> dict[str, Json]:
@@ -327,14 +345,23 @@ def parameters(
     }
 
 
-def reasons(result: Mapping[str, Json]) -> list[str]:
-    """Why CloudFormation failed: the resources that failed by themselves, or what it answered."""
-    echoes = ("cancelled", "The following resource(s) failed")
-    found = [line for line in result.get("log", []) if not any(echo in line for echo in echoes)]
-    # Newest first, and a resource fails once for creation and once more for what it takes along.
-    return list(dict.fromkeys(reversed(found))) or [
-        str(result.get("msg") or result.get("output") or "no reason")
-    ]
+def reasons(result: Mapping[str, Json], described: Mapping[str, Json]) -> list[str]:
+    """Why CloudFormation failed: the resources that failed by themselves, or what it answered.
+
+    `result` is the failed task's, `described` is cloudformation_info's with the events, newest first.
+    """
+    refused = [str(result.get("msg") or result.get("output") or "AWS gave no reason.")]
+    if "log" not in result:  # refused before anything began
+        return refused
+    found = []
+    for event in (described.get("stack_events") or []) if described else []:
+        status, reason = event["resource_status"], event.get("resource_status_reason", "")
+        of_the_stack = event["resource_type"] == "AWS::CloudFormation::Stack"
+        if of_the_stack and status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"):
+            break
+        if status.endswith("_FAILED") and not of_the_stack and "cancelled" not in reason:
+            found.append(f"{event['resource_type']} {event['logical_resource_id']} {status}: {reason}")
+    return list(dict.fromkeys(reversed(found))) or refused
 
 
 def infra(outputs: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
@@ -369,6 +396,7 @@ class FilterModule:
             "airkiln_name_problem": name_problem,
             "airkiln_plan": plan,
             "airkiln_stack_parameters": parameters,
+            "airkiln_doomed": doomed,
             "airkiln_reasons": reasons,
             "airkiln_change_set": change_set,
             "airkiln_infra": infra,

@@ -34,7 +34,7 @@ options:
     type: str
     required: true
   key_id:
-    description: KMS key of the SecureStrings. Needed unless in check mode.
+    description: KMS key of the SecureStrings. Needed where one is to be written.
     type: str
     default: ""
   secrets:
@@ -234,6 +234,8 @@ class Store:
         """Do one change. What is there and is only to be drawn stays: AWS refuses it without Overwrite."""
         name = f"{self._path}/{change.name}"
         wanted, held = change.wanted, change.held
+        if wanted is not None and wanted.secure and not self._key:
+            raise RefusedError(f"{name} is a secret, and no key_id is given to encrypt it.")
         if wanted is None or (held is not None and held.secure != wanted.secure):
             self._ssm.delete_parameter(Name=name)  # a parameter's type cannot be changed
         if wanted is None:
@@ -290,10 +292,6 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if not module.check_mode and not module.params["key_id"]:
-        module.fail_json(
-            msg="Without the environment's key no secret can be written: deploy `security` first."
-        )
     try:
         done = bring_about(
             module, Store(module.client("ssm"), module.params["path"], module.params["key_id"])
