@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from airkiln_airflow.readiness import notify_ready
+from airkiln_airflow import readiness
+from airkiln_airflow.readiness import claim, notify_ready, notify_status
+
+
+@pytest.fixture(autouse=True)
+def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that knows of no manager yet."""
+    monkeypatch.setattr(readiness, "_manager", readiness._Manager())
 
 
 @pytest.fixture(params=["a file", "abstract"])
@@ -41,6 +48,21 @@ def test_no_child_can_speak_in_the_units_name(manager: socket.socket) -> None:
     shown = [sys.executable, "-c", "import os; print(os.environ.get('NOTIFY_SOCKET'))"]
     assert subprocess.run(shown, check=True, capture_output=True, text=True).stdout == "None\n"
     assert manager.recv(4096)
+
+
+def test_a_name_that_was_claimed_is_gone_before_readiness_is_told(manager: socket.socket) -> None:
+    claim()
+    assert "NOTIFY_SOCKET" not in os.environ
+    assert notify_ready("runs")
+    assert manager.recv(4096).startswith(b"READY=1\n")
+
+
+def test_the_status_of_a_unit_that_is_ready_can_change(manager: socket.socket) -> None:
+    assert not notify_status("too early")
+    notify_ready("warm")
+    assert manager.recv(4096) == b"READY=1\nSTATUS=warm"
+    assert notify_status("runs, epoch 7")
+    assert manager.recv(4096) == b"STATUS=runs, epoch 7"
 
 
 def test_without_a_manager_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
