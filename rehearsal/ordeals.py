@@ -17,14 +17,18 @@ from rehearsal.cluster import CONTROLLER_UNIT, LOAD, PROBE, SCHEDULER_UNIT, Clus
 from rehearsal.faults import DAG_PROCESSOR_UNIT, DATABASE_UNIT, Fault, first_connection
 from rehearsal.interference import cut_from_aws, freeze, frozen, thaw
 from rehearsal.observer import Observer, background
+from rehearsal.postgres import Postgres
 from rehearsal.settings import RehearsalError
-from rehearsal.trial import CHANCE, FINISHED, PATIENCE, make_whole
+from rehearsal.statements import moment
+from rehearsal.trial import FINISHED, PATIENCE, make_whole
+from rehearsal.witness import StatementLog
 
 QUEUED_BY = "SELECT 1 FROM task_instance WHERE run_id = %s AND state = 'queued' AND queued_by_job_id = %s"
 END_SESSIONS = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-WHERE usename LIKE 'airflow\\_scheduler\\_%' AND client_addr = '{address}';
+WHERE usename LIKE '{role}' AND client_addr = '{address}';
 """
+FENCED = "airflow\\_scheduler\\_%"
 LIBFAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 SKEWED_UNITS = (CONTROLLER_UNIT, SCHEDULER_UNIT, DAG_PROCESSOR_UNIT, "airflow-triggerer.service")
 
@@ -73,33 +77,49 @@ def frozen_across_two(observer: Observer) -> list[str]:
     return _judged(observer)
 
 
-def frozen_in_login(observer: Observer) -> tuple[list[str], float]:
-    """The leader's sessions end, and it is frozen while it logs in again; the verdict, and when it froze."""
+def frozen_in_login(observer: Observer) -> tuple[list[str], int]:
+    """The leader's sessions end, and it is frozen while it logs in again.
+
+    Returns the verdict, and how many logins had begun and not ended when the host stood still.
+    """
     make_whole(observer)
     leader = observer.leader()
     background(observer)
-    observer.cluster.postgres.sql(END_SESSIONS.format(address=leader.host.address))
-    time.sleep(CHANCE.uniform(0.0, 0.05))
-    freeze(leader.host)
+    log = StatementLog(observer.cluster.postgres)
+    freeze_in_login(observer.cluster.postgres, leader.host)
     at = time.time()
     try:
         _next_after(observer, leader.job)
     finally:
         thaw(leader.host)
-    return _judged(observer), at
+    return _judged(observer), half_open(log.new(), leader.host.address, at)
 
 
-def half_open(records: Sequence[Mapping[str, Any]], address: str, at: float, moment: Any) -> int:  # noqa: ANN401
-    """Logins from an address that had been received by then and not authorized before.
+def freeze_in_login(postgres: Postgres, host: Host, role: str = FENCED, seconds: float = 30) -> None:
+    """End the sessions that the host has as a role, and freeze it as soon as it connects again."""
+    log = StatementLog(postgres)
+    postgres.sql(END_SESSIONS.format(address=host.address, role=role))
+    deadline = time.monotonic() + seconds
+    while not any(_received(record, host.address) for record in log.new()):
+        if time.monotonic() > deadline:
+            raise RehearsalError(f"{host.name} has not connected again within {seconds:g} s.")
+        time.sleep(0.001)
+    freeze(host)
 
-    :param moment: reads a record's time stamp.
-    """
+
+def _received(record: Mapping[str, Any], address: str) -> bool:
+    message = str(record.get("message", ""))
+    return message.startswith("connection received:") and f"host={address} " in message
+
+
+def half_open(records: Sequence[Mapping[str, Any]], address: str, at: float) -> int:
+    """Logins from an address that had been received by then and not authorized before."""
     received: set[str] = set()
     for record in records:
-        if moment(record["timestamp"]) > at:
+        if moment(str(record["timestamp"])) > at:
             continue
         message, session = str(record.get("message", "")), str(record.get("session_id", ""))
-        if message.startswith("connection received:") and f"host={address} " in message:
+        if _received(record, address):
             received.add(session)
         elif (
             message.startswith(("connection authorized:", "disconnection:"))

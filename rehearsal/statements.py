@@ -101,7 +101,7 @@ def parse(records: Iterable[Mapping[str, Any]]) -> list[Entry]:
     """The entries of clients, from the JSON objects of the log, in the order of their time."""
     found = [
         Entry(
-            at=_moment(record["timestamp"]),
+            at=moment(record["timestamp"]),
             user=str(record["user"]),
             session=str(record.get("session_id", "")),
             line=int(record.get("line_num", 0)),
@@ -228,7 +228,7 @@ def _disorder(entries: Iterable[Entry]) -> list[Finding]:
     return found
 
 
-def _moment(text: str) -> float:
-    """`2026-11-21 05:14:59.250 UTC`, as the log has it with ``log_timezone = UTC``."""
+def moment(text: str) -> float:
+    """Seconds since 1970 of `2026-11-21 05:14:59.250 UTC`, as the log has it with ``log_timezone = UTC``."""
     stamp = text.removesuffix(" UTC").removesuffix(" Etc/UTC")
     return datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC).timestamp()

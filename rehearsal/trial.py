@@ -10,8 +10,6 @@ import random
 import time
 from dataclasses import dataclass, field
 
-import psycopg
-
 from rehearsal.cluster import LOAD, SCHEDULER_UNIT
 from rehearsal.faults import Fault
 from rehearsal.interference import heal
@@ -111,16 +109,13 @@ def make_whole(observer: Observer, *, controllers: bool = True, seconds: float =
 
 def whole(observer: Observer, hosts: int) -> bool:
     """Whether one leads, its scheduler's job runs, and all others are ready to."""
-    return observer.standbys() >= hosts - 1 and len(fresh(observer)) >= 1
+    return observer.standbys() >= hosts - 1 and any(_there(each) for each in observer.schedulers()[:1])
 
 
 def fresh(observer: Observer) -> list[Leader]:
     """The schedulers whose process is there and that have just said so."""
-    found = []
-    for each in observer.schedulers():
-        try:
-            if observer.heartbeat_age(each.job) < 12 and each.host.processes(SCHEDULER_UNIT):
-                found.append(each)
-        except psycopg.Error:
-            continue
-    return found
+    return [each for each in observer.schedulers() if observer.heartbeat_age(each.job) < 12 and _there(each)]
+
+
+def _there(scheduler: Leader) -> bool:
+    return bool(scheduler.host.processes(SCHEDULER_UNIT))

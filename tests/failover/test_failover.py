@@ -47,7 +47,8 @@ def test_a_host_that_was_frozen_across_two_takeovers_writes_nothing_more(
 def test_a_host_that_was_frozen_while_it_logged_in_writes_nothing_more(
     observer: Observer, checker: Checker
 ) -> None:
-    problems, _ = ordeals.frozen_in_login(observer)
+    problems, logins = ordeals.frozen_in_login(observer)
+    assert logins, "no login was half open when the host was frozen"
     assert problems == []
     checker.finds_nothing()
 
