@@ -176,9 +176,7 @@ class TestLeading:
         assert process.wait(5) == -signal.SIGIO
 
     def test_a_child_that_is_left_does_not_keep_the_controller_from_seeing_the_end(self, host: Host) -> None:
-        process, connection = opened(
-            host, SCHEDULER="os.fork() or (time.sleep(1), os._exit(0)); time.sleep(60)"
-        )
+        process, connection = opened(host, "os.fork() or (time.sleep(1), os._exit(0)); time.sleep(60)")
         time.sleep(0.2)
         process.kill()
         assert connection.recv(1) == b""
