@@ -176,9 +176,12 @@ class TestLeading:
         assert process.wait(5) == -signal.SIGIO
 
     def test_a_child_that_is_left_does_not_keep_the_controller_from_seeing_the_end(self, host: Host) -> None:
-        process, connection = opened(host, "os.fork() or (time.sleep(1), os._exit(0)); time.sleep(60)")
+        process, connection = opened(
+            host, "os.fork() or (os.closerange(1, 3), time.sleep(8), os._exit(0)); time.sleep(60)"
+        )
         time.sleep(0.2)
         process.kill()
+        connection.settimeout(4)
         assert connection.recv(1) == b""
 
     def test_it_ends_as_the_scheduler_does(self, host: Host) -> None:
