@@ -99,6 +99,15 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--file", type=Path, metavar="F", help="with --source file: NAME=value lines")
         action.add_argument("--region", metavar="R", help="default: as boto finds it")
 
+    database = commands.add_parser("database", help="prepare the metadata database, or wait for it")
+    steps = database.add_subparsers(metavar="ACTION", required=True)
+    for name, told in (
+        ("prepare", "have the roles, the lease and its functions (with the administrator's credentials)"),
+        ("grant", "have their rights on Airflow's tables, after `airflow db migrate`"),
+        ("wait", "return when the database accepts connections"),
+    ):
+        steps.add_parser(name, help=told).set_defaults(command=f"airkiln.database.commands:{name}")
+
     airflow = commands.add_parser(
         "airflow",
         add_help=False,

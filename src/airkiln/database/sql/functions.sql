@@ -1,0 +1,249 @@
+-- The schema `airkiln`: the lease of the scheduler's leader, and the functions by which it changes hands.
+--
+-- `airkiln database prepare` runs this as airkiln_fence, which owns it all, in one transaction; run again it
+-- changes nothing. Every function has its owner's rights (SECURITY DEFINER), trusts no search_path, and reads
+-- the database's clock alone. Durations are in seconds.
+
+CREATE TABLE IF NOT EXISTS airkiln.schema_version (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    version integer NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS airkiln.lease (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    holder text NOT NULL DEFAULT '',
+    epoch bigint NOT NULL DEFAULT 0,
+    seq bigint NOT NULL DEFAULT 0,
+    expires_at timestamptz NOT NULL DEFAULT 'epoch',
+    paused boolean NOT NULL DEFAULT false,
+    hand_over_to text,
+    requested_at timestamptz,
+    reason text NOT NULL DEFAULT ''
+);
+
+CREATE TABLE IF NOT EXISTS airkiln.host (
+    host text PRIMARY KEY,
+    seen_at timestamptz NOT NULL,
+    ready boolean NOT NULL
+);
+
+INSERT INTO airkiln.schema_version (version) VALUES (1) ON CONFLICT DO NOTHING;
+INSERT INTO airkiln.lease DEFAULT VALUES ON CONFLICT DO NOTHING;
+
+-- The epoch that a scheduler's role is named after; null for any other role.
+CREATE OR REPLACE FUNCTION airkiln.epoch_of(p_role name) RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT substring(p_role::text FROM '^airflow_scheduler_([0-9]{1,18})$')::bigint
+$$;
+
+-- When the newest running scheduler last wrote that it lives, by its host's clock; null where none runs.
+CREATE OR REPLACE FUNCTION airkiln.heartbeat() RETURNS timestamptz
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    beat timestamptz;
+BEGIN
+    IF to_regclass('public.job') IS NOT NULL
+       AND has_column_privilege('public.job', 'latest_heartbeat', 'SELECT') THEN
+        EXECUTE $q$
+            SELECT latest_heartbeat FROM public.job
+             WHERE job_type = 'SchedulerJob' AND state = 'running' ORDER BY id DESC LIMIT 1
+        $q$ INTO beat;
+    END IF;
+    RETURN beat;
+END
+$$;
+
+-- Note that a host is here, and return what its controller decides by. `remaining` is the lease's time to
+-- its end, at most 0 where it is free; `standbys` are the other hosts that are ready now.
+CREATE OR REPLACE FUNCTION airkiln.poll(p_host text, p_ready boolean)
+RETURNS TABLE (schema_version integer, holder text, epoch bigint, seq bigint, remaining double precision,
+               paused boolean, hand_over_to text, standbys integer, heartbeat timestamptz,
+               database_started timestamptz)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO airkiln.host AS h (host, seen_at, ready) VALUES (p_host, clock_timestamp(), p_ready)
+        ON CONFLICT ON CONSTRAINT host_pkey DO UPDATE SET seen_at = excluded.seen_at, ready = excluded.ready;
+    RETURN QUERY
+    SELECT v.version, l.holder, l.epoch, l.seq,
+           extract(epoch FROM l.expires_at - clock_timestamp())::double precision,
+           l.paused, l.hand_over_to,
+           (SELECT count(*)::integer FROM airkiln.host o
+             WHERE o.host <> p_host AND o.ready AND o.seen_at > clock_timestamp() - interval '3 seconds'),
+           airkiln.heartbeat(), pg_postmaster_start_time()
+      FROM airkiln.lease l CROSS JOIN airkiln.schema_version v;
+END
+$$;
+
+-- Have the lease for another `p_ttl` seconds; `renewed` is false where it ended or is somebody else's.
+CREATE OR REPLACE FUNCTION airkiln.renew(p_host text, p_ready boolean, p_holder text, p_epoch bigint,
+                                         p_ttl double precision)
+RETURNS TABLE (renewed boolean, schema_version integer, holder text, epoch bigint, seq bigint,
+               remaining double precision, paused boolean, hand_over_to text, standbys integer,
+               heartbeat timestamptz, database_started timestamptz)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    done boolean;
+BEGIN
+    UPDATE airkiln.lease l
+       SET seq = l.seq + 1, expires_at = clock_timestamp() + make_interval(secs => p_ttl)
+     WHERE l.holder = p_holder AND l.epoch = p_epoch AND l.expires_at > clock_timestamp();
+    done := FOUND;
+    RETURN QUERY SELECT done, seen.* FROM airkiln.poll(p_host, p_ready) seen;
+END
+$$;
+
+-- Take a free lease: in this one transaction every older scheduler's role loses its login and its rights, and
+-- the new epoch's role is made, with a password of which only the SCRAM verifier comes here. Returns the
+-- epoch, or null where the lease is held or the failover is paused.
+CREATE OR REPLACE FUNCTION airkiln.acquire(p_holder text, p_ttl double precision, p_verifier text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    held airkiln.lease;
+    known record;
+    taken bigint;
+BEGIN
+    IF p_verifier NOT LIKE 'SCRAM-SHA-256$%' THEN
+        RAISE 'acquire takes a SCRAM verifier, never a password' USING ERRCODE = 'AK002';
+    END IF;
+    SELECT * INTO STRICT held FROM airkiln.lease FOR UPDATE;
+    IF held.paused OR held.expires_at > clock_timestamp() THEN
+        RETURN NULL;
+    END IF;
+    -- A copy of the database may know roles that its lease does not know yet: no name is ever used twice.
+    SELECT greatest(held.epoch, max(airkiln.epoch_of(rolname))) + 1 INTO taken FROM pg_roles;
+    FOR known IN
+        SELECT rolname, airkiln.epoch_of(rolname) AS number FROM pg_roles
+         WHERE airkiln.epoch_of(rolname) IS NOT NULL
+    LOOP
+        EXECUTE format('ALTER ROLE %I NOLOGIN', known.rolname);
+        EXECUTE format('REVOKE airflow FROM %I', known.rolname);
+        IF known.number < taken - 2 THEN
+            BEGIN
+                EXECUTE format('DROP ROLE %I', known.rolname);
+            EXCEPTION WHEN dependent_objects_still_exist OR object_in_use THEN
+                RAISE WARNING 'role % stays, for it owns something: %', known.rolname, SQLERRM;
+            END;
+        END IF;
+    END LOOP;
+    EXECUTE format('CREATE ROLE %I LOGIN PASSWORD %L', 'airflow_scheduler_' || taken, p_verifier);
+    EXECUTE format('GRANT airflow TO %I WITH INHERIT TRUE, SET FALSE', 'airflow_scheduler_' || taken);
+    UPDATE airkiln.lease l
+       SET holder = p_holder, epoch = taken, seq = 1, hand_over_to = NULL, requested_at = NULL, reason = '',
+           expires_at = clock_timestamp() + make_interval(secs => p_ttl);
+    PERFORM pg_notify('airkiln_lease', 'acquired');
+    RETURN taken;
+END
+$$;
+
+-- Refuse what another epoch's leader asks for.
+CREATE OR REPLACE FUNCTION airkiln.require_epoch(p_epoch bigint) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    now_epoch bigint := (SELECT epoch FROM airkiln.lease);
+BEGIN
+    IF now_epoch IS DISTINCT FROM p_epoch THEN
+        RAISE 'epoch % is over: the lease is at epoch %', p_epoch, now_epoch USING ERRCODE = 'AK001';
+    END IF;
+END
+$$;
+
+-- End the sessions of older epochs' roles; returns how many there were. To be called until there is none.
+CREATE OR REPLACE FUNCTION airkiln.fence(p_epoch bigint) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found_sessions integer;
+BEGIN
+    PERFORM airkiln.require_epoch(p_epoch);
+    SELECT count(pg_terminate_backend(pid)) INTO found_sessions
+      FROM pg_stat_activity WHERE airkiln.epoch_of(usename) < p_epoch;
+    RETURN found_sessions;
+END
+$$;
+
+-- Mark the schedulers of older epochs as failed, so that the next one adopts their tasks at once; returns how
+-- many there were. To be called before the gate opens: every scheduler that is running is an older one.
+CREATE OR REPLACE FUNCTION airkiln.adopt(p_epoch bigint) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    marked integer;
+BEGIN
+    PERFORM airkiln.require_epoch(p_epoch);
+    UPDATE public.job SET state = 'failed' WHERE job_type = 'SchedulerJob' AND state = 'running';
+    GET DIAGNOSTICS marked = ROW_COUNT;
+    RETURN marked;
+END
+$$;
+
+-- Give the lease up now, if it is still held, and wake who waits for it.
+CREATE OR REPLACE FUNCTION airkiln.release(p_holder text, p_epoch bigint, p_reason text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE airkiln.lease l SET expires_at = clock_timestamp(), reason = p_reason
+     WHERE l.holder = p_holder AND l.epoch = p_epoch AND l.expires_at > clock_timestamp();
+    IF FOUND THEN
+        PERFORM pg_notify('airkiln_lease', 'released');
+    END IF;
+    RETURN FOUND;
+END
+$$;
+
+-- Note what a person asks for: 'hand-over' (to a host, or '*' for any), 'pause' or 'resume'.
+CREATE OR REPLACE FUNCTION airkiln.request(p_what text, p_target text, p_by text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    CASE p_what
+        WHEN 'hand-over' THEN
+            UPDATE airkiln.lease SET hand_over_to = p_target, requested_at = clock_timestamp(), reason = p_by;
+        WHEN 'cancel' THEN
+            UPDATE airkiln.lease SET hand_over_to = NULL, requested_at = NULL, reason = p_by;
+        WHEN 'pause' THEN
+            UPDATE airkiln.lease SET paused = true, reason = p_by;
+        WHEN 'resume' THEN
+            UPDATE airkiln.lease SET paused = false, reason = p_by;
+        ELSE
+            RAISE 'unknown request %', p_what USING ERRCODE = 'AK002';
+    END CASE;
+    PERFORM pg_notify('airkiln_lease', p_what);
+END
+$$;
+
+-- Sessions of others that hold what a scheduler needs: the lock of its critical section (Airflow's
+-- DBLocks.SCHEDULER_CRITICAL_SECTION is 2), rows of slot_pool, or anything that one of its sessions waits for.
+CREATE OR REPLACE FUNCTION airkiln.foreign_locks(p_epoch bigint)
+RETURNS TABLE (pid integer, usename text, held text, virtualtransaction text, details text)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH holders AS (
+        SELECT l.pid, l.virtualtransaction,
+               CASE l.locktype WHEN 'advisory' THEN 'critical section' ELSE 'slot_pool' END AS held
+          FROM pg_locks l
+         WHERE l.granted
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND (l.locktype = 'advisory' AND l.classid = 0 AND l.objid = 2 AND l.objsubid = 1
+                OR l.locktype = 'relation' AND l.relation = to_regclass('public.slot_pool')
+                   AND l.mode <> 'AccessShareLock')
+        UNION
+        SELECT b.pid, l.virtualtransaction, 'what it waits for'
+          FROM pg_stat_activity s
+         CROSS JOIN LATERAL unnest(pg_blocking_pids(s.pid)) AS b (pid)
+          JOIN pg_locks l ON l.pid = b.pid AND l.locktype = 'virtualxid' AND l.granted
+         WHERE airkiln.epoch_of(s.usename) = p_epoch
+    )
+    SELECT h.pid, a.usename::text, string_agg(DISTINCT h.held, ', '), h.virtualtransaction,
+           concat_ws(', ', a.application_name, a.client_addr::text, a.state)
+      FROM holders h JOIN pg_stat_activity a ON a.pid = h.pid
+     WHERE a.usename IS DISTINCT FROM ('airflow_scheduler_' || p_epoch)::name
+     GROUP BY h.pid, a.usename, h.virtualtransaction, a.application_name, a.client_addr, a.state
+$$;
+
+-- End a session, if it is still in that transaction.
+CREATE OR REPLACE FUNCTION airkiln.end_session(p_pid integer, p_virtualtransaction text) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(bool_or(pg_terminate_backend(pid)), false)
+      FROM (SELECT DISTINCT l.pid FROM pg_locks l
+             WHERE l.pid = p_pid AND l.virtualtransaction = p_virtualtransaction) AS it
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA airkiln FROM PUBLIC;
+GRANT USAGE ON SCHEMA airkiln TO airkiln_controller;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA airkiln TO airkiln_controller;
+GRANT SELECT ON airkiln.lease, airkiln.host, airkiln.schema_version TO airkiln_controller;

@@ -1,0 +1,44 @@
+"""`airkiln database wait`: return when the metadata database accepts connections.
+
+A component that starts while the database is away would fail, start again, and fail again. Waiting in one
+start instead keeps the journal readable and the unit's restarts meaningful.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from airkiln.database.connect import connect
+from airkiln.database.target import parse
+from airkiln.errors import RefusedError, UnavailableError
+from airkiln.journal import WARNING, say
+from airkiln.roles import DATABASE
+
+PAUSE = 0.5
+"""Seconds between two attempts: what waits goes on soon after the database is back."""
+REMINDER = 60.0
+"""Seconds between two lines that say that it is still waited for."""
+
+
+def wait(environment: Mapping[str, str]) -> None:
+    """Wait for ever. RefusedError or DeniedError where waiting would not help."""
+    url = environment.get(DATABASE, "")
+    if not url:
+        raise RefusedError([f"{DATABASE}: missing: nothing says where the metadata database is"])
+    target = parse(url)
+    keywords = target.keywords(target.user, target.password)
+    begun = time.monotonic()
+    told = begun - REMINDER
+    while True:
+        try:
+            connect(keywords, limit=2).close()
+        except UnavailableError as error:
+            if time.monotonic() - told >= REMINDER:
+                told = time.monotonic()
+                say(f"waiting for the database: {error}", WARNING)
+            time.sleep(PAUSE)
+        else:
+            if told >= begun:
+                say(f"database {target.address}: is back after {time.monotonic() - begun:.0f} s")
+            return

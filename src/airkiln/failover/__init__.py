@@ -1,0 +1,1 @@
+"""The failover controller: one scheduler writes at a time, and another within seconds."""

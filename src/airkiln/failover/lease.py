@@ -1,0 +1,251 @@
+"""The lease in the metadata database, from a controller's side: one connection, one call at a time.
+
+Every call is one statement, bounded by the server (`statement_timeout`); what bounds it on this side is
+`abandon`, which another thread may call: it shuts the socket, and the blocked call returns with an error.
+Nothing is tried again here, and after an error the connection is not used again: the next call opens one.
+
+Who holds the lease, and until when, is the database's to say (src/airkiln/database/sql/functions.sql).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import errors
+from psycopg.rows import dict_row
+
+from airkiln.database.connect import explain
+from airkiln.errors import AirkilnError, RefusedError, UnavailableError
+
+SCHEMA_VERSION = 1
+"""The form of the schema `airkiln` that this release speaks with."""
+CHANNEL = "airkiln_lease"
+LIMIT = 1.0
+"""Seconds for a connection, and for a statement on the server."""
+
+Row = dict[str, Any]
+
+
+class EpochOverError(AirkilnError):
+    """What was asked belongs to an epoch that is over: somebody else leads."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a controller sees in the database. `remaining` (s) is at most 0 where the lease is free."""
+
+    holder: str
+    epoch: int
+    seq: int
+    remaining: float
+    paused: bool
+    hand_over_to: str | None
+    standbys: int
+    heartbeat: datetime | None
+    database_started: datetime
+
+
+@dataclass(frozen=True)
+class Grant:
+    """An epoch that was taken, and the login of its scheduler."""
+
+    epoch: int
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ForeignLock:
+    """A session of somebody else that holds what the scheduler needs."""
+
+    pid: int
+    user: str
+    held: str
+    transaction: str
+    details: str
+
+
+class LeaseClient:
+    """One controller's connection. Not for two threads, but for `abandon`.
+
+    Every method raises UnavailableError (try again), EpochOverError, or RefusedError and DeniedError with a
+    sentence for a person.
+    """
+
+    def __init__(
+        self, keywords: Mapping[str, str], host: str, holder: str, ttl: float, limit: float = LIMIT
+    ) -> None:
+        self._keywords = {
+            **keywords,
+            "application_name": "airkiln-failover",
+            "connect_timeout": str(max(1, round(limit))),
+            "options": f"-c statement_timeout={round(limit * 1000)} -c lock_timeout={round(limit * 1000)}",
+            "tcp_user_timeout": str(round(limit * 1000)),
+            "keepalives_idle": "1",
+            "keepalives_interval": "1",
+            "keepalives_count": "2",
+        }
+        self._host, self._holder, self._ttl = host, holder, ttl
+        self._connection: psycopg.Connection[Row] | None = None
+        self._socket: socket.socket | None = None
+
+    def poll(self, ready: bool) -> View:
+        """Say that this host is here and whether its scheduler is warm; see who leads."""
+        return _view(self._one("SELECT * FROM airkiln.poll(%s, %s)", self._host, ready))
+
+    def renew(self, ready: bool, epoch: int) -> tuple[bool, View]:
+        """Hold the lease for another ttl; False where it is no longer held."""
+        row = self._one(
+            "SELECT * FROM airkiln.renew(%s, %s, %s, %s, %s)",
+            self._host,
+            ready,
+            self._holder,
+            epoch,
+            self._ttl,
+        )
+        return bool(row["renewed"]), _view(row)
+
+    def acquire(self) -> Grant | None:
+        """Take the lease if it is free: a new epoch and the login of its scheduler, older ones refused."""
+        password = secrets.token_urlsafe(32)
+        # SCRAM salts with chance, not with the name: the verifier can be made before the epoch is known.
+        verifier = self._open().pgconn.encrypt_password(password.encode(), b"", b"scram-sha-256").decode()
+        epoch = self._value("SELECT airkiln.acquire(%s, %s, %s)", self._holder, self._ttl, verifier)
+        return None if epoch is None else Grant(epoch, f"airflow_scheduler_{epoch}", password)
+
+    def fence(self, epoch: int) -> int:
+        """End the sessions of older epochs; returns how many were still there."""
+        return int(self._value("SELECT airkiln.fence(%s)", epoch))
+
+    def adopt(self, epoch: int) -> int:
+        """Mark the older schedulers' jobs failed, so that their tasks are adopted at once; how many."""
+        return int(self._value("SELECT airkiln.adopt(%s)", epoch))
+
+    def release(self, epoch: int, reason: str) -> bool:
+        """Give the lease up and wake the standby; False where it was not held."""
+        return bool(self._value("SELECT airkiln.release(%s, %s, %s)", self._holder, epoch, reason))
+
+    def request(self, what: str, target: str | None, by: str) -> None:
+        """Ask for 'hand-over' (target: a host or '*'), 'cancel', 'pause' or 'resume'."""
+        self._value("SELECT airkiln.request(%s, %s, %s)::text", what, target, by)
+
+    def foreign_locks(self, epoch: int) -> list[ForeignLock]:
+        """Sessions of others that hold what this epoch's scheduler needs."""
+        rows = self._all("SELECT * FROM airkiln.foreign_locks(%s)", epoch)
+        return [
+            ForeignLock(
+                row["pid"], row["usename"] or "", row["held"], row["virtualtransaction"], row["details"]
+            )
+            for row in rows
+        ]
+
+    def end_session(self, lock: ForeignLock) -> bool:
+        """End that session, if it is still in that transaction."""
+        return bool(self._value("SELECT airkiln.end_session(%s, %s)", lock.pid, lock.transaction))
+
+    def fileno(self) -> int:
+        """The connection's socket for select(2), readable when it may be notified; -1 without one."""
+        return -1 if self._connection is None or self._connection.closed else self._connection.fileno()
+
+    def notified(self) -> bool:
+        """Whether somebody released the lease or asked for something since the last call; never blocks."""
+        if self._connection is None:
+            return False
+        try:
+            found = list(self._connection.notifies(timeout=0))
+        except psycopg.Error as error:
+            raise self._failed(error) from None
+        return bool(found)
+
+    def abandon(self) -> None:
+        """Have a blocked call of another thread return with an error at once."""
+        held = self._socket
+        if held is not None:
+            with contextlib.suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        held, self._socket = self._socket, None
+        if connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                connection.close()
+        if held is not None:
+            held.close()
+
+    def _open(self) -> psycopg.Connection[Row]:
+        if self._connection is not None and not self._connection.closed:
+            return self._connection
+        self.close()
+        try:
+            connection = psycopg.connect(
+                **self._keywords,  # type: ignore[arg-type] # libpq's own keywords
+                autocommit=True,
+                row_factory=dict_row,
+                prepare_threshold=None,
+            )
+            self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+            self._connection = connection
+            connection.execute(f"LISTEN {CHANNEL}")
+            found = connection.execute("SELECT version FROM airkiln.schema_version").fetchone()
+        except psycopg.Error as error:
+            raise self._failed(error) from None
+        version = found["version"] if found else None
+        if version != SCHEMA_VERSION:
+            self.close()
+            raise RefusedError(
+                [
+                    f"the schema airkiln in the database has version {version} and this release speaks "
+                    f"{SCHEMA_VERSION}: run the database step of this release"
+                ]
+            )
+        return connection
+
+    def _one(self, statement: LiteralString, *values: object) -> Row:
+        rows = self._all(statement, *values)
+        if len(rows) != 1:
+            self.close()
+            raise RefusedError(
+                ["the table airkiln.lease has no row: run `airkiln database prepare` in the database step"]
+            )
+        return rows[0]
+
+    def _value(self, statement: LiteralString, *values: object) -> Any:  # noqa: ANN401 - the caller knows
+        return next(iter(self._one(statement, *values).values()))
+
+    def _all(self, statement: LiteralString, *values: object) -> Sequence[Row]:
+        connection = self._open()
+        try:
+            return connection.execute(statement, values).fetchall()
+        except errors.DatabaseError as error:
+            if error.sqlstate == "AK001":
+                raise EpochOverError(str(error.diag.message_primary)) from None
+            raise self._failed(error) from None
+        except psycopg.Error as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: psycopg.Error) -> AirkilnError:
+        self.close()
+        if isinstance(error, errors.UndefinedTable | errors.UndefinedFunction | errors.InvalidSchemaName):
+            return RefusedError(
+                [
+                    f"the schema airkiln is not in the database, or not of this release "
+                    f"({error.diag.message_primary}): run `airkiln database prepare` in the database step"
+                ]
+            )
+        if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable):
+            return UnavailableError("the database did not answer within the limit")
+        return explain(error, self._keywords)
+
+
+def _view(row: Row) -> View:
+    return View(**{name: row[name] for name in View.__dataclass_fields__})
