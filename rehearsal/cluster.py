@@ -141,10 +141,10 @@ class Cluster:
         log_every_statement(postgres)
         login = environment.prepare(postgres)
         publish_dags()
-        put(own_parameters(postgres))
         put({} if controllers else {"common": AIRFLOWS_OWN})
         put(extra or {})
         up.prepare_database(region, image)
+        put(own_parameters(postgres))
         # Its address is given out again at once, and a machine that still powers off would answer to it.
         wait_until_gone(
             region, [each.name for each in machines(region) if each.name != postgres.machine.name]

@@ -26,6 +26,8 @@ PROFILE = "airkiln-rehearsal"
 DAGS = Path(__file__).with_name("dags")
 DAGS_BUCKET = "airkiln-rehearsal-dags"
 ADMINISTRATOR = "admin"
+DATABASE_ADMINISTRATOR = "airkiln_administrator"
+DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 QUEUE = "default"
 VISIBILITY = 60
 """Seconds until SQS hands out a message again that nobody deleted (docs/architecture.md, "Broker")."""
@@ -50,17 +52,23 @@ class Secrets:
     )
     database_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    database_admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    controller_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    worker_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
     @classmethod
     def known_or_drawn(cls, known: Mapping[str, str]) -> Secrets:
         """Those that the parameters hold already, by ``folder/NAME``, and new ones for what they lack."""
-        connection = urlsplit(known.get("common/AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", ""))
+        connection = urlsplit(known.get(f"database/{DATABASE}", ""))
         found = {
             "api_key": known.get("common/AIRFLOW__API__SECRET_KEY"),
             "jwt_key": known.get("common/AIRFLOW__API_AUTH__JWT_SECRET"),
             "fernet_key": known.get("common/AIRFLOW__CORE__FERNET_KEY"),
             "database_password": unquote(connection.password or ""),
             "admin_password": known.get("database/AIRKILN_ADMIN_PASSWORD"),
+            "database_admin_password": known.get("database/AIRKILN_ADMIN_DATABASE_PASSWORD"),
+            "controller_password": known.get("database/AIRKILN_CONTROLLER_DATABASE_PASSWORD"),
+            "worker_password": known.get("database/AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD"),
         }
         return cls(**{name: value for name, value in found.items() if value})
 
@@ -72,8 +80,7 @@ def prepare(postgres: Postgres) -> Login:
     """
     ssm = control.client("ssm")
     drawn = Secrets.known_or_drawn(_known_parameters(ssm))
-    postgres.create_role("airflow", drawn.database_password)
-    postgres.create_database("airflow", "airflow")
+    postgres.create_administrator(DATABASE_ADMINISTRATOR, drawn.database_admin_password)
     queue_url = control.client("sqs").create_queue(
         QueueName=f"airkiln-{NAME}-{QUEUE}", Attributes={"VisibilityTimeout": str(VISIBILITY)}
     )["QueueUrl"]
@@ -85,7 +92,11 @@ def prepare(postgres: Postgres) -> Login:
 
 def parameters(drawn: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
     """The parameters of the environment: a folder's name, and its variables."""
-    address = f"airflow:{quote(drawn.database_password, safe='')}@{POSTGRES}/airflow"
+    airflow, worker = (
+        _database("airflow", drawn.database_password),
+        _database("airflow_worker", drawn.worker_password),
+    )
+    results = {"AIRFLOW__CELERY__RESULT_BACKEND": f"db+{worker[DATABASE]}"}
     bundle = {
         "name": "dags",
         "classpath": "airflow.providers.amazon.aws.bundles.s3.S3DagBundle",
@@ -96,7 +107,6 @@ def parameters(drawn: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
             "AIRFLOW__API__SECRET_KEY": drawn.api_key,
             "AIRFLOW__API_AUTH__JWT_SECRET": drawn.jwt_key,
             "AIRFLOW__CELERY__BROKER_URL": "sqs://",
-            "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql+psycopg://{address}?sslmode=require",
             "AIRFLOW__CELERY__WORKER_CONCURRENCY": "4",
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__PREDEFINED_QUEUES": json.dumps(
                 {QUEUE: {"url": queue_url}}
@@ -107,17 +117,39 @@ def parameters(drawn: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://127.0.0.1:8080/execution/",
             "AIRFLOW__CORE__FERNET_KEY": drawn.fernet_key,
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg://{address}?sslmode=require",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg://{address}?ssl=require",
             "AIRFLOW__OPERATORS__DEFAULT_QUEUE": QUEUE,
             "AWS_DEFAULT_REGION": aws_region(),
             "AWS_ENDPOINT_URL": endpoint_url(),
         },
-        "database": {
+        "database": airflow
+        | {
+            "AIRKILN_ADMIN_DATABASE_PASSWORD": drawn.database_admin_password,
+            "AIRKILN_ADMIN_DATABASE_USER": DATABASE_ADMINISTRATOR,
             "AIRKILN_ADMIN_EMAIL": "admin@example.com",
             "AIRKILN_ADMIN_PASSWORD": drawn.admin_password,
             "AIRKILN_ADMIN_USERNAME": ADMINISTRATOR,
+            "AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD": drawn.worker_password,
+            "AIRKILN_CONTROLLER_DATABASE_PASSWORD": drawn.controller_password,
         },
+        "webserver": airflow,
+        "scheduler": airflow
+        | {
+            "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{airflow[DATABASE]}",
+            "AIRKILN_CONTROLLER_DATABASE_PASSWORD": drawn.controller_password,
+        },
+        # A worker runs what DAGs say: its login reaches Celery's result tables and nothing else.
+        "worker": worker | results,
+        # Read after all the others, by a host that is all of them.
+        "all": airflow,
+    }
+
+
+def _database(user: str, password: str) -> dict[str, str]:
+    """The variables by which Airflow logs in to the metadata database as this user."""
+    address = f"{user}:{quote(password, safe='')}@{POSTGRES}/airflow"
+    return {
+        DATABASE: f"postgresql+psycopg://{address}?sslmode=require",
+        f"{DATABASE}_ASYNC": f"postgresql+asyncpg://{address}?ssl=require",
     }
 
 

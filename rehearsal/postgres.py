@@ -80,13 +80,17 @@ class Postgres:
         command = ["runuser", "-u", "postgres", "--", "psql", "-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1"]
         return self.machine.execute([*command, "-d", database], text=statements).stdout.strip()
 
-    def create_role(self, name: str, password: str, *, administrator: bool = False) -> None:
-        """Have a role that can log in with this password; an administrator may make roles and databases."""
-        rights = "CREATEROLE CREATEDB" if administrator else "NOCREATEROLE NOCREATEDB"
+    def create_administrator(self, name: str, password: str) -> None:
+        """Have a role like RDS's master user, with no more rights than the product may count on: it makes
+        roles and databases, ends sessions, and may pass that last right on."""
+        self.create_role(name, password)
+        self.sql(f"ALTER ROLE {identifier(name)} CREATEROLE CREATEDB;")
+        self.sql(f"GRANT pg_signal_backend TO {identifier(name)} WITH ADMIN OPTION;")
+
+    def create_role(self, name: str, password: str) -> None:
+        """Have a role that can log in with this password and has no other right."""
         verb = "ALTER" if self._known("pg_roles", "rolname", name) else "CREATE"
-        self.sql(f"{verb} ROLE {identifier(name)} LOGIN {rights} PASSWORD {literal(password)};")
-        if administrator:
-            self.sql(f"GRANT pg_signal_backend, pg_monitor TO {identifier(name)} WITH ADMIN OPTION;")
+        self.sql(f"{verb} ROLE {identifier(name)} LOGIN PASSWORD {literal(password)};")
 
     def create_database(self, name: str, owner: str) -> None:
         """Have a database that belongs to this role."""

@@ -14,11 +14,6 @@ from rehearsal.settings import POSTGRES
 
 MARKER, OBSERVER = "rehearsal_marker", "rehearsal_observer"
 """Roles of the tests' own: the first writes the tasks' marks, the second reads everything."""
-DATABASE_ONLY = (
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC",
-)
-"""What a worker has no use for, and a cluster therefore keeps out of the folder that all read."""
 
 LOGGING = """\
 logging_collector = on
@@ -64,10 +59,7 @@ def parameter(name: str) -> str:
 
 
 def own_parameters(postgres: Postgres) -> dict[str, dict[str, str]]:
-    """The roles of the tests' own: the marker's for the worker, the observer's for whoever measures.
-
-    What only those read that log in to the metadata database moves from the common folder to theirs.
-    """
+    """The roles of the tests' own: the marker's for the worker, the observer's for whoever measures."""
     postgres.sql(SCHEMA, "airflow")
     folders: dict[str, dict[str, str]] = {"worker": {}, "tests": {}}
     for role, folder, name in (
@@ -80,6 +72,7 @@ def own_parameters(postgres: Postgres) -> dict[str, dict[str, str]]:
         folders[folder][name] = address
     postgres.sql(
         f"""
+        GRANT CONNECT ON DATABASE airflow TO {MARKER}, {OBSERVER};
         GRANT USAGE ON SCHEMA rehearsal TO {MARKER}, {OBSERVER};
         GRANT INSERT ON rehearsal.mark TO {MARKER};
         GRANT pg_read_all_data, pg_monitor TO {OBSERVER};
@@ -88,12 +81,6 @@ def own_parameters(postgres: Postgres) -> dict[str, dict[str, str]]:
         """,
         "airflow",
     )
-    ssm = control.client("ssm")
-    for name in DATABASE_ONLY:
-        if value := parameter(f"common/{name}"):
-            for folder in ("webserver", "scheduler", "database"):
-                folders.setdefault(folder, {})[name] = value
-            ssm.delete_parameter(Name=f"{environment.FOLDER}/common/{name}")
     return folders
 
 

@@ -51,5 +51,5 @@ def test_a_wrong_password_is_refused(region: Region, postgres: Postgres) -> None
 def test_roles_and_databases_can_be_asked_for_again(postgres: Postgres) -> None:
     postgres.create_role("airflow", PASSWORD)
     postgres.create_database("airflow", "airflow")
-    postgres.create_role("root_of_rds", "word", administrator=True)
+    postgres.create_administrator("root_of_rds", "word")
     assert postgres.sql("SELECT rolsuper FROM pg_roles WHERE rolname = 'root_of_rds'") == "f"

@@ -15,9 +15,10 @@ from airkiln.parameters.envfile import Ownership
 from airkiln.parameters.source import Source
 from airkiln.roles import ROLES, Role
 
-ADMIN_PREFIX = "AIRKILN_ADMIN_"
-"""The first administrator's name, password and address go to a file that only root reads (systemd does, for
-airkiln-database.service): the service user runs DAG code, which must not find them."""
+ROOT_PREFIXES = ("AIRKILN_ADMIN_", "AIRKILN_CONTROLLER_")
+"""What the database step and the failover controller log in with, and the first administrator's account, go
+to a file that only root reads (systemd does, for their units): the service user runs DAG code, which must not
+find them."""
 
 ADMIN_FILE = "admin.env"
 
@@ -70,8 +71,8 @@ def collect(source: Source, environment: str, role: Role, static_env: Path) -> L
         raise RefusedError(problems)
     values = {parameter.name: parameter.value for parameter in parameters}
     return Loaded(
-        airflow={name: value for name, value in values.items() if not name.startswith(ADMIN_PREFIX)},
-        admin={name: value for name, value in values.items() if name.startswith(ADMIN_PREFIX)},
+        airflow={name: value for name, value in values.items() if not name.startswith(ROOT_PREFIXES)},
+        admin={name: value for name, value in values.items() if name.startswith(ROOT_PREFIXES)},
     )
 
 

@@ -21,6 +21,8 @@ MAX_TOTAL_BYTES = 1_572_864
 MiB at the usual 8 MiB (execve(2)); a quarter of that stays for what systemd and the image add. Above it no
 unit starts."""
 
+_OUR_PASSWORD = re.compile(r"AIRKILN_(ADMIN|CONTROLLER)_([A-Z_]+_)?PASSWORD")
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _LOADING_NAMES = {
@@ -215,7 +217,7 @@ def weak_reason(name: str, value: str) -> str | None:
                 f"the secret is shorter than {MIN_SECRET_CHARACTERS} characters: "
                 "make one with `openssl rand -hex 32`"
             )
-    if name == "AIRKILN_ADMIN_PASSWORD" and value.strip().lower() in WEAK_SECRETS:
+    if _OUR_PASSWORD.fullmatch(name) and value.strip().lower() in WEAK_SECRETS:
         return "the password is empty or a default: choose another"
     if name in (roles.DATABASE, roles.RESULT_BACKEND, roles.BROKER):
         return _weak_url(name, value)
