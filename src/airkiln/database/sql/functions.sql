@@ -130,6 +130,8 @@ BEGIN
     UPDATE airkiln.lease l
        SET holder = p_holder, epoch = taken, seq = 1, hand_over_to = NULL, requested_at = NULL, reason = '',
            expires_at = clock_timestamp() + make_interval(secs => p_ttl);
+    -- Instances that were replaced; who is here says so every second.
+    DELETE FROM airkiln.host WHERE seen_at < clock_timestamp() - interval '1 hour';
     PERFORM pg_notify('airkiln_lease', 'acquired');
     RETURN taken;
 END
