@@ -225,7 +225,7 @@ def test_the_scheduler_sends_and_never_takes() -> None:
         for action in s.actions
         if action.startswith("sqs:")
     }
-    assert actions == {"sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"}
+    assert actions == {"sqs:GetQueueAttributes", "sqs:SendMessage"}
 
 
 @pytest.mark.parametrize(
