@@ -78,7 +78,7 @@ lint: $(VENV)/stamp ## Formatting, types, and the rules of Ansible's production 
 
 .PHONY: test-stacks
 test-stacks: $(VENV)/stamp $(STACKS_TOOLS) ## The static proof of the CloudFormation templates, without AWS
-	$(PYTHON) -m pytest tests/stacks/static
+	$(PYTHON) -m pytest tests/stacks/static tests/stacks/access
 
 # Figures; each writes benchmarks/results/<name>.json
 

@@ -1,0 +1,145 @@
+"""What our own code on an instance does with AWS, a scene a function; it runs wherever the tests run.
+
+Each scene lets the product make its client by itself, as on an instance, and answers in the place of the
+machine only (metadata, systemd).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+from unittest import mock
+
+from airkiln.imds import Imds
+from airkiln.parameters.ssm import SsmSource, create_client
+from airkiln.roles import ROLES
+from airkiln.stack_signal import Signal, Unit
+from tests.stacks.access.recorder import CREDENTIALS, ENVIRONMENT, REGION, make_bucket, recording
+from tests.stacks.access.world import deployed
+
+STACKS = {
+    "webserver": f"airkiln-{ENVIRONMENT}-webserver/Group",
+    "scheduler": f"airkiln-{ENVIRONMENT}-scheduler/Group",
+    "worker": f"airkiln-{ENVIRONMENT}-worker-default/Group",
+    "database": f"airkiln-{ENVIRONMENT}-database-step/Step",
+}
+"""Who waits for the signal of an instance of each role."""
+INSTANCE = "i-0123456789abcdef0"
+
+
+class Metadata:
+    """An instance's metadata, as far as it is asked for."""
+
+    def __init__(self, role: str) -> None:
+        self._tags = {"airkiln:role": role, "airkiln:signal": STACKS[role]}
+
+    def __enter__(self) -> Metadata:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def tag(self, name: str) -> str | None:
+        return self._tags.get(name)
+
+    def get(self, path: str) -> str | None:
+        return {"meta-data/instance-id": INSTANCE, "meta-data/placement/region": REGION}.get(path)
+
+
+class Healthy:
+    """A machine on which everything runs."""
+
+    def wants(self, target: str) -> tuple[str, ...]:
+        return (f"airflow-of-{target}",)
+
+    def unit(self, name: str) -> Unit:
+        return Unit(name, "active")
+
+    def web_server_answers(self) -> bool:
+        return True
+
+    def last_lines(self, unit: str) -> list[str]:
+        return []
+
+
+def boot_reads_parameters(role: str) -> None:
+    source = SsmSource(create_client(REGION))
+    try:
+        source.read(ENVIRONMENT, ROLES[role].folders)
+    except Exception as error:  # the folders are empty, which is said after all of them were asked for
+        if "no parameters there" not in str(error):
+            raise
+
+
+def signal_tells_the_stack(role: str) -> None:
+    Signal(imds=lambda _: cast(Imds, Metadata(role)), system=Healthy()).send()
+
+
+def support_bundle_is_kept(_role: str, size: int = 1) -> None:
+    """The command of the document as it stands, but for the interpreter; the folder is packed before it."""
+    content = deployed("operations")["SupportBundle"]["Properties"]["Content"]
+    (command,) = [line for line in content["mainSteps"][0]["inputs"]["runCommand"] if "boto3" in line]
+    command = command.replace("/opt/airkiln/bin/python", sys.executable)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(f"{folder}/it.tar.gz").write_bytes(b"x" * size)
+        subprocess.run(
+            [
+                "sh",
+                "-euc",
+                command.replace("$(hostname)", "host").replace("$(date -u +%Y%m%dT%H%M%SZ)", "now"),
+            ],
+            env={"PATH": "/usr/bin:/bin", "folder": f"{folder}/it", **_environment()},
+            check=True,
+        )
+
+
+def large_support_bundle_is_kept(role: str) -> None:
+    """In parts."""
+    support_bundle_is_kept(role, 9 * 1024 * 1024)
+
+
+Scene = Callable[[str], None]
+ALL = ("webserver", "scheduler", "worker", "database")
+SCENES: dict[Scene, tuple[str, ...]] = {
+    boot_reads_parameters: ALL,
+    signal_tells_the_stack: ALL,
+    support_bundle_is_kept: ("webserver", "scheduler", "worker", "database"),
+    large_support_bundle_is_kept: ("webserver",),
+}
+"""Each scene, and the roles that play it."""
+
+_variables: dict[str, str] = {}
+
+
+def _environment() -> dict[str, str]:
+    return {**CREDENTIALS, **_variables, "NO_PROXY": "127.0.0.1"}
+
+
+@contextmanager
+def _aws(endpoint: str) -> Iterator[None]:
+    """The recorder in the place of AWS, for this process and those that it starts."""
+    _variables["AWS_ENDPOINT_URL"] = endpoint
+    with mock.patch.dict("os.environ", _environment()):
+        yield
+
+
+def record() -> dict[str, Any]:
+    """The calls of each scene by each role, as they stand in recorded/airkiln.json."""
+    scenes = []
+    with recording() as (recorder, endpoint), _aws(endpoint):
+        bucket = deployed("buckets")["LogBucket"]["Properties"]["BucketName"]
+        make_bucket(endpoint, bucket)
+        for scene, roles in SCENES.items():
+            for role in roles:
+                recorder.taken()
+                scene(role)
+                calls = [call.as_json() for call in recorder.taken()]
+                if not calls:
+                    raise RuntimeError(f"{scene.__name__}: no call was recorded")
+                scenes.append({"scene": scene.__name__, "roles": [role], "calls": calls})
+    return {"scenes": scenes}
