@@ -323,6 +323,15 @@ def doomed(
     return {"delete": delete, "keep": sorted(name for name in present if name not in delete)}
 
 
+def left(present: Mapping[str, Json], environment: str, gone: list[str]) -> dict[str, dict[str, str]]:
+    """The outputs of the stacks that a destruction leaves."""
+    return {
+        name.removeprefix(f"airkiln-{environment}-"): dict(stack["outputs"])
+        for name, stack in present.items()
+        if name not in gone
+    }
+
+
 def parameters(
     stack: Mapping[str, Json], outputs: Mapping[str, Mapping[str, str]], unknown: str = ""
 ) -> dict[str, Json]:
@@ -397,6 +406,7 @@ class FilterModule:
             "airkiln_plan": plan,
             "airkiln_stack_parameters": parameters,
             "airkiln_doomed": doomed,
+            "airkiln_left": left,
             "airkiln_reasons": reasons,
             "airkiln_change_set": change_set,
             "airkiln_infra": infra,

@@ -7,9 +7,9 @@ from typing import Any
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 try:
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 except ImportError:  # AnsibleAWSModule says so
-    BotoCoreError = ClientError = Exception  # type: ignore[assignment,misc]  # never raised then
+    BotoCoreError = ClientError = NoCredentialsError = Exception  # type: ignore[assignment,misc]  # never raised
 
 DOCUMENTATION = """
 module: airkiln_environment_info
@@ -126,6 +126,10 @@ def main() -> None:
     except ClientError as error:
         module.fail_json(
             msg=f"AWS refuses {error.operation_name}: {error.response['Error'].get('Message', error)}"
+        )
+    except NoCredentialsError:
+        module.fail_json(
+            msg="There are no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret."
         )
     except BotoCoreError as error:
         module.fail_json(msg=str(error))
