@@ -39,9 +39,9 @@ SELECT (SELECT count(*) FROM dag_run WHERE state IN ('queued', 'running'))
      + (SELECT count(*) FROM task_instance WHERE state IN ('scheduled', 'queued', 'running', 'restarting'))
 """
 _STANDBYS = """
-SELECT CASE WHEN l.holder IS NULL OR l.expires_at < clock_timestamp() THEN -1 ELSE (
+SELECT CASE WHEN l.expires_at < clock_timestamp() THEN -1 ELSE (
     SELECT count(*) FROM airkiln.host h
-    WHERE h.ready AND h.seen_at > clock_timestamp() - interval '3 s' AND h.host <> l.holder
+    WHERE h.ready AND h.seen_at > clock_timestamp() - interval '3 s' AND position(h.host IN l.holder) = 0
 ) END FROM airkiln.lease l
 """
 _LEFT_BY = """
