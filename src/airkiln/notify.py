@@ -7,9 +7,14 @@ import socket
 
 
 def status(text: str) -> None:
-    """Show `text` in `systemctl status`; does nothing without NOTIFY_SOCKET (NotifyAccess=main in the unit).
+    """Show `text` in `systemctl status`."""
+    send(f"STATUS={text}")
 
-    A lost status is no failure: the socket's errors are dropped.
+
+def send(message: str) -> None:
+    """Tell systemd; does nothing without NOTIFY_SOCKET (NotifyAccess=main in the unit).
+
+    A lost message is no failure: the socket's errors are dropped.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address or address[0] not in "/@":
@@ -19,6 +24,6 @@ def status(text: str) -> None:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
             sock.connect(address)
-            sock.send(f"STATUS={text}".encode())
+            sock.send(message.encode())
     except OSError:
         return

@@ -1,0 +1,139 @@
+"""What AWS says of this instance, and what it is told: in a thread of its own, which the lease never waits for.
+
+Instance metadata says that the instance will end (its lifecycle state, a Spot notice), asked every two seconds.
+CloudWatch gets the leader's figures each minute, and the Auto Scaling group is told of a host whose scheduler
+was stuck again and again. Without AWS nothing of this happens, and nothing else changes.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import Any
+
+from airkiln.errors import AirkilnError
+from airkiln.imds import Imds, NoImdsError
+from airkiln.journal import NOTICE, WARNING, say
+
+EVERY = 2.0
+FIGURES_EVERY = 60.0
+NAMESPACE = "Airkiln"
+GOING = ("Terminated", "Detached", "Standby")
+"""Values of autoscaling/target-lifecycle-state with which an instance leaves its group's service."""
+TELL_EVERY = 600.0
+"""Seconds between two lines of an API that fails."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of a leader. Ages in seconds."""
+
+    heartbeat_age: float
+    lease_age: float
+    epoch: int
+    takeovers: int
+
+
+class Aws(threading.Thread):
+    """`leaving` is why the instance ends soon; `figures` are what to publish, None on a standby."""
+
+    def __init__(self, environment: str) -> None:
+        super().__init__(name="aws", daemon=True)
+        self._environment = environment
+        self._unhealthy: str | None = None
+        self._told_at = -TELL_EVERY
+        self._published_at = time.monotonic() - FIGURES_EVERY / 2
+        self._clients: dict[str, Any] = {}
+        self._instance: str | None = None
+        self._region: str | None = None
+        self.leaving: str | None = None
+        self.figures: Figures | None = None
+
+    def report_unhealthy(self, reason: str) -> None:
+        """Have the Auto Scaling group replace this instance."""
+        self._unhealthy = reason
+
+    def run(self) -> None:
+        """Until the process ends, or there is no AWS here."""
+        imds = Imds(timeout=1.0, attempts=2)
+        while True:
+            try:
+                self._look(imds)
+                self._tell()
+            except NoImdsError:
+                return
+            except Exception as error:  # of any API: told, and tried again
+                self._complain(error)
+            time.sleep(EVERY)
+
+    def _look(self, imds: Imds) -> None:
+        if self._instance is None:
+            found = imds.identity()
+            self._instance, self._region = found.instance_id, found.region
+        self.leaving = leaving(
+            imds.get("meta-data/autoscaling/target-lifecycle-state"),
+            imds.get("meta-data/spot/instance-action"),
+        )
+
+    def _tell(self) -> None:
+        if (reason := self._unhealthy) is not None:
+            self._client("autoscaling").set_instance_health(
+                InstanceId=self._instance, HealthStatus="Unhealthy", ShouldRespectGracePeriod=False
+            )
+            say(f"event=reported-unhealthy instance={self._instance} reason={reason}", NOTICE)
+            self._unhealthy = None
+        figures = self.figures
+        if figures is not None and time.monotonic() - self._published_at >= FIGURES_EVERY:
+            self._published_at = time.monotonic()
+            self._client("cloudwatch").put_metric_data(
+                Namespace=NAMESPACE, MetricData=metrics(self._environment, figures)
+            )
+
+    def _client(self, service: str) -> Any:  # noqa: ANN401 - botocore's clients have no type at run time
+        if service not in self._clients:
+            # Not boto3: a resource layer and a session of its own would cost memory for nothing.
+            session = resolve_name("botocore.session:get_session")()
+            config = resolve_name("botocore.config:Config")(
+                connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2}
+            )
+            self._clients[service] = session.create_client(service, region_name=self._region, config=config)
+        return self._clients[service]
+
+    def _complain(self, error: Exception) -> None:
+        if time.monotonic() - self._told_at < TELL_EVERY:
+            return
+        self._told_at = time.monotonic()
+        text = str(error) if isinstance(error, AirkilnError) else type(error).__name__
+        say(f"event=aws-failed reason={text}", WARNING)
+
+
+def leaving(lifecycle: str | None, spot: str | None) -> str | None:
+    """Why the instance ends soon, from its metadata; None if nothing says so."""
+    if spot:
+        try:
+            action = json.loads(spot)
+            return f"Spot {action['action']} at {action['time']}"
+        except (ValueError, KeyError, TypeError):
+            return "a Spot notice"
+    if lifecycle in GOING:
+        return f"lifecycle state {lifecycle}"
+    return None
+
+
+def metrics(environment: str, figures: Figures) -> list[dict[str, Any]]:
+    """The leader's figures as PutMetricData takes them."""
+    dimensions = [{"Name": "Environment", "Value": environment}]
+    values = (
+        ("Leaders", 1.0, "Count"),
+        ("SchedulerHeartbeatAge", figures.heartbeat_age, "Seconds"),
+        ("LeaseAge", figures.lease_age, "Seconds"),
+        ("Epoch", float(figures.epoch), "None"),
+        ("Takeovers", float(figures.takeovers), "Count"),
+    )
+    return [
+        {"MetricName": name, "Value": value, "Unit": unit, "Dimensions": dimensions}
+        for name, value, unit in values
+    ]

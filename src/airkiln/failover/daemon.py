@@ -1,0 +1,277 @@
+"""`airkiln failover run`: the loop around decision.py. It waits for events and never for the network.
+
+What it waits on: the thread that calls the database, the gate, the processes behind it, signals, AWS's thread,
+and the moment that the decision asked for. What it does is what the decision returned, nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import secrets
+import select
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from airkiln import notify
+from airkiln.failover.aws import Aws, Figures
+from airkiln.failover.caller import Caller, Client
+from airkiln.failover.config import Timings
+from airkiln.failover.decision import step, wake_at
+from airkiln.failover.gate import Gate
+from airkiln.failover.health import Health, sample
+from airkiln.failover.model import (
+    Abandon,
+    Action,
+    Answer,
+    Call,
+    Dump,
+    Follow,
+    Kill,
+    Leave,
+    Note,
+    OpenGate,
+    Phase,
+    ReportUnhealthy,
+    Seen,
+    State,
+)
+from airkiln.failover.place import Folder, service_entry
+from airkiln.failover.supervisor import Groups, Units
+from airkiln.journal import INFO, say
+from airkiln.layout import SERVICE_USER
+from airkiln.roles import DAG_PROCESSOR_UNIT, SCHEDULER_UNIT
+
+LONGEST_SLEEP = 1.0
+"""Seconds: the watchdog is fed that often."""
+KILL_LOOKS = 0.01
+"""Seconds between two looks for what is left of a kill."""
+SAMPLE_EVERY = 0.5
+START_EVERY = 15.0
+"""Seconds between two times that a scheduler is asked for, while none has come to the gate."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """What the daemon is given."""
+
+    host: str
+    environment: str
+    variables: Mapping[str, str]
+    folder: Folder
+    timings: Timings
+
+
+def boottime() -> float:
+    """Seconds since the machine began, suspended or not."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Daemon:
+    """One run of the controller."""
+
+    def __init__(
+        self,
+        here: Here,
+        make_client: Callable[[str], Client],
+        groups: Groups | None = None,
+        units: Units | None = None,
+        aws: Aws | None = None,
+    ) -> None:
+        self._here = here
+        self._folder, self._timings = here.folder, here.timings
+        self._state = State(here.host, f"{here.host}/{secrets.token_hex(4)}")
+        self._user = pwd.getpwnam(SERVICE_USER)
+        self._forget_login()
+        self._caller = Caller(lambda: make_client(self._state.holder))
+        self._gate = Gate(self._folder.gate, SCHEDULER_UNIT, self._user.pw_gid)
+        self._groups = groups or Groups()
+        self._units = units or Units()
+        self._aws = aws or Aws(here.environment)
+        self._health: Health | None = None
+        self._answer: Answer | None = None
+        self._stopping = False
+        self._done = False
+        self._sampled_at = 0.0
+        self._asked_at = -START_EVERY
+        self._fed_at = 0.0
+        self._status = ""
+        self._wake, self._woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def run(self) -> None:
+        """Until it is told to stop and leads nothing."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.set_wakeup_fd(self._woken)
+        self._aws.start()
+        # What an earlier run may have left runs without a lease that anybody renews.
+        self._groups.kill()
+        self._units.ask("stop", DAG_PROCESSOR_UNIT)
+        say(f"event=started host={self._here.host} holder={self._state.holder}")
+        notify.send("READY=1")
+        while not self._done:
+            self._turn()
+        notify.send("STOPPING=1")
+
+    def _turn(self) -> None:
+        seen = self._look()
+        self._state, actions = step(self._state, seen, self._timings)
+        for action in actions:
+            self._carry_out(action)
+        self._feed(replace(seen, answer=None, killed=self._groups.killed()))
+        self._units.go_on()
+        if not self._done and self._answer is None:
+            self._wait()
+
+    def _wait(self) -> None:
+        now = boottime()
+        until = min(wake_at(self._state, self._timings), now + LONGEST_SLEEP)
+        if self._state.phase is Phase.LEADING:
+            until = min(until, self._sampled_at + SAMPLE_EVERY)
+        if self._state.phase is Phase.ENDING or self._units.busy:
+            until = min(until, now + KILL_LOOKS)
+        watched = select.poll()
+        for descriptor in (self._wake, self._caller.fileno(), *self._gate.descriptors()):
+            watched.register(descriptor, select.POLLIN)
+        watched.poll(max(0.0, until - now) * 1000 + 0.5)
+        with suppress(BlockingIOError):
+            os.read(self._wake, 64)
+
+    def _look(self) -> Seen:
+        now = boottime()
+        answer, notified = self._caller.take()
+        if self._answer is not None:
+            answer, self._answer = self._answer, None
+        self._gate.handle()
+        warm, alive = self._gate.warm, self._gate.alive
+        if warm is None and alive is None and now - self._asked_at >= START_EVERY and not self._stopping:
+            self._asked_at = now
+            self._units.ask("start", SCHEDULER_UNIT)
+        return Seen(
+            now,
+            answer=answer,
+            notified=notified,
+            warm=warm,
+            alive=alive,
+            killed=self._groups.killed(),
+            stuck=self._stuck(now, answer, alive),
+            leaving=self._aws.leaving,
+            stopping=self._stopping,
+        )
+
+    def _stuck(self, now: float, answer: Answer | None, alive: int | None) -> str | None:
+        if self._health is None or alive is None:
+            return None
+        if answer is not None and answer.view is not None:
+            self._health.beats(now, answer.view.heartbeat)
+        if self._state.lost_at is not None or self._state.foreign:
+            self._health.excuse(now)
+        if now - self._sampled_at >= SAMPLE_EVERY:
+            self._sampled_at = now
+            self._health.look(now, sample(alive))
+            self._measure(now)
+        return self._health.stuck(now)
+
+    def _measure(self, now: float) -> None:
+        if self._health is not None:
+            self._aws.figures = Figures(
+                heartbeat_age=now - self._health.age,
+                lease_age=now - self._state.good_at,
+                epoch=self._state.epoch,
+                takeovers=self._state.takeovers,
+            )
+
+    def _carry_out(self, action: Action) -> None:
+        match action:
+            case Call():
+                self._answer = self._caller.send(action)
+            case Abandon():
+                self._caller.abandon()
+            case Kill():
+                self._kill()
+            case OpenGate():
+                self._open(action)
+            case Follow():
+                self._units.ask("start", DAG_PROCESSOR_UNIT)
+            case Dump():
+                self._dump(action.pid)
+            case ReportUnhealthy():
+                self._aws.report_unhealthy(action.reason)
+            case Note():
+                say(
+                    f"event={action.event} epoch={action.epoch} holder={self._state.holder} "
+                    f"reason={action.reason}",
+                    action.priority,
+                )
+            case Leave():
+                self._done = True
+
+    def _open(self, action: OpenGate) -> None:
+        grant = self._caller.grant
+        if grant is None or grant.epoch != action.epoch:
+            return  # the gate stays closed, and the decision sees no process behind it
+        _write(self._folder.state, json.dumps({"holder": self._state.holder, "epoch": action.epoch}), 0, 0)
+        entry = service_entry(self._here.variables, grant.user, grant.password)
+        _write(self._folder.service, entry, self._user.pw_uid, self._user.pw_gid)
+        self._health = Health(boottime(), self._timings)
+        self._gate.open(action.pid, action.epoch)
+
+    def _kill(self) -> None:
+        self._gate.close()
+        self._forget_login()
+        self._groups.kill()
+        self._units.ask("stop", DAG_PROCESSOR_UNIT)
+        self._health = None
+        self._aws.figures = None
+        self._asked_at = boottime()
+
+    def _forget_login(self) -> None:
+        self._folder.service.unlink(missing_ok=True)
+
+    def _dump(self, pid: int) -> None:
+        with suppress(OSError):
+            say((Path("/proc") / str(pid) / "stack").read_text(encoding="utf-8"))
+        with suppress(OSError):
+            signal.pidfd_send_signal(self._gate.pidfd, signal.SIGUSR2)
+
+    def _feed(self, seen: Seen) -> None:
+        state = self._state
+        status = f"{state.phase}, epoch {state.epoch}" if state.epoch else f"{state.phase}, {_local(seen)}"
+        if state.lost_at is not None:
+            status += ", no database"
+        now = boottime()
+        fed = state.fed(replace(seen, now=now), self._timings.deadline)
+        if status != self._status:
+            notify.send(f"STATUS={status}")
+            self._status = status
+        if fed and now - self._fed_at >= LONGEST_SLEEP / 2:
+            notify.send("WATCHDOG=1")
+            self._fed_at = now
+        if state.phase is Phase.STANDBY and self._folder.state.exists():
+            self._folder.state.unlink()
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        if not self._stopping:
+            say(f"event=stopping reason={signal.Signals(number).name}", INFO)
+        self._stopping = True
+
+
+def _local(seen: Seen) -> str:
+    return f"process {seen.warm} is warm" if seen.warm else "no scheduler is warm yet"
+
+
+def _write(path: Path, text: str, user: int, group: int) -> None:
+    """Write a file that only `user` reads, whole or not at all."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchown(descriptor, user, group)
+        file.write(text)
+    draft.replace(path)

@@ -1,0 +1,150 @@
+"""The controller's end of the gate, a UNIX socket at which warm schedulers wait.
+
+A process says `{"state": "warm"}` in one line; `{"go": <epoch>}` lets it through, and the connection then
+stays open for as long as this controller lives. Nothing more is ever sent: what comes after ends the scheduler.
+Who asks is not believed but looked up: the peer's process must be in the control group of the unit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+from airkiln.journal import WARNING, say
+
+LONGEST_LINE = 256
+"""Bytes; the one line that is expected has about twenty."""
+_CREDENTIALS = struct.Struct("iII")
+
+
+class Waiting:
+    """One connection. `pid` is set, and followed by a pidfd, once it has said that it is warm."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.pid = 0
+        self.pidfd = -1
+        self.line = b""
+
+    def lives(self) -> bool:
+        """Whether its process does."""
+        return self.pidfd >= 0 and not select.select([self.pidfd], [], [], 0)[0]
+
+    def close(self) -> None:
+        """Let go of it; a scheduler that was let through ends by that."""
+        with suppress(OSError):
+            self.connection.close()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+
+class Gate:
+    """Listens at `path`, for processes of `unit`."""
+
+    def __init__(self, path: Path, unit: str, group: int, proc: Path = Path("/proc")) -> None:
+        self._unit, self._proc = unit, proc
+        path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._socket.bind(str(path))
+        os.chown(path, -1, group)
+        path.chmod(0o660)
+        self._socket.listen(8)
+        self._waiting: list[Waiting] = []
+        self._through: Waiting | None = None
+
+    def descriptors(self) -> list[int]:
+        """What to wait on: readable when `handle` has something to do, or a process ended."""
+        found = [self._socket.fileno()]
+        for each in self._waiting:
+            found += [each.connection.fileno()] + ([each.pidfd] if each.pidfd >= 0 else [])
+        if self._through is not None and self._through.lives():
+            found.append(self._through.pidfd)
+        return found
+
+    def handle(self) -> None:
+        """Take what came, without waiting."""
+        with suppress(BlockingIOError):
+            while True:
+                connection, _ = self._socket.accept()
+                connection.setblocking(False)
+                self._waiting.append(Waiting(connection))
+        for each in list(self._waiting):
+            if not self._read(each) or (each.pid and not each.lives()):
+                each.close()
+                self._waiting.remove(each)
+
+    @property
+    def warm(self) -> int | None:
+        """The process that waits, the newest if there are several."""
+        return next((each.pid for each in reversed(self._waiting) if each.pid), None)
+
+    @property
+    def alive(self) -> int | None:
+        """The process that was let through, as long as it lives."""
+        return self._through.pid if self._through is not None and self._through.lives() else None
+
+    @property
+    def pidfd(self) -> int:
+        """Of the process that was let through, or -1."""
+        return self._through.pidfd if self._through is not None else -1
+
+    def open(self, pid: int, epoch: int) -> bool:
+        """Let it through; False where it is gone."""
+        self.close()
+        for each in self._waiting:
+            if each.pid == pid:
+                self._waiting.remove(each)
+                try:
+                    each.connection.sendall(json.dumps({"go": epoch}).encode() + b"\n")
+                except OSError:
+                    each.close()
+                    return False
+                self._through = each
+                return True
+        return False
+
+    def close(self) -> None:
+        """End the connection of the process that was let through."""
+        if self._through is not None:
+            self._through.close()
+            self._through = None
+
+    def _read(self, each: Waiting) -> bool:
+        """Whether the connection is still good."""
+        try:
+            read = each.connection.recv(LONGEST_LINE)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        each.line += read
+        if not read or len(each.line) > LONGEST_LINE or each.pid:
+            return False  # it ended, or says what nobody asked for
+        if not each.line.endswith(b"\n"):
+            return True
+        return self._identify(each)
+
+    def _identify(self, each: Waiting) -> bool:
+        try:
+            if json.loads(each.line)["state"] != "warm":
+                return False
+        except (ValueError, KeyError, TypeError):
+            return False
+        raw = each.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid = int(_CREDENTIALS.unpack(raw)[0])
+        try:
+            each.pidfd = os.pidfd_open(pid)
+            groups = (self._proc / str(pid) / "cgroup").read_text(encoding="utf-8")
+        except OSError:
+            return False
+        if not any(self._unit in line.partition("::")[2].split("/") for line in groups.splitlines()):
+            say(f"event=gate-refused reason=process {pid} is not of {self._unit}", WARNING)
+            return False
+        each.pid = pid
+        return True

@@ -1,0 +1,81 @@
+"""Whether the scheduler is stuck: alive, and getting nowhere.
+
+Airflow writes its heartbeat between two loops only, so a long loop looks stuck by that alone. Stuck is who
+is stopped (process state T), or who has written no heartbeat for long *and* used no processor time meanwhile. The
+heartbeat is stamped with another clock: its change is looked for, never its age.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from airkiln.failover.config import Timings
+
+PROGRESS = 5
+"""Clock ticks (of 10 ms) that count as progress: a process that only waits uses none."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look at the process. `ticks` are user and system time, of all its threads."""
+
+    state: str
+    ticks: int
+
+
+def sample(pid: int, proc: Path = Path("/proc")) -> Sample | None:
+    """From /proc/<pid>/stat (proc(5)); None where the process is gone."""
+    try:
+        fields = (proc / str(pid) / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return Sample(fields[0], int(fields[11]) + int(fields[12]))
+
+
+class Health:
+    """Of one scheduler, from the moment it was let through. Times are of CLOCK_BOOTTIME, in seconds."""
+
+    def __init__(self, now: float, timings: Timings) -> None:
+        self._timings = timings
+        self._beat: datetime | None = None
+        self._beat_at = now
+        self._ticks = 0
+        self._progress_at = now
+        self._stopped_at: float | None = None
+
+    @property
+    def age(self) -> float:
+        """When its heartbeat last changed, or it was let through."""
+        return self._beat_at
+
+    def look(self, now: float, found: Sample | None) -> None:
+        """Take a sample of the process into account."""
+        if found is None:
+            return
+        if found.state not in "tT":
+            self._stopped_at = None
+        elif self._stopped_at is None:
+            self._stopped_at = now
+        if found.ticks - self._ticks >= PROGRESS:
+            self._ticks, self._progress_at = found.ticks, now
+
+    def beats(self, now: float, beat: datetime | None) -> None:
+        """Take into account what the database knows of its heartbeat."""
+        if beat != self._beat:
+            self._beat, self._beat_at = beat, now
+
+    def excuse(self, now: float) -> None:
+        """What it may have missed is not its fault: the database is away, or somebody holds a lock."""
+        self._beat_at = self._progress_at = now
+
+    def stuck(self, now: float) -> str | None:
+        """Why it counts as stuck, or None."""
+        limits = self._timings
+        if self._stopped_at is not None and now - self._stopped_at >= limits.stopped:
+            return f"stopped for {now - self._stopped_at:.1f} s"
+        silent, idle = now - self._beat_at, now - self._progress_at
+        if silent >= limits.heartbeat + limits.stuck and idle >= limits.stuck:
+            return f"no heartbeat for {silent:.1f} s and no progress for {idle:.1f} s"
+        return None
