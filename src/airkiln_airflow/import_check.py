@@ -14,6 +14,8 @@ from importlib.metadata import version
 from pkgutil import resolve_name
 from typing import Any
 
+from airkiln_airflow.warm import SCHEDULER_USES
+
 _KINDS = ("executors", "auth-managers", "db-managers", "secrets-backends", "logging")
 """Parts of a provider's description that are lists of full names."""
 
@@ -39,6 +41,8 @@ def shipped_names() -> Iterator[str]:
     executors = resolve_name("airflow.executors.executor_loader:ExecutorLoader").executors
     yield executors[constants.LOCAL_EXECUTOR]
     yield executors[constants.CELERY_EXECUTOR]
+    yield "airkiln_airflow.executor.AirkilnCeleryExecutor"
+    yield from SCHEDULER_USES
     providers = resolve_name("airflow.providers_manager:ProvidersManager")().providers
     yield from provider_names({name: provider.data for name, provider in providers.items()})
 

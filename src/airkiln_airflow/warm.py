@@ -28,9 +28,7 @@ from airkiln_airflow import fenced, gate, readiness
 
 FAILED = 1
 
-_SCHEDULER_USES = (
-    # What `airflow scheduler` imports on its way to the first loop, and what that loop imports when it first
-    # queues and sends a task: `python -X importtime` shows what comes after "the gate is open".
+SCHEDULER_USES = (
     "airflow.__main__",
     "airflow.api_fastapi.auth.tokens",
     "airflow.callbacks.database_callback_sink",
@@ -54,6 +52,9 @@ _SCHEDULER_USES = (
     "redis.client",
     "sqlalchemy.dialects.postgresql.psycopg",
 )
+"""What `airflow scheduler` imports on its way to the first loop, and what that loop imports when it first
+queues and sends a task: `python -X importtime` shows what comes after "the gate is open". The bake's last step
+imports them, too."""
 
 _SHORTEST_FAILURE = 10.0
 """Seconds that a start which fails lasts at least. systemd starts this unit again 100 ms after it ends, so
@@ -65,7 +66,7 @@ def preload() -> Callable[[], None]:
 
     :return: what runs ``airflow scheduler``.
     """
-    for name in _SCHEDULER_USES:
+    for name in SCHEDULER_USES:
         import_module(name)
     resolve_name("airflow.providers_manager:ProvidersManager")().initialize_providers_configuration()
     resolve_name("airflow.plugins_manager:ensure_plugins_loaded")()
