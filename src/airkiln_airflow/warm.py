@@ -53,8 +53,8 @@ SCHEDULER_USES = (
     "sqlalchemy.dialects.postgresql.psycopg",
 )
 """What `airflow scheduler` imports on its way to the first loop, and what that loop imports when it first
-queues and sends a task: `python -X importtime` shows what comes after "the gate is open". The bake's last step
-imports them, too."""
+queues and sends a task: `python -X importtime` shows what comes after "the gate is open". The bake imports
+them, too."""
 
 _SHORTEST_FAILURE = 10.0
 """Seconds that a start which fails lasts at least. systemd starts this unit again 100 ms after it ends, so
