@@ -130,13 +130,14 @@ class Cluster:
         controllers: bool = True,
         extra: Mapping[str, Mapping[str, str]] | None = None,
     ) -> Cluster:
-        """Boot all of it and wait until it serves; what an earlier one left in the region is terminated.
+        """Boot all of it and wait until it serves; an earlier one and its database are removed.
 
         :param controllers: without, every scheduler is active, Airflow's own way, at Airflow's defaults.
         :param extra: parameters on top of the environment's, by folder.
         """
         terminate_all(region)
         postgres = Postgres(region)
+        postgres.machine.remove()
         postgres.start()
         log_every_statement(postgres)
         login = environment.prepare(postgres)
