@@ -108,6 +108,26 @@ def _parser() -> argparse.ArgumentParser:
     ):
         steps.add_parser(name, help=told).set_defaults(command=f"airkiln.database.commands:{name}")
 
+    failover = commands.add_parser("failover", help="the scheduler's failover: who leads, and who shall")
+    acts = failover.add_subparsers(metavar="ACTION", required=True)
+    for name, told in (
+        ("run", "be this host's controller (airkiln-failover.service)"),
+        ("status", "who leads, and which hosts are ready"),
+        ("hand-over", "have another host lead, and wait until it does"),
+        ("pause", "forbid takeovers: the leader goes on"),
+        ("resume", "allow them again"),
+        ("clean-up", "kill what an ended controller led, and release its lease"),
+    ):
+        act = acts.add_parser(name, help=told)
+        act.set_defaults(command=f"airkiln.failover.commands:{name.replace('-', '_')}")
+        if name == "status":
+            act.add_argument("--json", action="store_true", help="as JSON")
+        if name == "hand-over":
+            act.add_argument("--to", metavar="HOST", help="default: any that is ready")
+            act.add_argument(
+                "--timeout", type=float, default=30.0, metavar="S", help="seconds (default: %(default)s)"
+            )
+
     airflow = commands.add_parser(
         "airflow",
         add_help=False,

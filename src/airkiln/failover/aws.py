@@ -1,8 +1,8 @@
-"""What AWS says of this instance, and what it is told: in a thread of its own, which the lease never waits for.
+"""What AWS says of this instance, and what it is told: in a thread of its own, which no lease waits for.
 
-Instance metadata says that the instance will end (its lifecycle state, a Spot notice), asked every two seconds.
-CloudWatch gets the leader's figures each minute, and the Auto Scaling group is told of a host whose scheduler
-was stuck again and again. Without AWS nothing of this happens, and nothing else changes.
+Instance metadata says that the instance will end (its lifecycle state, a Spot notice), asked every two
+seconds. CloudWatch gets the leader's figures each minute, and the Auto Scaling group is told of a host whose
+scheduler was stuck again and again. Without AWS nothing of this happens, and nothing else changes.
 """
 
 from __future__ import annotations

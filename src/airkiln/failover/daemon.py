@@ -1,7 +1,7 @@
 """`airkiln failover run`: the loop around decision.py. It waits for events and never for the network.
 
-What it waits on: the thread that calls the database, the gate, the processes behind it, signals, AWS's thread,
-and the moment that the decision asked for. What it does is what the decision returned, nothing else.
+What it waits on: the thread that calls the database, the gate, the processes behind it, signals, and the
+moment that the decision asked for. What it does is what the decision returned, nothing else.
 """
 
 from __future__ import annotations
@@ -111,8 +111,9 @@ class Daemon:
         signal.set_wakeup_fd(self._woken)
         self._aws.start()
         # What an earlier run may have left runs without a lease that anybody renews.
-        self._groups.kill()
-        self._units.ask("stop", DAG_PROCESSOR_UNIT)
+        if self._folder.state.exists():
+            self._groups.kill()
+            self._units.ask("stop", DAG_PROCESSOR_UNIT)
         say(f"event=started host={self._here.host} holder={self._state.holder}")
         notify.send("READY=1")
         while not self._done:

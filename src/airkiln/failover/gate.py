@@ -1,7 +1,7 @@
 """The controller's end of the gate, a UNIX socket at which warm schedulers wait.
 
 A process says `{"state": "warm"}` in one line; `{"go": <epoch>}` lets it through, and the connection then
-stays open for as long as this controller lives. Nothing more is ever sent: what comes after ends the scheduler.
+stays open for as long as this controller lives. Nothing more is ever sent: it would end the scheduler.
 Who asks is not believed but looked up: the peer's process must be in the control group of the unit.
 """
 

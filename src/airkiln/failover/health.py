@@ -1,8 +1,8 @@
 """Whether the scheduler is stuck: alive, and getting nowhere.
 
 Airflow writes its heartbeat between two loops only, so a long loop looks stuck by that alone. Stuck is who
-is stopped (process state T), or who has written no heartbeat for long *and* used no processor time meanwhile. The
-heartbeat is stamped with another clock: its change is looked for, never its age.
+is stopped (process state T), or who has written no heartbeat for long *and* used no processor time meanwhile.
+The heartbeat is stamped with another clock: its change is looked for, never its age.
 """
 
 from __future__ import annotations

@@ -1,0 +1,262 @@
+"""`airkiln failover run|status|hand-over|pause|resume|clean-up`."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from airkiln.database.connect import Connection, connect
+from airkiln.errors import AirkilnError, RefusedError, UnavailableError
+from airkiln.failover import place
+from airkiln.failover.config import load
+from airkiln.failover.lease import SCHEMA_VERSION, LeaseClient
+from airkiln.failover.model import Phase
+from airkiln.journal import ERROR, WARNING, say
+from airkiln.layout import Layout
+
+FAILED_START = 10.0
+"""Seconds that a start which cannot succeed lasts at least: systemd tries again, and the journal stays
+readable."""
+CLEAN_UP_LIMIT = 1.0
+"""Seconds for the release after the controller's end; without it the lease ends by itself."""
+ENDED_LOOKS = 40
+"""Times, 10 ms apart, that a kill's end is looked for."""
+
+_STATUS = """
+SELECT l.holder, l.epoch, l.seq, extract(epoch FROM l.expires_at - clock_timestamp())::float, l.paused,
+       l.hand_over_to, l.reason FROM airkiln.lease l
+"""
+_MEMBERS = """
+SELECT host, ready, extract(epoch FROM clock_timestamp() - seen_at)::float FROM airkiln.host ORDER BY host
+"""
+
+
+def run(_options: argparse.Namespace) -> None:
+    """The daemon. A start that is refused takes ten seconds."""
+    began = time.monotonic()
+    try:
+        _run()
+    except AirkilnError:
+        if "NOTIFY_SOCKET" in os.environ:
+            time.sleep(max(0.0, FAILED_START - (time.monotonic() - began)))
+        raise
+
+
+def _run() -> None:
+    from airkiln.failover.daemon import Daemon, Here  # noqa: PLC0415 - the other commands do without it
+
+    gc.enable()  # the commands of the boot path do without
+    layout, folder = Layout(), place.Folder()
+    timings = load()
+    variables = place.environment(layout)
+    keywords = place.keywords(variables)
+    host, environment = place.identity(layout)
+    folder.path.mkdir(mode=0o750, parents=True, exist_ok=True)
+    with _only_one(folder):
+        _check(keywords)
+        here = Here(host, environment, variables, folder, timings)
+        Daemon(here, lambda holder: LeaseClient(keywords, host, holder, timings.ttl, timings.limit)).run()
+
+
+@contextmanager
+def _only_one(folder: place.Folder) -> Iterator[None]:
+    descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RefusedError(
+            [
+                f"{folder.lock}: held: another failover controller runs on this host: `systemctl status "
+                "airkiln-failover` shows it; stop that one first"
+            ]
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _check(keywords: dict[str, str]) -> None:
+    """What no waiting would mend ends the start; a database that is away does not."""
+    try:
+        with connect(keywords, limit=2) as connection:
+            _check_version(connection)
+    except UnavailableError as error:
+        say(f"event=waiting reason={error}", WARNING)
+
+
+def _check_version(connection: Connection) -> None:
+    row = connection.execute("SELECT to_regclass('airkiln.schema_version') IS NOT NULL").fetchone()
+    if not row or not row[0]:
+        raise RefusedError(
+            ["the lease table is missing in the database: run the database step (`airkiln database prepare`)"]
+        )
+    row = connection.execute("SELECT version FROM airkiln.schema_version").fetchone()
+    if not row or row[0] != SCHEMA_VERSION:
+        raise RefusedError(
+            [
+                f"the lease table has version {row[0] if row else None} and this release speaks "
+                f"{SCHEMA_VERSION}: run the database step of this release"
+            ]
+        )
+
+
+def status(options: argparse.Namespace) -> None:
+    """Who leads, who is ready."""
+    found = read_status()
+    sys.stdout.write(json.dumps(found, indent=2) + "\n" if options.json else describe(found))
+
+
+def read_status() -> dict[str, Any]:
+    """The lease and the hosts, as the database has them."""
+    layout = Layout()
+    with connect(place.keywords(place.environment(layout)), limit=2) as connection:
+        _check_version(connection)
+        lease = connection.execute(_STATUS).fetchone()
+        members = connection.execute(_MEMBERS).fetchall()
+    if lease is None:
+        raise RefusedError(
+            ["the lease table has no row: run `airkiln database prepare` in the database step"]
+        )
+    holder, epoch, seq, remaining, paused, wanted, reason = lease
+    host = place.identity(layout)[0]
+    held = remaining > 0
+    leader = str(holder).partition("/")[0] if held else None
+    return {
+        "leader": leader,
+        "holder": holder if held else None,
+        "epoch": epoch,
+        "seq": seq,
+        "remaining": round(max(remaining, 0.0), 2),
+        "paused": paused,
+        "hand_over_to": wanted,
+        "reason": reason,
+        "host": host,
+        "phase": (Phase.LEADING if leader == host else Phase.STANDBY).value,
+        "members": [
+            {"host": name, "ready": ready, "seen": round(seen, 1), "leads": name == leader}
+            for name, ready, seen in members
+        ],
+    }
+
+
+def describe(found: dict[str, Any]) -> str:
+    """The status for a person."""
+    lines = [
+        f"leader   {found['leader'] or 'none'}",
+        f"epoch    {found['epoch']}",
+        f"lease    {found['remaining']:g} s left" if found["leader"] else "lease    free",
+    ]
+    if found["paused"]:
+        lines.append("paused   yes: nothing is taken over until `airkiln failover resume`")
+    if found["hand_over_to"]:
+        lines.append(f"asked    a hand-over to {found['hand_over_to']}")
+    if found["reason"]:
+        lines.append(f"reason   {found['reason']}")
+    for member in found["members"]:
+        kind = "leads" if member["leads"] else "ready" if member["ready"] else "not ready"
+        here = ", this host" if member["host"] == found["host"] else ""
+        lines.append(f"host     {member['host']}: {kind}, seen {member['seen']:g} s ago{here}")
+    return "\n".join(lines) + "\n"
+
+
+def hand_over(options: argparse.Namespace) -> None:
+    """Ask for another leader, and wait for it."""
+    before = read_status()
+    if refusal := refuse_hand_over(before, options.to):
+        raise RefusedError([refusal])
+    _request("hand-over", options.to or "*")
+    until = time.monotonic() + options.timeout
+    while time.monotonic() < until:
+        now = read_status()
+        if now["leader"] and now["epoch"] > before["epoch"]:
+            sys.stdout.write(f"{now['leader']} leads, epoch {now['epoch']}\n")
+            return
+        time.sleep(0.05)
+    _request("cancel", None)
+    raise AirkilnError(
+        f"no other host took over within {options.timeout:g} s; {read_status()['leader'] or 'nobody'} leads, "
+        "and the request is withdrawn: look at `journalctl -u airkiln-failover` on both hosts"
+    )
+
+
+def refuse_hand_over(found: dict[str, Any], target: str | None) -> str | None:
+    """Why a hand-over cannot be; None if it can."""
+    if found["paused"]:
+        return "the failover is paused: `airkiln failover resume` first"
+    if found["leader"] is None:
+        return "nobody leads: there is nothing to hand over"
+    fit = [m["host"] for m in found["members"] if m["ready"] and m["seen"] < 3 and not m["leads"]]
+    if target == found["leader"]:
+        return f"{target} leads already"
+    if target is not None and target not in fit:
+        return f"{target} is not ready; ready are: {', '.join(fit) or 'none'}"
+    if not fit:
+        return "no other host is ready: `airkiln failover status` shows the hosts"
+    return None
+
+
+def pause(_options: argparse.Namespace) -> None:
+    """Forbid takeovers."""
+    _request("pause", None)
+    sys.stdout.write("paused: the leader goes on, and nobody takes over until `airkiln failover resume`\n")
+
+
+def resume(_options: argparse.Namespace) -> None:
+    """Allow them again."""
+    _request("resume", None)
+    sys.stdout.write("resumed\n")
+
+
+def _request(what: str, target: str | None) -> None:
+    client = _client("commands", limit=2.0)
+    try:
+        client.request(what, target, os.environ.get("SUDO_USER") or os.environ.get("USER") or "root")
+    finally:
+        client.close()
+
+
+def _client(holder: str, limit: float) -> LeaseClient:
+    layout = Layout()
+    keywords = place.keywords(place.environment(layout))
+    return LeaseClient(keywords, place.identity(layout)[0], holder, load().ttl, limit)
+
+
+def clean_up(_options: argparse.Namespace) -> None:
+    """After the controller's end, however it came: kill what it led, release its lease. Fails nothing."""
+    from airkiln.failover.supervisor import Groups  # noqa: PLC0415 - the other commands do without it
+
+    folder = place.Folder()
+    folder.service.unlink(missing_ok=True)
+    try:
+        left = json.loads(folder.state.read_text(encoding="utf-8"))
+        holder, epoch = str(left["holder"]), int(left["epoch"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # it led nothing
+    groups = Groups()
+    groups.kill()
+    for _ in range(ENDED_LOOKS):
+        if groups.killed():
+            break
+        time.sleep(0.01)
+    else:
+        say(f"event=not-ended epoch={epoch} reason=processes are left after the kill", ERROR)
+    try:
+        client = _client(holder, CLEAN_UP_LIMIT)
+        released = client.release(epoch, "the controller ended")
+        client.close()
+    except AirkilnError as error:
+        say(f"event=not-released epoch={epoch} reason={error}: the lease ends by itself", WARNING)
+    else:
+        said = "the lease is free" if released else "it was not held any more"
+        say(f"event=cleaned-up epoch={epoch} holder={holder} reason={said}")
+    with suppress(OSError):
+        folder.state.unlink()
