@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, cast
 from unittest import mock
 
-from airkiln.imds import Imds
+from airkiln.failover import aws
+from airkiln.imds import Identity, Imds, NoImdsError
 from airkiln.parameters.ssm import SsmSource, create_client
 from airkiln.roles import ROLES
 from airkiln.stack_signal import Signal, Unit
@@ -43,6 +44,9 @@ class Metadata:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def identity(self) -> Identity:
+        return Identity(INSTANCE, REGION, self._tags["airkiln:role"], ENVIRONMENT)
 
     def tag(self, name: str) -> str | None:
         return self._tags.get(name)
@@ -103,11 +107,42 @@ def large_support_bundle_is_kept(role: str) -> None:
     support_bundle_is_kept(role, 9 * 1024 * 1024)
 
 
+class MetadataOfALongRun(Metadata):
+    """It is gone at the third look, which ends the run."""
+
+    def __init__(self) -> None:
+        super().__init__("scheduler")
+        self._looks = iter(range(4))
+
+    def get(self, path: str) -> str | None:
+        if next(self._looks, None) is None:
+            raise NoImdsError
+        return None
+
+
+def leader_tells_its_figures_and_a_hopeless_host(_role: str) -> None:
+    """The controller's thread as it is, in a hurry."""
+    thread = aws.Aws(ENVIRONMENT)
+    thread.figures = aws.Figures(heartbeat_age=1.0, lease_age=1.0, epoch=1, takeovers=0)
+    thread.report_unhealthy("the scheduler was stuck twice")
+    with (
+        mock.patch.multiple(aws, EVERY=0.0, FIGURES_EVERY=0.0),
+        mock.patch.object(aws, "Imds", return_value=MetadataOfALongRun()),
+        mock.patch.object(thread, "_complain", _raise),
+    ):
+        thread.run()
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
 Scene = Callable[[str], None]
 ALL = ("webserver", "scheduler", "worker", "database")
 SCENES: dict[Scene, tuple[str, ...]] = {
     boot_reads_parameters: ALL,
     signal_tells_the_stack: ALL,
+    leader_tells_its_figures_and_a_hopeless_host: ("scheduler",),
     support_bundle_is_kept: ("webserver", "scheduler", "worker", "database"),
     large_support_bundle_is_kept: ("webserver",),
 }

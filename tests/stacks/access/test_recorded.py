@@ -6,7 +6,6 @@ import ast
 import json
 import re
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,18 @@ from tests.stacks.access.record import LOCK, SCENES, SPEAKS_TO_AWS
 from tests.stacks.access.simulation import Request, asked, simulated
 from tests.stacks.access.world import expanded, world
 
-SOURCE = Path(__file__).parents[3] / "src" / "airkiln"
+SOURCE = Path(__file__).parents[3] / "src"
+SERVICES = (
+    "autoscaling", "cloudformation", "cloudwatch", "ec2", "ecs", "events", "kms", "logs", "rds", "s3",
+    "secretsmanager", "sns", "sqs", "ssm", "sts",
+)  # fmt: skip
+"""Services whose operations are looked for in our source."""
+ENDPOINTS = {"cloudwatch": "monitoring", "ecr": "ecr.api"}
+"""Where an endpoint's name says a service differently from its permissions."""
+NO_ENDPOINT = {
+    "s3": "a gateway endpoint, which belongs to the network and has AWS's own policy",
+    "iam": "iam:PassRole is no call but a condition of ecs:RunTask",
+}
 NEEDS_A_SCENE = "add a scene to product_scenes.py, then: python -m tests.stacks.access.record"
 
 
@@ -30,6 +40,7 @@ def request_of(role: str, call: dict[str, Any]) -> Request:
 
 
 PLAYED = played()
+SCENES_RECORDED = [*recorded("airkiln")["scenes"], *recorded("airflow")["scenes"]]
 DOCUMENTED = [
     (agent["who"], request_of(role, call))
     for agent in documented()
@@ -99,34 +110,39 @@ def test_no_recording_holds_a_secret_or_a_place() -> None:
 
 
 @cache
-def operations(service: str) -> dict[str, str]:
-    """Names of botocore's methods and of the operations behind them."""
-    model = botocore.session.get_session().get_service_model(service)
-    return {xform_name(name): f"{service}:{name}" for name in model.operation_names}
-
-
-def clients_and_calls(source: str) -> tuple[set[str], set[str]]:
-    """(services of which a client is made, names of methods that are called) in a module's text."""
-    services, called = set(), set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            called.add(node.func.attr)
-            first = node.args[0] if node.args else None
-            if node.func.attr in ("client", "create_client") and isinstance(first, ast.Constant):
-                services.add(str(first.value))
-    return services, called
+def operations() -> dict[str, set[str]]:
+    """Names of botocore's methods, and the operations that may be meant."""
+    found: dict[str, set[str]] = {}
+    for service in SERVICES:
+        for name in botocore.session.get_session().get_service_model(service).operation_names:
+            found.setdefault(xform_name(name), set()).add(f"{service}:{name}")
+    return found
 
 
 def test_every_operation_that_our_source_names_was_recorded() -> None:
-    found = [clients_and_calls(path.read_text(encoding="utf-8")) for path in SOURCE.rglob("*.py")]
-    services = set(chain.from_iterable(services for services, _ in found))
-    called = set(chain.from_iterable(called for _, called in found))
-    assert {"ssm", "cloudformation"} <= services
-    named_in_source = {
-        operation
-        for service in services
-        for method, operation in operations(service).items()
-        if method in called
+    called = {
+        node.func.attr
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and "_" in node.func.attr
     }
-    seen = {call["call"] for scene in recorded("airkiln")["scenes"] for call in scene["calls"]}
-    assert named_in_source - seen == set(), NEEDS_A_SCENE
+    seen = {call["call"] for scene in SCENES_RECORDED for call in scene["calls"]}
+    assert "signal_resource" in called
+    assert {m for m in called & set(operations()) if not operations()[m] & seen} == set(), NEEDS_A_SCENE
+
+
+def test_without_a_way_to_the_internet_every_service_that_is_called_has_an_endpoint() -> None:
+    called = {request.action.partition(":")[0] for _, request in (*PLAYED, *DOCUMENTED)}
+    assert {"ssm", "sqs", "cloudformation", "cloudwatch", "ssmmessages", "logs"} <= called
+    ways = {ENDPOINTS.get(service, service) for service in called - set(NO_ENDPOINT)}
+    assert ways - set(world().of_endpoints) == set()
+
+
+def test_every_endpoint_serves_our_account_and_its_own_service_only() -> None:
+    """The simulator takes no principal in an endpoint's policy, so this reads it."""
+    known = world()
+    for service, policy in known.of_endpoints.items():
+        (statement,) = known.policies[policy]["Statement"]
+        assert statement["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}, policy
+        own = {"monitoring": "cloudwatch", "ecr.api": "ecr", "ecr.dkr": "ecr"}.get(service, service)
+        assert statement["Action"] == f"{own}:*", policy

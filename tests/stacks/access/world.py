@@ -5,7 +5,7 @@ Two environments of one account, `test` and `other`; `test` has two worker pools
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -49,11 +49,13 @@ class Principal:
 
 @dataclass(frozen=True)
 class World:
-    """All policies by name, all principals, and which policy a resource has, by the beginning of its ARN."""
+    """All policies by name, all principals, and which policy a resource or an endpoint has."""
 
     policies: dict[str, Document] = field(default_factory=dict)
     principals: dict[str, Principal] = field(default_factory=dict)
     of_resources: dict[str, str] = field(default_factory=dict)
+    of_endpoints: dict[str, str] = field(default_factory=dict)
+    """Which policy the endpoint of a service has, by the service as it stands in the endpoint's name."""
 
     def policy_of(self, arn: str) -> str | None:
         """The name of a resource's own policy; an object has its bucket's."""
@@ -182,13 +184,11 @@ def _resource_policies(made: World, security: Resources) -> None:
             if resource["Type"] == "AWS::S3::BucketPolicy":
                 made.policies[f"{template}.{name}"] = resource["Properties"]["PolicyDocument"]
                 made.of_resources[f"arn:aws:s3:::{resource['Properties']['Bucket']}"] = f"{template}.{name}"
+    for name, resource in deployed("endpoints").items():
+        service = resource["Properties"]["ServiceName"].removeprefix(f"com.amazonaws.{REGION}.")
+        made.policies[f"endpoints.{name}"] = resource["Properties"]["PolicyDocument"]
+        made.of_endpoints[service] = f"endpoints.{name}"
     made.policies["data.FileSystem"] = document(deployed("data"), "FileSystem", "FileSystemPolicy")
     made.of_resources[expanded("elasticfilesystem:file-system/fs-0123456789abcdef0")] = "data.FileSystem"
     made.policies["observability.TopicPolicy"] = document(deployed("observability"), "TopicPolicy")
     made.of_resources[expanded("sns:airkiln-test-alarms")] = "observability.TopicPolicy"
-
-
-def boundaries(found: Mapping[str, Document]) -> World:
-    """The world, with boundaries by name for cases that put one on a principal."""
-    known = world()
-    return World({**known.policies, **found}, known.principals, known.of_resources)
