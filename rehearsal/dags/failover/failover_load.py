@@ -20,8 +20,15 @@ def leave_mark(what: str) -> None:
     """One row that says that this try of this task instance began or ended."""
     instance = get_current_context()["ti"]
     row = (instance.run_id, instance.task_id, instance.map_index, instance.try_number, what)
-    with psycopg.connect(os.environ["AIRKILN_REHEARSAL_MARKS"], connect_timeout=5) as database:
-        database.execute(MARK, row)
+    for attempt in range(ATTEMPTS):
+        try:
+            with psycopg.connect(os.environ["AIRKILN_REHEARSAL_MARKS"], connect_timeout=5) as database:
+                database.execute(MARK, row)
+            return
+        except psycopg.OperationalError:  # the database may be what fails
+            if attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(1)
 
 
 def work(seconds: float) -> None:
