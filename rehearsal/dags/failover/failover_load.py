@@ -16,6 +16,10 @@ from airflow.sdk import dag, get_current_context, task
 MARK = "INSERT INTO rehearsal.mark (run_id, task_id, map_index, try_number, what) VALUES (%s, %s, %s, %s, %s)"
 
 
+ATTEMPTS = 900
+"""A second apart: longer than any outage that is rehearsed."""
+
+
 def leave_mark(what: str) -> None:
     """One row that says that this try of this task instance began or ended."""
     instance = get_current_context()["ti"]
@@ -24,11 +28,12 @@ def leave_mark(what: str) -> None:
         try:
             with psycopg.connect(os.environ["AIRKILN_REHEARSAL_MARKS"], connect_timeout=5) as database:
                 database.execute(MARK, row)
-            return
         except psycopg.OperationalError:  # the database may be what fails
             if attempt == ATTEMPTS - 1:
                 raise
             time.sleep(1)
+        else:
+            return
 
 
 def work(seconds: float) -> None:
