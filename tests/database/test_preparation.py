@@ -1,0 +1,129 @@
+"""What `airkiln database prepare` and `grant` make of a server, with an administrator who is no superuser."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from airkiln.database import prepare as preparing
+from airkiln.database.prepare import Plan
+from airkiln.errors import DeniedError, RefusedError
+from rehearsal.postgres import Postgres
+from tests.database.support import URL, session, the_plan
+
+pytestmark = pytest.mark.root
+
+
+def test_prepared_again_nothing_changes_and_nobody_is_thrown_out(plan: Plan, server: Postgres) -> None:
+    state = "SELECT string_agg(rolname || coalesce(rolpassword, ''), ',' ORDER BY rolname) FROM pg_authid"
+    before = server.sql(state)
+    with session(plan, preparing.CONTROLLER) as controller:
+        preparing.prepare(plan)
+        preparing.grant(plan)
+        assert controller.execute("SELECT count(*) FROM airkiln.lease").fetchone() == (1,)
+    assert server.sql(state) == before
+
+
+def test_five_preparations_at_once_agree(plan: Plan) -> None:
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(preparing.prepare, [plan] * 5))
+
+
+def test_a_password_that_changed_is_set_and_never_sent_in_clear(plan: Plan, server: Postgres) -> None:
+    server.sql("ALTER SYSTEM SET log_statement = 'all'; SELECT pg_reload_conf()")
+    changed = the_plan(**{preparing.WORKER_PASSWORD: "another of the worker's"})
+    preparing.prepare(changed)
+    server.sql("ALTER SYSTEM RESET log_statement; SELECT pg_reload_conf()")
+    session(changed, preparing.WORKER).close()
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        session(plan, preparing.WORKER)
+    log = server.machine.execute(["sh", "-c", "cat /var/log/postgresql/*.log"]).stdout
+    assert 'ALTER ROLE "airflow_worker" PASSWORD' in log
+    assert "another of the worker" not in log
+    preparing.prepare(plan)
+
+
+def test_the_administrator_has_no_more_rights_than_rds_gives(server: Postgres) -> None:
+    found = server.sql(
+        "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls "
+        f"FROM pg_roles WHERE rolname = '{preparing.DEFAULT_ADMIN}'"
+    )
+    assert found == "f|t|t|f|f"
+
+
+def test_the_rights_on_airflows_tables_wait_for_its_migration(server: Postgres) -> None:
+    elsewhere = the_plan(**{"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": URL.replace("/airflow?", "/early?")})
+    preparing.prepare(elsewhere)
+    with pytest.raises(RefusedError, match="run `airflow db migrate` first"):
+        preparing.grant(elsewhere)
+    server.sql("DROP DATABASE early WITH (FORCE)")
+
+
+def test_a_wrong_administrators_password_is_named_as_such(server: Postgres) -> None:
+    assert server.machine.running()
+    with pytest.raises(DeniedError, match="airkiln_administrator may not log in"):
+        preparing.prepare(the_plan(**{preparing.ADMIN_PASSWORD: "wrong"}))
+
+
+def test_an_administrator_without_rights_is_told_which(plan: Plan, server: Postgres) -> None:
+    assert plan
+    server.create_role("nobody_special", "word")
+    poor = the_plan(**{preparing.ADMIN_USER: "nobody_special", preparing.ADMIN_PASSWORD: "word"})
+    with pytest.raises(DeniedError, match="needs CREATEROLE, CREATEDB, pg_signal_backend"):
+        preparing.prepare(poor)
+
+
+# Who may do what
+
+
+@pytest.mark.parametrize(
+    "statement", ["SELECT * FROM job", "SELECT * FROM connection", "TABLE airkiln.lease"]
+)
+def test_a_worker_reads_nothing_but_results(plan: Plan, statement: str) -> None:
+    with session(plan, preparing.WORKER) as worker:
+        worker.execute("SELECT * FROM celery_taskmeta")
+        with pytest.raises(errors.InsufficientPrivilege):
+            worker.execute(statement)
+
+
+def test_a_worker_makes_nothing_and_calls_nothing_of_the_failover(plan: Plan) -> None:
+    with session(plan, preparing.WORKER) as worker:
+        with pytest.raises(errors.InsufficientPrivilege):
+            worker.execute("CREATE TABLE mine (id integer)")
+        with pytest.raises(errors.InsufficientPrivilege):
+            worker.execute("SELECT airkiln.fence(1)")
+        with pytest.raises(errors.InsufficientPrivilege):
+            worker.execute("ALTER TABLE celery_taskmeta DISABLE TRIGGER ALL")
+
+
+def test_what_a_worker_writes_as_a_result_is_emptied(plan: Plan) -> None:
+    with session(plan, preparing.WORKER) as worker:
+        worker.execute(
+            "INSERT INTO celery_taskmeta (id, task_id, status, result) "
+            "VALUES (nextval('task_id_sequence'), 'one', 'SUCCESS', 'a pickle')"
+        )
+        worker.execute("UPDATE celery_taskmeta SET result = 'another' WHERE task_id = 'one'")
+        found = worker.execute("SELECT status, result FROM celery_taskmeta WHERE task_id = 'one'").fetchall()
+    assert found == [("SUCCESS", None)]
+
+
+def test_a_controller_writes_none_of_airflows_tables(plan: Plan) -> None:
+    with session(plan, preparing.CONTROLLER) as controller:
+        controller.execute("SELECT * FROM job")
+        for statement in (
+            "UPDATE job SET state = 'failed'",
+            "SELECT * FROM connection",
+            "UPDATE airkiln.lease SET epoch = 1",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                controller.execute(statement)
+
+
+def test_a_controller_cannot_become_a_scheduler_or_the_owner(plan: Plan) -> None:
+    with session(plan, preparing.CONTROLLER) as controller:
+        for role in ("airflow", preparing.FENCE):
+            with pytest.raises(errors.InsufficientPrivilege):
+                controller.execute(f"SET ROLE {role}")
