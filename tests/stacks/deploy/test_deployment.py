@@ -251,7 +251,7 @@ def test_each_role_finds_what_it_needs_and_no_more(deployed: Step) -> None:
     for path in deployed.after["parameters"]:
         folder, _, name = path.partition("/")
         names.setdefault(folder, set()).add(name)
-    assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in names["common"] | names["worker"]
+    assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in names["common"]
     assert "AIRFLOW__API_AUTH__JWT_SECRET" not in names["common"] | names["worker"] | names["database"]
     assert "AIRFLOW__CORE__FERNET_KEY" not in names["common"] | names["worker"]
     assert {"AIRFLOW__CELERY__BROKER_URL", "AIRFLOW__CELERY__RESULT_BACKEND"} <= names["worker"]
@@ -267,6 +267,7 @@ def test_each_role_finds_what_it_needs_and_no_more(deployed: Step) -> None:
 def test_whoever_logs_in_to_the_database_does_so_under_a_name_of_its_own(deployed: Step) -> None:
     values = {name: value for name, (_, value, _) in deployed.after["parameters"].items()}
     worker = values["worker/AIRFLOW__CELERY__RESULT_BACKEND"]
+    assert worker == f"db+{values['worker/AIRFLOW__DATABASE__SQL_ALCHEMY_CONN']}"
     owner = values["scheduler/AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     password = values["database/AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD"]
     assert worker.startswith(f"db+postgresql+psycopg://airflow_worker:{password}@")

@@ -35,6 +35,11 @@ def templates() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def stacks() -> ModuleType:
+    return plugin("filter_plugins/airkiln_stacks.py")
+
+
+@pytest.fixture(scope="session")
 def store() -> ModuleType:
     return plugin("library/airkiln_parameter_store.py")
 

@@ -65,6 +65,15 @@ def test_fewest_variables_are_no_problem(plan: Plan) -> None:
     assert plan()["problems"] == []
 
 
+def test_the_example_of_an_environments_variables_can_be_deployed(plan: Plan, templates: ModuleType) -> None:
+    example = yaml.safe_load((CLOUDFORMATION.parent / "inventory/group_vars/example.yml").read_text())
+    names = ("vpc", "parameters", "pools", "offload", "image_id")
+    given = {name: example[f"airkiln_{name}"] for name in names}
+    made = plan(**given, stacks=example["airkiln_stack_parameters"])
+    assert made["problems"] == []
+    assert templates.refusals(made["stacks"], templates.templates(str(CLOUDFORMATION))) == []
+
+
 def test_a_stack_a_pool(plan: Plan) -> None:
     made = plan(pools={"default": {}, "batch": {"MaxSize": 3}})
     assert stack(made, "worker-batch")["given"]["PoolName"] == "batch"
@@ -196,19 +205,19 @@ def test_stacks_that_no_variable_names_are_told(plan: Plan) -> None:
     assert made["strangers"] == ["airkiln-prod-worker-old"]
 
 
-def test_destruction_goes_backwards_and_keeps_what_holds_data(planning: ModuleType) -> None:
+def test_destruction_goes_backwards_and_keeps_what_holds_data(stacks: ModuleType) -> None:
     names = ["network", "data", "edge", "webserver", "worker-a", "worker-b", "observability", "operations"]
     every = {f"airkiln-prod-{name}": present("CREATE_COMPLETE") for name in names}
-    found = planning.doomed(WIRING, every, "prod")
+    found = stacks.doomed(WIRING, every, "prod")
     assert [name.removeprefix("airkiln-prod-") for name in found["delete"]] == [
         "operations", "worker-a", "worker-b", "webserver", "edge",
     ]  # fmt: skip
     assert set(found["keep"]) == {f"airkiln-prod-{name}" for name in ("network", "data", "observability")}
 
 
-def test_the_destruction_of_a_pool_takes_its_stack_alone(planning: ModuleType) -> None:
+def test_the_destruction_of_a_pool_takes_its_stack_alone(stacks: ModuleType) -> None:
     every = {f"airkiln-prod-{name}": present("CREATE_COMPLETE") for name in ("worker-a", "worker-ab", "edge")}
-    assert planning.doomed(WIRING, every, "prod", "a")["delete"] == ["airkiln-prod-worker-a"]
+    assert stacks.doomed(WIRING, every, "prod", "a")["delete"] == ["airkiln-prod-worker-a"]
 
 
 def event(kind: str, name: str, status: str, reason: str = "") -> dict[str, str]:
@@ -221,7 +230,7 @@ def event(kind: str, name: str, status: str, reason: str = "") -> dict[str, str]
 
 
 def test_the_reason_of_a_failure_is_what_failed_by_itself_this_time(
-    planning: ModuleType,
+    stacks: ModuleType,
 ) -> None:
     stack_type = "AWS::CloudFormation::Stack"
     events = [
@@ -231,16 +240,16 @@ def test_the_reason_of_a_failure_is_what_failed_by_itself_this_time(
         event(stack_type, "s", "CREATE_IN_PROGRESS"),
         event("AWS::X", "Older", "UPDATE_FAILED", "long ago"),
     ]
-    found = planning.reasons({"log": [], "msg": "Unknown error."}, {"stack_events": events})
+    found = stacks.reasons({"log": [], "msg": "Unknown error."}, {"stack_events": events})
     assert found == ["AWS::X First CREATE_FAILED: no room"]
 
 
-def test_what_was_refused_before_it_began_has_no_events_of_its_own(planning: ModuleType) -> None:
+def test_what_was_refused_before_it_began_has_no_events_of_its_own(stacks: ModuleType) -> None:
     older = {"stack_events": [event("AWS::X", "Older", "UPDATE_FAILED", "long ago")]}
-    assert planning.reasons({"msg": "Parameter X must be given"}, older) == ["Parameter X must be given"]
+    assert stacks.reasons({"msg": "Parameter X must be given"}, older) == ["Parameter X must be given"]
 
 
-def test_a_replacement_stands_out_in_a_change_set(planning: ModuleType) -> None:
+def test_a_replacement_stands_out_in_a_change_set(stacks: ModuleType) -> None:
     change = {
         "Action": "Modify",
         "ResourceType": "AWS::RDS::DBInstance",
@@ -248,7 +257,7 @@ def test_a_replacement_stands_out_in_a_change_set(planning: ModuleType) -> None:
         "Replacement": "True",
         "Details": [{"Target": {"Attribute": "Properties", "Name": "Engine"}}],
     }
-    assert planning.change_set([{"ResourceChange": change}]) == [
+    assert stacks.change_set([{"ResourceChange": change}]) == [
         "Modify AWS::RDS::DBInstance Database: Engine; REPLACED"
     ]
 
