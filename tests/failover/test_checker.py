@@ -1,0 +1,140 @@
+"""The test of the test: on a build whose fence was removed, the checker of PostgreSQL's log must fail.
+
+Two controllers' clients take the lease in turn, and two psycopg sessions play the schedulers. The old one
+does what a scheduler does that was frozen: it writes on over its session, and then over a new one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+
+import psycopg
+import pytest
+
+from airkiln.database import prepare as preparing
+from airkiln.database.prepare import CONTROLLER, Plan
+from airkiln.failover.lease import Grant, LeaseClient
+from rehearsal import control
+from rehearsal.network import Network
+from rehearsal.postgres import Postgres
+from rehearsal.settings import POSTGRES, Region
+from rehearsal.statements import Verdict, check, parse
+from rehearsal.witness import StatementLog, log_every_statement
+
+pytestmark = pytest.mark.root
+
+REGION = Region("checker")
+VARIABLES = {
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg://airflow:owner@{POSTGRES}/airflow?sslmode=require",
+    preparing.ADMIN_PASSWORD: "administrator",
+    preparing.WORKER_PASSWORD: "worker",
+    preparing.CONTROLLER_PASSWORD: "controller",
+}
+TABLES = """
+CREATE TABLE job (id serial PRIMARY KEY, job_type text, state text, latest_heartbeat timestamptz);
+CREATE TABLE task_instance (id integer, state text);
+CREATE TABLE dag_run (id integer);
+CREATE TABLE import_error (id integer);
+CREATE TABLE slot_pool (id integer);
+"""
+WRITE = "UPDATE task_instance SET state = 'queued'"
+FENCE = {
+    "acquire": (
+        r"EXECUTE format\('(ALTER ROLE %I NOLOGIN|REVOKE airflow FROM %I)', known\.rolname\);",
+        "NULL;",
+    ),
+    "fence": (r"count\(pg_terminate_backend\(pid\)\)", "0 * count(pid)"),
+}
+"""What the fence is made of, by function: taken away for the broken build."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    control.down(REGION)
+    try:
+        control.start(REGION)
+        postgres = Postgres(REGION)
+        postgres.start()
+        log_every_statement(postgres)
+        postgres.create_administrator(preparing.DEFAULT_ADMIN, VARIABLES[preparing.ADMIN_PASSWORD])
+        with Network(REGION).visit():
+            yield postgres
+    finally:
+        control.down(REGION)
+
+
+@pytest.fixture(scope="module")
+def plan(server: Postgres) -> Plan:
+    """The database as the database step leaves it."""
+    plan = preparing.plan(VARIABLES)
+    assert plan is not None
+    preparing.prepare(plan)
+    with psycopg.connect(**plan.target.keywords("airflow", "owner")) as owner:  # type: ignore[arg-type] # libpq's
+        owner.execute(TABLES)
+    preparing.grant(plan)
+    assert server.machine.running()
+    return plan
+
+
+def taken(plan: Plan, host: str) -> tuple[LeaseClient, Grant]:
+    """A takeover as a controller carries it out."""
+    keywords = plan.target.keywords(CONTROLLER, plan.controller_password)
+    client = LeaseClient(keywords, host, f"{host}/1", ttl=4.0)
+    grant = client.acquire()
+    assert grant is not None
+    zeros = 0
+    while zeros < 2:
+        zeros = 0 if client.fence(grant.epoch) else zeros + 1
+    client.adopt(grant.epoch)
+    return client, grant
+
+
+def connect(plan: Plan, grant: Grant) -> psycopg.Connection[tuple[object, ...]]:
+    keywords = plan.target.keywords(grant.user, grant.password)
+    return psycopg.connect(**keywords, autocommit=True)  # type: ignore[arg-type] # libpq's keywords
+
+
+def verdict_on_a_scheduler_that_writes_on(server: Postgres, plan: Plan) -> Verdict:
+    log = StatementLog(server)
+    client, first = taken(plan, "one")
+    frozen = connect(plan, first)
+    frozen.execute(WRITE)
+    client.release(first.epoch, "its host was frozen")
+    client.close()
+    client, second = taken(plan, "other")
+    with connect(plan, second) as successor:
+        successor.execute(WRITE)
+    with suppress(psycopg.OperationalError):
+        frozen.execute(WRITE)
+    with suppress(psycopg.OperationalError), connect(plan, first) as again:
+        again.execute(WRITE)
+    client.release(second.epoch, "the test is over")
+    client.close()
+    return check(parse(log.new()))
+
+
+def test_a_scheduler_that_was_fenced_writes_nothing(server: Postgres, plan: Plan) -> None:
+    verdict = verdict_on_a_scheduler_that_writes_on(server, plan)
+    assert verdict.findings == []
+    assert len(verdict.fenced) == 2
+    assert verdict.writes >= 2
+    assert verdict.refused
+
+
+def test_with_the_fence_removed_the_checker_finds_what_it_writes(server: Postgres, plan: Plan) -> None:
+    remove_the_fence(server)
+    verdict = verdict_on_a_scheduler_that_writes_on(server, plan)
+    assert [(found.what, found.statement) for found in verdict.findings] == [
+        ("write", WRITE),
+        ("write", WRITE),
+    ]
+
+
+def remove_the_fence(server: Postgres) -> None:
+    for name, (taken_away, instead) in FENCE.items():
+        whole = server.sql(f"SELECT pg_get_functiondef('airkiln.{name}'::regproc)", "airflow")
+        broken, count = re.subn(taken_away, instead, whole)
+        assert count == len(taken_away.split("|")), f"the fence in airkiln.{name} is not where it was"
+        server.sql(broken + ";", "airflow")
