@@ -75,8 +75,7 @@ def _s3(operation: str, on: Mapping[str, Any]) -> Iterator[Permission]:
     context = _through("s3", **{"aws:s3:arn": bucket})
     if operation == "HeadObject":
         # A key that is not there is 404 for who may list it and 403 for others, and Airflow takes 403 for a
-        # fault. That S3 asks with the key as prefix is what Terraform's backend relies on (its documentation,
-        # "Permissions Required"); it is nowhere in S3's own.
+        # fault. S3 asks with the key as the prefix (github.com/ceph/ceph/pull/68577 "to match aws behavior").
         yield "s3:ListBucket", bucket, {"s3:prefix": on["Key"]}
     elif operation == "GetObject":
         yield "kms:Decrypt", KEY, context

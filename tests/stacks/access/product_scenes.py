@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 from unittest import mock
@@ -123,7 +124,7 @@ class MetadataOfALongRun(Metadata):
 def leader_tells_its_figures_and_a_hopeless_host(_role: str) -> None:
     """The controller's thread as it is, in a hurry."""
     thread = aws.Aws(ENVIRONMENT)
-    thread.figures = aws.Figures(heartbeat_age=1.0, lease_age=1.0, epoch=1, takeovers=0)
+    thread.figures = aws.Figures(**{figure.name: 1 for figure in fields(aws.Figures)})
     thread.report_unhealthy("the scheduler was stuck twice")
     with (
         mock.patch.multiple(aws, EVERY=0.0, FIGURES_EVERY=0.0),
