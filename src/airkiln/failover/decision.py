@@ -16,11 +16,9 @@ Invariants, checked after every step of the simulation (tests/unit/failover/test
 4. One call is under way at a time, and one that takes longer than `limit` is given up with its connection.
    A reply that was lost leaves nothing behind: a lease that the database calls ours and that was never
    granted here is released before another is asked for.
-5. The lease is released only after what it covered was ordered killed, and has ended or had `kill` seconds
-   to.
-6. A healthy scheduler is never given up for convenience (a hand-over, an instance that will end) unless
-   another host is ready; nor is an instance reported unhealthy without one, nor while the database is out of
-   reach.
+5. The lease is released after what it covered was killed, and has ended or had `kill` seconds to.
+6. A healthy scheduler is given up (for a hand-over, or an instance that will end) only if another host is
+   ready; nor is an instance reported unhealthy without one, nor while the database is out of reach.
 
 That two schedulers never write at a time does not rest on any of this, nor on any clock, but on the database:
 an epoch's role can no longer write once the next one was granted (see docs/failover.md).
@@ -60,7 +58,7 @@ LOCKS_EVERY = 2.0
 TELL_EVERY = 60.0
 """Seconds between two lines of a database that is out of reach."""
 UNHEALTHY_AFTER = 2
-"""Times that a scheduler was stuck here, within `forget`, before the instance counts as unhealthy."""
+"""Times stuck, within `forget`, until the instance counts as unhealthy."""
 
 
 def step(state: State, seen: Seen, timings: Timings) -> tuple[State, tuple[Action, ...]]:
@@ -72,18 +70,20 @@ def step(state: State, seen: Seen, timings: Timings) -> tuple[State, tuple[Actio
 
 def wake_at(state: State, timings: Timings) -> float:
     """When `step` must be called again even if nothing happens, on the clock of `Seen.now`."""
-    times = [state.sent_at + timings.limit if state.under_way else state.due_at]
+    times = [state.sent_at + timings.limit] if state.under_way else []
+    if not state.under_way and state.phase is not Phase.ENDING:
+        times.append(state.due_at)
     if state.epoch and state.phase is not Phase.ENDING:
         times.append(state.good_at + timings.deadline)
     if state.phase is Phase.FENCING and not state.under_way:
         times.append(state.fence_at)
-    if state.phase is Phase.ENDING:
+    if state.phase is Phase.ENDING and state.running is not None:
         times.append(state.ended_at + timings.kill)
-    if state.phase is Phase.STANDBY and not state.considered:
+    if state.phase is Phase.STANDBY and not state.under_way and not state.considered:
         times.append(_free_at(state))
     if state.dumped_at is not None:
         times.append(state.dumped_at + timings.dump)
-    return min(times)
+    return min(times, default=state.ended_at)
 
 
 def _free_at(state: State) -> float:
@@ -93,7 +93,7 @@ def _free_at(state: State) -> float:
 
 
 class _Decision:
-    """One step under way."""
+    """One step."""
 
     def __init__(self, state: State, seen: Seen, timings: Timings) -> None:
         self.state = state
@@ -257,6 +257,7 @@ class _Decision:
         """Why a scheduler that runs is given up, with the line's priority."""
         state, view = self.state, self.state.view
         if view is None or view.paused or state.lost_at is not None:
+            self.set(dumped_at=None)
             return None
         if self.seen.leaving and view.standbys:
             return f"this instance ends: {self.seen.leaving}", NOTICE
@@ -346,8 +347,8 @@ class _Decision:
             if self.seen.now - state.ended_at < self.timings.kill:
                 return
             if state.running is not None:
-                self.set(running=None)
                 self.note("not-ended", f"processes are left {self.timings.kill:g} s after the kill", ERROR)
+        self.set(running=None)
         if not state.release:
             self.released()
         elif state.under_way is None:
@@ -385,8 +386,6 @@ class _Decision:
         if wanted in (None, "*", state.host) or not view.standbys:
             return True
         return state.free_since is not None and seen.now - state.free_since >= self.timings.poll
-
-    # Small things
 
     def call(self, call: Call) -> None:
         self.actions.append(call)

@@ -1,0 +1,69 @@
+"""The simulation's database: what is committed, and the semantics of its functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from airkiln.failover.config import Timings
+from airkiln.failover.model import Answer, Call
+
+T = Timings()
+
+
+class Violation(AssertionError):  # noqa: N818 - what it is called where it is raised
+    """An invariant does not hold."""
+
+
+@dataclass
+class Role:
+    """A scheduler's role: whether it may still act, and its password."""
+
+    password: int
+    member: bool = True
+
+
+@dataclass(frozen=True)
+class Row:
+    """A View."""
+
+    holder: str
+    epoch: int
+    remaining: float
+    paused: bool
+    hand_over_to: str | None
+    standbys: int
+    heartbeat: datetime | None = None
+
+
+@dataclass
+class Database:
+    """What is committed. A copy of it is another database, for better or worse."""
+
+    holder: str = ""
+    epoch: int = 0
+    expires: float = -1.0
+    paused: bool = False
+    hand_over_to: str | None = None
+    hosts: dict[str, tuple[float, bool]] = field(default_factory=dict)
+    roles: dict[int, Role] = field(default_factory=dict)
+
+    def view(self, host: str, now: float) -> Row:
+        standbys = sum(ready and now - seen < 3 for name, (seen, ready) in self.hosts.items() if name != host)
+        return Row(self.holder, self.epoch, self.expires - now, self.paused, self.hand_over_to, standbys)
+
+    def held(self, holder: str, epoch: int, now: float) -> bool:
+        return self.holder == holder and self.epoch == epoch and self.expires > now
+
+    def acquire(self, holder: str, call: Call, password: int, now: float) -> Answer:
+        """One transaction: the older roles lose their rights, the new epoch's is made."""
+        if self.paused or self.expires > now:
+            return Answer(call)
+        self.epoch = max([self.epoch, *self.roles]) + 1
+        for role in self.roles.values():
+            role.member = False
+        for old in [epoch for epoch in self.roles if epoch < self.epoch - 2]:
+            del self.roles[old]
+        self.roles[self.epoch] = Role(password)
+        self.holder, self.expires, self.hand_over_to = holder, now + T.ttl, None
+        return Answer(call, number=self.epoch)
