@@ -128,11 +128,14 @@ class Network:
             f"link set {port} master {BRIDGE} up",
         )
         local = address in NETWORK
+        # The address of an instance that has gone is given out again at once. Whoever spoke with that one has
+        # its hardware address in mind, and hears of the new one when the link goes up.
+        run(["nsenter", f"--net={NETNS / name}", "sysctl", "-q", "-w", "net.ipv4.conf.eth0.arp_notify=1"])
         self._ip(
             name,
             "link set lo up",
-            "link set eth0 up",
             f"address add {address}/{NETWORK.prefixlen if local else 32} dev eth0",
+            "link set eth0 up",
             *([] if local else [f"route add {GATEWAY} dev eth0"]),
             f"route add default via {GATEWAY}",
         )
