@@ -87,10 +87,9 @@ class Daemon:
         self._here = here
         self._folder, self._timings = here.folder, here.timings
         self._state = State(here.host, f"{here.host}/{secrets.token_hex(4)}")
-        self._user = pwd.getpwnam(SERVICE_USER)
         self._forget_login()
         self._caller = Caller(lambda: make_client(self._state.holder))
-        self._gate = Gate(self._folder.gate, SCHEDULER_UNIT, self._user.pw_gid)
+        self._gate = Gate(self._folder.gate, SCHEDULER_UNIT, pwd.getpwnam(SERVICE_USER).pw_gid)
         self._groups = groups or Groups()
         self._units = units or Units()
         self._aws = aws or Aws(here.environment)
@@ -217,9 +216,9 @@ class Daemon:
         grant = self._caller.grant
         if grant is None or grant.epoch != action.epoch:
             return  # the gate stays closed, and the decision sees no process behind it
-        _write(self._folder.state, json.dumps({"holder": self._state.holder, "epoch": action.epoch}), 0, 0)
+        _write(self._folder.state, json.dumps({"holder": self._state.holder, "epoch": action.epoch}), 0o600)
         entry = service_entry(self._here.variables, grant.user, grant.password)
-        _write(self._folder.service, entry, self._user.pw_uid, self._user.pw_gid)
+        _write(self._folder.service, entry, 0o640)  # the unit's group is the scheduler's
         self._health = Health(boottime(), self._timings)
         self._gate.open(action.pid, action.epoch)
 
@@ -267,12 +266,12 @@ def _local(seen: Seen) -> str:
     return f"process {seen.warm} is warm" if seen.warm else "no scheduler is warm yet"
 
 
-def _write(path: Path, text: str, user: int, group: int) -> None:
-    """Write a file that only `user` reads, whole or not at all."""
+def _write(path: Path, text: str, mode: int) -> None:
+    """Write a file, whole or not at all, that nobody reads before it has its mode."""
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchown(descriptor, user, group)
+        os.fchmod(descriptor, mode)
         file.write(text)
     draft.replace(path)

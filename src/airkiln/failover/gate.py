@@ -52,7 +52,8 @@ class Gate:
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._socket.bind(str(path))
-        os.chown(path, -1, group)
+        if path.stat().st_gid != group:
+            os.chown(path, -1, group)
         path.chmod(0o660)
         self._socket.listen(8)
         self._waiting: list[Waiting] = []
