@@ -17,6 +17,7 @@ from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 from sqlalchemy import event
 
+from airkiln_airflow import outage
 from airkiln_airflow.fenced import EPOCH
 from airkiln_airflow.readiness import notify_ready, notify_status
 
@@ -50,3 +51,9 @@ class AirkilnPlugin(AirflowPlugin):
 
     name = "airkiln"
     listeners: ClassVar[list[ModuleType]] = [sys.modules[__name__]]
+
+    @classmethod
+    def on_load(cls, *_: object, **__: object) -> None:
+        """Shorten what the web server says of an outage; never what a task says of a database of its own."""
+        if "api-server" in sys.argv:
+            outage.install()
