@@ -20,10 +20,6 @@ options:
     description: The service, such as autoscaling.amazonaws.com.
     type: str
     required: true
-  role:
-    description: Name of its role, such as AWSServiceRoleForAutoScaling.
-    type: str
-    required: true
 extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.modules, amazon.aws.boto3]
 """
 
@@ -31,31 +27,22 @@ extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.mo
 def main() -> None:
     """The module."""
     module = AnsibleAWSModule(
-        argument_spec={
-            "service": {"type": "str", "required": True},
-            "role": {"type": "str", "required": True},
-        },
-        supports_check_mode=True,
+        argument_spec={"service": {"type": "str", "required": True}}, supports_check_mode=True
     )
-    service, role = module.params["service"], module.params["role"]
+    service = module.params["service"]
     iam = module.client("iam")
+    there = False
     try:
-        iam.get_role(RoleName=role)
-        module.exit_json(changed=False)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "NoSuchEntity":
-            module.fail_json_aws(error, msg=f"The role {role} cannot be looked up")
-    except BotoCoreError as error:
-        module.fail_json_aws(error, msg=f"The role {role} cannot be looked up")
-    if not module.check_mode:
-        try:
+        # By its path: its name is the service's to choose.
+        there = bool(iam.list_roles(PathPrefix=f"/aws-service-role/{service}/")["Roles"])
+        if not there and not module.check_mode:
             iam.create_service_linked_role(AWSServiceName=service)
-        except ClientError as error:
-            if "has been taken" not in str(error):  # somebody made it meanwhile
-                module.fail_json_aws(error, msg=f"The role {role} cannot be made")
-        except BotoCoreError as error:
-            module.fail_json_aws(error, msg=f"The role {role} cannot be made")
-    module.exit_json(changed=True)
+    except ClientError as error:
+        if "has been taken" not in str(error):  # somebody made it meanwhile
+            module.fail_json_aws(error, msg=f"The role of {service} cannot be had")
+    except BotoCoreError as error:
+        module.fail_json_aws(error, msg=f"The role of {service} cannot be had")
+    module.exit_json(changed=not there)
 
 
 if __name__ == "__main__":
