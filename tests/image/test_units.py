@@ -58,6 +58,31 @@ def test_every_role_tells_the_stack_that_waits_for_it(host: Host, role: str) -> 
     assert "Wants=airkiln-signal.service" in text.splitlines()
 
 
+def test_a_scheduler_host_starts_the_controller_and_leaves_the_dag_processor_to_it(host: Host) -> None:
+    folder = "/etc/systemd/system"
+    target = host.file(f"{folder}/airkiln-scheduler.target").content_string
+    added = host.file(f"{folder}/airkiln-scheduler.target.d/20-failover.conf").content_string
+    assert "Wants=airkiln-failover.service" in added.splitlines()
+    assert "airflow-dag-processor.service" not in target + added
+
+
+@pytest.mark.parametrize("unit", ["airflow-scheduler", "airflow-dag-processor"])
+def test_what_leads_stands_behind_the_gate(host: Host, unit: str) -> None:
+    drop_in = host.file(f"/etc/systemd/system/{unit}.service.d/40-failover.conf").content_string
+    assert "Environment=AIRKILN_GATE=/run/airkiln-failover/gate" in drop_in.splitlines()
+
+
+def test_the_baked_limits_of_the_failover_are_accepted(host: Host) -> None:
+    program = "from airkiln.failover.config import load; load()"
+    assert host.run(f"/opt/airkiln/bin/python -P -c '{program}'").rc == 0
+
+
+@pytest.mark.state("idle", "serving")
+def test_systemd_kills_a_controller_that_hangs(host: Host, booted: None) -> None:
+    shown = lines(host, "systemctl show --property=WatchdogUSec,WatchdogSignal airkiln-failover.service")
+    assert set(shown) == {"WatchdogUSec=3s", "WatchdogSignal=9"}
+
+
 @pytest.mark.state("serving")
 def test_where_no_stack_waits_the_signal_ends_well(host: Host, booted: None) -> None:
     shown = lines(host, "systemctl show --property=ActiveState,Result,ExecMainStatus airkiln-signal.service")
