@@ -1,8 +1,8 @@
 """The daemon of the rehearsal: the AWS APIs at 10.42.0.2:4566 and the metadata service at 169.254.169.254.
 
-moto serves every API (S3, SQS, SSM, IAM, STS, CloudWatch, Auto Scaling, CloudFormation, …) from memory;
-EC2 is made real by ``rehearsal.ec2``. It runs inside the region's network namespace. The only state that
-outlives it is the catalogue of images. Requests are not authenticated.
+moto serves every API (S3, SQS, SSM, IAM, STS, CloudWatch, Auto Scaling, …) from memory; EC2 is made real by
+``rehearsal.ec2``, CloudFormation is ``rehearsal.cloudformation``. It runs inside the region's network
+namespace. The only state that outlives it is the catalogue of images. Requests are not authenticated.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import threading
 
 from rehearsal.process import Process
-from rehearsal.settings import ENDPOINT, ENDPOINT_PORT, METADATA, Region, current
+from rehearsal.settings import ENDPOINT, ENDPOINT_PORT, METADATA, Region, current, endpoint_url
 
 READY = "aws.ready"
 
@@ -31,8 +31,10 @@ def serve(region: Region) -> None:
     from werkzeug.serving import make_server  # noqa: PLC0415
 
     from rehearsal import ec2, imds  # noqa: PLC0415
+    from rehearsal.cloudformation import api  # noqa: PLC0415
 
     backend = ec2.install(region)
+    api.install(endpoint_url())
     metadata = imds.server((str(METADATA), 80), backend.facts)
     threading.Thread(target=metadata.serve_forever, daemon=True).start()
     apis = make_server(

@@ -1,164 +1,33 @@
 """What boto3 talks to: CloudFormation's API in the place of moto's own, within the process that serves moto.
 
 Left out: stack sets, imports and exports, drift, nested change sets, stack policies (kept, not enforced),
-notifications, roles, and limits but that of a template's size.
+notifications, roles, TemplateURL, and limits but that of a template's size.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import uuid
-from collections.abc import Callable
-from fnmatch import fnmatchcase
 from typing import Any
 
-import botocore.session
-from botocore.config import Config
-from botocore.exceptions import ClientError
 from moto.cloudformation import urls
-from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
-from moto.elasticache import responses
-from moto.elasticache.responses import ElastiCacheResponse
-from moto.s3 import models
-from moto.s3.models import FakeBucket
 
-from rehearsal.cloudformation.calls import Clients, Provider
-from rehearsal.cloudformation.operations import Operations
-from rehearsal.cloudformation.services import KINDS
-from rehearsal.cloudformation.stack import Deployed, Resolver, Stack, Wanted, now
-from rehearsal.cloudformation.template import RefusedError, in_order, parameters, parse, refusals, text_of
+from rehearsal.cloudformation import standins
+from rehearsal.cloudformation.engine import BUSY, Engine, clients
+from rehearsal.cloudformation.stack import Deployed, Stack, Wanted, now
+from rehearsal.cloudformation.table import KINDS
+from rehearsal.cloudformation.template import RefusedError, parse, text_of
 
-ANSWER = 2.0
-"""Seconds for which a request waits for what it has begun. Who asks every few seconds is spared a round."""
-LARGEST = 51_200
-"""Bytes of a template that is passed in the request (CloudFormation's quota)."""
 UNCHANGED = (
     "The submitted information didn't contain changes. Submit different information to create a change set."
 )
-_BUSY = "_IN_PROGRESS"
-_FINAL = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
-"""States from which only a deletion leads on."""
-_REAL = {
-    "AWS::EC2::VPC::Id": ("describe_vpcs", "VpcIds"),
-    "AWS::EC2::Subnet::Id": ("describe_subnets", "SubnetIds"),
-    "AWS::EC2::SecurityGroup::Id": ("describe_security_groups", "GroupIds"),
-    "AWS::EC2::Image::Id": ("describe_images", "ImageIds"),
-    "AWS::EC2::AvailabilityZone::Name": ("describe_availability_zones", "ZoneNames"),
-}
 
 
-class _Error(ServiceException):
-    """An error as CloudFormation's API gives it."""
-
-
-def invalid(message: str, code: str = "ValidationError") -> _Error:
+def invalid(message: str, code: str = "ValidationError") -> RefusedError:
     """The error that most refusals are."""
-    return _Error(code, message)
-
-
-class Engine:
-    """The stacks of one account and region."""
-
-    def __init__(self, account: str, region: str, clients: Clients) -> None:
-        self.account, self.region, self.clients = account, region, clients
-        self.operations = Operations(Provider(KINDS, clients))
-        self.stacks: list[Stack] = []
-        self.lock = threading.RLock()
-
-    def find(self, name: str) -> Stack:
-        """The living stack of that name, or any by its id."""
-        for stack in reversed(self.stacks):
-            if stack.id == name or (stack.name == name and not stack.deleted):
-                return stack
-        raise invalid(f"Stack with id {name} does not exist")
-
-    def living(self, name: str) -> Stack | None:
-        """The stack of that name, if there is one."""
-        return next((one for one in self.stacks if one.name == name and not one.deleted), None)
-
-    def new(self, name: str, wanted: Wanted) -> Stack:
-        """A stack of which nothing has been made."""
-        stack_id = f"arn:aws:cloudformation:{self.region}:{self.account}:stack/{name}/{uuid.uuid4()}"
-        pseudo = {
-            "AWS::Region": self.region,
-            "AWS::AccountId": self.account,
-            "AWS::Partition": "aws",
-            "AWS::URLSuffix": "amazonaws.com",
-            "AWS::StackName": name,
-            "AWS::StackId": stack_id,
-        }
-        stack = Stack(name, stack_id, pseudo, wanted)
-        self.check(stack, wanted)
-        self.stacks.append(stack)
-        return stack
-
-    def wanted(self, request: dict[str, Any], stack: Stack | None) -> Wanted:
-        """What a request asks a stack to become; what it leaves to the present stack is taken from that."""
-        text = (
-            stack.wanted.text
-            if stack and request.get("UsePreviousTemplate")
-            else request.get("TemplateBody", "")
-        )
-        if not text and request.get("TemplateURL"):
-            raise invalid("TemplateURL is not supported here; pass TemplateBody.")
-        if len(text.encode()) > LARGEST:
-            raise invalid(f"Member must have length less than or equal to {LARGEST}: templateBody")
-        body = parse(text)
-        given = {}
-        for parameter in request.get("Parameters") or []:
-            key = parameter["ParameterKey"]
-            if parameter.get("UsePreviousValue"):
-                if stack is None or key not in stack.wanted.given:
-                    raise invalid(
-                        f"Invalid input for parameter key {key}. Cannot specify usePreviousValue as true"
-                    )
-                given[key] = stack.wanted.given[key]
-            else:
-                given[key] = parameter.get("ParameterValue", "")
-        values = parameters(body, given, self._real)
-        texts = {name: text_of(value) for name, value in values.items()}
-        tags = request.get("Tags")
-        listed = (
-            stack.wanted.tags if stack and tags is None else {tag["Key"]: tag["Value"] for tag in tags or []}
-        )
-        return Wanted(text, body, values, texts, listed, request.get("Capabilities") or [])
-
-    def check(self, stack: Stack, wanted: Wanted) -> None:
-        """Refuse what cannot be deployed, before anything is made.
-
-        Raises:
-            RefusedError: the Rules refuse the parameters, or the template does not hold together.
-        """
-        resolver = Resolver(stack, wanted, {})
-        if sentences := refusals(resolver):
-            raise RefusedError(f"Template rule assertion failed: {' '.join(sentences)}")
-        kinds = {wanted.body["Resources"][name]["Type"] for name in in_order(wanted.body, resolver.values)}
-        if unknown := sorted(kinds - set(KINDS)):
-            raise RefusedError(f"Template format error: Unrecognized resource types: {unknown}")
-        if any(kind.startswith("AWS::IAM::") for kind in kinds) and not {
-            "CAPABILITY_IAM",
-            "CAPABILITY_NAMED_IAM",
-        } & set(wanted.capabilities):
-            raise invalid("Requires capabilities : [CAPABILITY_IAM]", "InsufficientCapabilitiesException")
-
-    def start(self, stack: Stack, work: Callable[[], None]) -> None:
-        """Do the work in the background; return when it is done, or after a short while."""
-        thread = threading.Thread(target=work, daemon=True, name=stack.name)
-        thread.start()
-        thread.join(ANSWER)
-
-    def _real(self, kind: str, name: str) -> bool:
-        if kind not in _REAL:
-            return True
-        method, argument = _REAL[kind]
-        try:
-            getattr(self.clients("ec2"), method)(**{argument: [name]})
-        except ClientError:
-            return False
-        return True
+    return RefusedError(code, message)
 
 
 class CloudFormation(BaseResponse):
@@ -186,13 +55,6 @@ class CloudFormation(BaseResponse):
         """The parameters of the request."""
         return dict(self.params)
 
-    def call_action(self) -> Any:  # noqa: ANN401 - moto's own type
-        """Answer a request; refusals become ValidationErrors."""
-        try:
-            return super().call_action()
-        except RefusedError as error:
-            raise invalid(str(error)) from error
-
     def create_stack(self) -> ActionResult:
         """Make a stack."""
         request, engine = self.request_of, self.engine
@@ -211,10 +73,10 @@ class CloudFormation(BaseResponse):
         """Change a stack."""
         request, engine = self.request_of, self.engine
         with engine.lock:
-            stack = self._changeable(request["StackName"])
+            stack = engine.changeable(request["StackName"])
             wanted = engine.wanted(request, stack)
             engine.check(stack, wanted)
-            if not self._differs(stack, wanted):
+            if not engine.differs(stack, wanted):
                 raise invalid("No updates are to be performed.")
             stack.token = request.get("ClientRequestToken")
             stack.event("UPDATE_IN_PROGRESS", "User Initiated")
@@ -235,7 +97,7 @@ class CloudFormation(BaseResponse):
             with stack.changed:
                 stack.cancelled = True
                 stack.changed.notify_all()
-                stack.changed.wait_for(lambda: not stack.status.endswith(_BUSY))
+                stack.changed.wait_for(lambda: not stack.status.endswith(BUSY))
             engine.operations.delete(stack)
 
         engine.start(stack, work)
@@ -304,7 +166,7 @@ class CloudFormation(BaseResponse):
             name, creates = request["StackName"], request.get("ChangeSetType") == "CREATE"
             if creates and (living := engine.living(name)) and living.status != "REVIEW_IN_PROGRESS":
                 raise invalid(f"Stack [{name}] already exists and cannot be created again with the changeSet")
-            stack = engine.living(name) if creates else self._changeable(name)
+            stack = engine.living(name) if creates else engine.changeable(name)
             wanted = engine.wanted(request, stack)
             if stack is None:
                 stack = engine.new(name, wanted)
@@ -315,7 +177,7 @@ class CloudFormation(BaseResponse):
                     f"ChangeSet {request['ChangeSetName']} already exists", "AlreadyExistsException"
                 )
             changes = engine.operations.plan(stack, wanted)
-            some = creates or self._differs(stack, wanted)
+            some = creates or engine.differs(stack, wanted)
             arn = stack.id.replace(":stack/", ":changeSet/").replace(stack.name, request["ChangeSetName"])
             stack.change_sets[request["ChangeSetName"]] = {
                 "ChangeSetName": request["ChangeSetName"],
@@ -375,7 +237,7 @@ class CloudFormation(BaseResponse):
         """Note that an instance of a resource is well, or is not."""
         request, stack = self.request_of, self._stack()
         resource = self._resource(request["LogicalResourceId"])
-        if not resource.status.endswith(_BUSY):
+        if not resource.status.endswith(BUSY):
             raise invalid(f"Resource {resource.logical} is in {resource.status} state and cannot be signaled")
         stack.event(
             resource.status,
@@ -404,18 +266,6 @@ class CloudFormation(BaseResponse):
 
     def _stack(self) -> Stack:
         return self.engine.find(self.request_of["StackName"])
-
-    def _changeable(self, name: str) -> Stack:
-        stack = self.engine.find(name)
-        if stack.status.endswith(_BUSY) or stack.status in (*_FINAL, "DELETE_COMPLETE"):
-            raise invalid(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
-        return stack
-
-    def _differs(self, stack: Stack, wanted: Wanted) -> bool:
-        outputs = {name: one.get("Value") for name, one in wanted.body.get("Outputs", {}).items()}
-        before = {name: one.get("Value") for name, one in stack.wanted.body.get("Outputs", {}).items()}
-        changes = self.engine.operations.plan(stack, wanted)
-        return bool(changes) or outputs != before or wanted.tags != stack.wanted.tags
 
     def _change_set(self) -> tuple[Stack, dict[str, Any]]:
         request = self.request_of
@@ -492,54 +342,9 @@ def _parameter(name: str, definition: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def clients(endpoint: str, region: str) -> Clients:
-    """Gives botocore clients of the local AWS, one a service."""
-    made: dict[str, Any] = {}
-    lock = threading.Lock()
-
-    def client(service: str) -> Any:  # noqa: ANN401 - botocore makes its clients' types at run time
-        with lock:
-            if service not in made:
-                made[service] = botocore.session.get_session().create_client(
-                    service,
-                    region_name=region,
-                    endpoint_url=endpoint,
-                    aws_access_key_id="rehearsal",
-                    aws_secret_access_key="rehearsal",  # noqa: S106 - the local AWS does not look at it
-                    config=Config(
-                        retries={"max_attempts": 1},
-                        proxies={},
-                        max_pool_connections=4,
-                        s3={"addressing_style": "path"},
-                    ),
-                )
-            return made[service]
-
-    return client
-
-
-def _delete_cache_subnet_group(self: ElastiCacheResponse) -> ActionResult:
-    """An operation that moto 5.2.5 leaves out."""
-    self.elasticache_backend.cache_subnet_groups.pop(self._get_param("CacheSubnetGroupName"), None)
-    return EmptyResult()
-
-
-def _takes_access_logs(target_bucket: FakeBucket, target_prefix: str | None) -> bool:
-    """Whether a bucket's policy lets S3 write access logs; moto's own fails over the principal ``*``."""
-    place = f"arn:aws:s3:::{target_bucket.name}/{target_prefix or ''}"
-    policy = json.loads(target_bucket.policy) if target_bucket.policy else {"Statement": []}
-    return any(
-        statement["Principal"] == {"Service": "logging.s3.amazonaws.com"}
-        and statement["Effect"] == "Allow"
-        and fnmatchcase(place, statement["Resource"])
-        for statement in policy["Statement"]
-    )
-
-
 def install(endpoint: str) -> None:
     """Put this CloudFormation in the place of moto's; it calls the services at the endpoint."""
     os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
     CloudFormation.endpoint = endpoint
     urls.url_paths["{0}/$"] = CloudFormation.dispatch
-    vars(responses)["ElastiCacheResponse"].delete_cache_subnet_group = _delete_cache_subnet_group
-    vars(models)["FakeBucket"]._log_permissions_enabled_policy = staticmethod(_takes_access_logs)
+    standins.install()

@@ -1,9 +1,6 @@
-"""Turns a row of the table of resource types into calls of AWS's APIs.
+"""Makes, finds, changes and deletes resources by the table, through botocore's clients.
 
-An argument is data; in it ``"$path"`` stands for what JMESPath finds in the resource's properties, and in
-``id``, ``name``, ``attributes``, ``answer`` and ``item``. A place for which nothing is found is left out;
-with ``"$!path"`` what encloses it is left out too. botocore's model of the operation then says the case of
-names and whether a value is text, number or JSON.
+botocore's model of an operation says the case of names, and whether a value is text, number or JSON.
 """
 
 from __future__ import annotations
@@ -14,20 +11,20 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jmespath
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
+from rehearsal.cloudformation.table import Call, Each, Kind
 from rehearsal.cloudformation.template import Json, text_of
 
-GONE = re.compile(r"NotFound|NoSuch|NonExist|NotExist|Unknown|^404$|^ValidationError$")
+GONE = re.compile(r"NotFound|NoSuch|NonExist|NotExist|Unknown|InvalidDocument|^404$|^ValidationError$")
 """Codes by which services say that something is not there."""
 LIMIT = 600.0
 """Seconds in which something that was made must be ready, and something deleted gone."""
-_BEFORE = {"id", "name", "attributes", "answer", "item"}
 _DYNAMIC = re.compile(r"\{\{resolve:(ssm|ssm-secure|secretsmanager):([^}]+)\}\}")
 SECURE = {
     ("AWS::RDS::DBInstance", "MasterUserPassword"),
@@ -57,99 +54,6 @@ def suppress_gone() -> Iterator[None]:
     except FailedError as error:
         if not error.gone:
             raise
-
-
-@dataclass(frozen=True)
-class Call:
-    """One operation of one service with its arguments."""
-
-    operation: str
-    """Service and method, as ``ec2.create_vpc``."""
-    arguments: Mapping[str, Json]
-    every: bool = False
-    """Whether each property that the operation takes is passed under its own name."""
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    """Members that the operation calls otherwise than the template, at any depth."""
-    without: tuple[str, ...] = ()
-    """Properties that ``every`` leaves to other calls."""
-    when: str = ""
-    """JMESPath that must hold for the call to be made."""
-
-    @property
-    def names(self) -> set[str]:
-        """Properties that the arguments mention."""
-        found = [self.when, *re.findall(r'"\$!?[^"]*?"', json.dumps(self.arguments))]
-        words = {word for text in found for word in re.findall(r"\b[A-Z]\w+", text)}
-        return words - _BEFORE
-
-
-def call(operation: str, /, **arguments: Json) -> Call:
-    """A call with these arguments and no others; ``when`` tells when it is made."""
-    return Call(operation, arguments, when=arguments.pop("when", ""))
-
-
-def every(
-    operation: str, renamed: Mapping[str, str] | None = None, without: str = "", **arguments: Json
-) -> Call:
-    """A call with each property that it takes, beside the arguments."""
-    return Call(operation, arguments, True, renamed or {}, tuple(without.split()))
-
-
-@dataclass(frozen=True)
-class Each:
-    """A property whose elements are added and removed one by one."""
-
-    property: str
-    add: Call
-    remove: Call | None
-    initial: bool = True
-    """Whether the creation leaves them to ``add``."""
-    again: str = ""
-    """Property whose change adds every element again."""
-    before_deletion: bool = False
-    """Whether the elements must be removed before the resource can be deleted."""
-
-    def items(self, properties: Mapping[str, Any]) -> list[Json]:
-        """The elements; those of a mapping as keys and values."""
-        value = properties.get(self.property, [])
-        return (
-            [{"Key": key, "Value": one} for key, one in value.items()] if isinstance(value, dict) else value
-        )
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A row of the table: how resources of one type are made, found, changed and deleted."""
-
-    create: Call | None
-    """None: a stand-in, which is recorded and not acted on."""
-    id: str = "name"
-    """JMESPath of the physical id, which Ref gives."""
-    read: Call | None = None
-    found: str = "@"
-    """JMESPath of the resource in what ``read`` answers; nothing there means that it does not exist."""
-    delete: Call | None = None
-    snapshot: Call | None = None
-    """What deletes it and keeps a snapshot."""
-    name: str = ""
-    """Property that names it, and the length of a generated name: ``RoleName:64``."""
-    then: tuple[Call | Each, ...] = ()
-    """What follows the creation, and again each change of a property that it mentions."""
-    change: tuple[Call, ...] = ()
-    """What changes properties that ``create`` has set; sent with the changed ones alone if ``partly``."""
-    partly: bool = False
-    unset: Mapping[str, Call] = field(default_factory=dict)
-    """What takes away a property that is no longer there."""
-    replace: str = ""
-    """Properties of which AWS documents that a change replaces the resource."""
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    """GetAtt: JMESPath in ``found`` and the resource; after `` ~ `` the part that is meant, as a pattern."""
-    changing: str = ""
-    """Attributes that a change in place may change."""
-    ready: str = ""
-    """JMESPath in what was found that tells whether the resource is ready."""
-    recorded: str = ""
-    """Properties that the local AWS has no place for."""
 
 
 @dataclass
@@ -204,7 +108,11 @@ class Provider:
             resource.id = resource.name
         else:
             answer = self.perform(kind.create, resource, {})
-            resource.id = str(jmespath.search(kind.id, resource.context(answer=answer or {})))
+            found = jmespath.search(kind.id, resource.context(answer=answer or {}))
+            if not found:
+                problem = answer.get("Unsuccessful") or "it answers without an id"
+                raise FailedError(f"{kind.create.operation} made nothing: {problem}")
+            resource.id = str(found)
         self._wait(resource, kind)
         for step in kind.then:
             if isinstance(step, Each):
@@ -247,7 +155,7 @@ class Provider:
         done = set(kind.recorded.split())
         answer: Json = {}
         for name in changed & set(kind.unset) - set(new):
-            self.perform(kind.unset[name], Resource(**vars(resource) | {"properties": dict(old)}), {})
+            self.perform(kind.unset[name], replace(resource, properties=dict(old)), {})
             done.add(name)
         for step in (*kind.change, *kind.then):
             if isinstance(step, Each):
@@ -258,7 +166,8 @@ class Provider:
                             f"The local AWS cannot take {item} from {step.property} of {resource.type}."
                         )
                     if step.remove is not None:
-                        self.perform(step.remove, resource, {"item": item})
+                        with suppress_gone():
+                            self.perform(step.remove, resource, {"item": item})
                 again = step.again in changed
                 done |= {step.again}
                 for item in (item for item in wanted if again or item not in was):
@@ -285,7 +194,7 @@ class Provider:
         if not resource.id or kind.delete is None or self.read(resource) is None:
             return
         for step in kind.then:
-            if isinstance(step, Each) and step.before_deletion and step.remove is not None:
+            if isinstance(step, Each) and step.undone and step.remove is not None:
                 for item in step.items(resource.properties):
                     with suppress_gone():
                         self.perform(step.remove, resource, {"item": item})

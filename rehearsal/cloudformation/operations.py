@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rehearsal.cloudformation.calls import Each, FailedError, Provider
+from rehearsal.cloudformation.calls import FailedError, Provider
 from rehearsal.cloudformation.stack import Deployed, Resolver, Stack, Wanted, now
+from rehearsal.cloudformation.table import Each
 from rehearsal.cloudformation.template import Json, RefusedError, in_order, text_of
 
 log = logging.getLogger(__name__)
@@ -199,9 +200,16 @@ class Operations:
             stack.event("UPDATE_COMPLETE", "", former)
 
     def _remove(self, stack: Stack, resources: list[Deployed], *, creating: bool = False) -> str:
-        """Delete resources, each before those it needs. Returns why some could not be, or nothing."""
+        """Delete resources, each before those it needs; what one needs that cannot go stays with it.
+
+        Returns why some could not be deleted, or nothing.
+        """
         failed: list[str] = []
+        blocked: set[str] = set()
         for resource in reversed(resources):
+            if resource.logical in blocked:
+                blocked |= resource.needs
+                continue
             kept = resource.deletion == "Retain" or (
                 resource.deletion == "RetainExceptOnCreate" and not creating
             )
@@ -215,6 +223,7 @@ class Operations:
                 except FailedError as error:
                     stack.event("DELETE_FAILED", str(error), resource)
                     failed.append(resource.logical)
+                    blocked |= resource.needs
                     continue
                 stack.event("DELETE_COMPLETE", "", resource)
             if stack.resources.get(resource.logical) is resource:

@@ -14,6 +14,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import yaml
+from moto.core.exceptions import ServiceException
 
 Json = Any
 """Whatever a template may hold: text, number, list or mapping."""
@@ -22,8 +23,10 @@ ABSENT = object()
 _NAME = re.compile(r"\$\{([^}]+)\}")
 
 
-class RefusedError(Exception):
-    """CloudFormation's ValidationError: the request is refused, and nothing has been made."""
+class RefusedError(ServiceException):
+    """The request is refused, and nothing has been made."""
+
+    code = "ValidationError"
 
 
 class _Loader(yaml.SafeLoader):

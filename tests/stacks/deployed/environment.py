@@ -10,16 +10,14 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from rehearsal.cloudformation.api import clients
 from rehearsal.cloudformation.calls import Clients
-from rehearsal.cloudformation.template import parse
+from rehearsal.cloudformation.engine import clients
+from rehearsal.cloudformation.template import Evaluator, parameters, parse
 
 FOLDER = Path(__file__).parents[3] / "cloudformation"
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
 TAGS = [{"Key": "airkiln:environment", "Value": "test"}]
-CERTIFICATE = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/00000000-0000-0000-0000-000000000000"
-IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/airflow@sha256:" + "0" * 64
 DONE = ("_COMPLETE", "_FAILED")
 
 Client: TypeAlias = Any
@@ -48,6 +46,8 @@ class Environment:
     outputs: dict[str, dict[str, str]] = field(default_factory=dict)
     stacks: dict[str, str] = field(default_factory=dict)
     """Template by the name of its stack, in the order of creation."""
+    ids: dict[str, str] = field(default_factory=dict)
+    """Of stacks that have been deleted."""
 
     @cached_property
     def clients(self) -> Clients:
@@ -72,11 +72,13 @@ class Environment:
         values |= self.choices.get(name, {}) | more
         return {key: value for key, value in values.items() if key in body(name)["Parameters"]}
 
-    def deploy(self) -> None:
+    def deploy(self, without: tuple[str, ...] = ()) -> None:
         """Every stack that this environment wants."""
         wiring = yaml.safe_load((FOLDER / "wiring.yml").read_text(encoding="utf-8"))["stacks"]
         for stack in wiring:
             name = stack["name"]
+            if name in without:
+                continue
             if name == "endpoints" and self.outputs["network"]["AwsAccess"] != "endpoints":
                 continue
             if name == "workers":
@@ -120,6 +122,10 @@ class Environment:
         summaries = self.cloudformation.list_stack_resources(StackName=stack)["StackResourceSummaries"]
         return {one["LogicalResourceId"]: one for one in summaries}
 
+    def declared(self, stack: str) -> dict[str, dict[str, Any]]:
+        """The resources that the template declares with the parameters of the stack, resolved."""
+        return Declared(self, stack).resources()
+
     def id(self, stack: str, logical: str) -> str:
         return str(self.resources(stack)[logical]["PhysicalResourceId"])
 
@@ -131,7 +137,7 @@ class Environment:
             assert time.monotonic() < deadline, f"{stack} is still {status}"
             for resource in self.resources(stack).values():
                 kind = resource["ResourceType"]
-                if resource["ResourceStatus"] == "CREATE_IN_PROGRESS" and kind in SIGNALLED:
+                if resource["ResourceStatus"].endswith("_IN_PROGRESS") and kind in SIGNALLED:
                     for number in range(4):
                         self.signal(stack, resource["LogicalResourceId"], f"i-{number}", signal)
             time.sleep(0.1)
@@ -160,6 +166,42 @@ class Environment:
 
 
 SIGNALLED = ("AWS::AutoScaling::AutoScalingGroup", "AWS::EC2::Instance")
+
+
+class Declared(Evaluator):
+    """A template with the parameters of its stack; ids are those that the stack names."""
+
+    def __init__(self, environment: Environment, stack: str) -> None:
+        described = environment.describe(stack)
+        given = {one["ParameterKey"]: one["ParameterValue"] for one in described["Parameters"]}
+        content = body(environment.stacks[stack])
+        pseudo = {
+            "AWS::Region": REGION,
+            "AWS::AccountId": ACCOUNT,
+            "AWS::Partition": "aws",
+            "AWS::StackName": stack,
+            "AWS::StackId": described["StackId"],
+        }
+        super().__init__(content, pseudo | parameters(content, given, lambda *_: True))
+        self.found = environment.resources(stack)
+
+    def reference(self, name: str) -> str:
+        return str(self.found[name]["PhysicalResourceId"])
+
+    def attribute(self, name: str, attribute: str) -> str:
+        physical = self.reference(name)
+        known = {
+            "AWS::S3::Bucket": f"arn:aws:s3:::{physical}",
+            "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{physical.rpartition('/')[2]}",
+        }
+        return known.get(self.body["Resources"][name]["Type"], f"{physical}.{attribute}")
+
+    def resources(self) -> dict[str, dict[str, Any]]:
+        return {
+            name: {"Type": one["Type"], "Properties": self.resolve(one.get("Properties", {}))}
+            for name, one in self.body["Resources"].items()
+            if self.exists(one)
+        }
 
 
 def listed(parameters: Parameters) -> list[dict[str, str]]:

@@ -7,25 +7,18 @@ the right form.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from rehearsal.cloudformation.template import Evaluator, Json, parse, refusals
 
 FOLDER = Path(__file__).parents[3] / "cloudformation"
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-
-Json = Any
-"""Whatever a template may hold: text, number, list or mapping."""
-
-_ABSENT = object()
-"""What AWS::NoValue stands for: its place is left out."""
 
 _ARNS = {
     "AWS::KMS::Key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-0000-0000-000000000000",
@@ -49,27 +42,6 @@ _NAME_PROPERTIES = (
 )
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms."""
-
-
-def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    name = tag if tag in ("Ref", "Condition") else f"Fn::{tag}"
-    if isinstance(node, yaml.ScalarNode):
-        value: Json = loader.construct_scalar(node)
-        if tag == "GetAtt":
-            value = value.split(".", 1)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.MappingNode)
-        value = loader.construct_mapping(node, deep=True)
-    return {name: value}
-
-
-_Loader.add_multi_constructor("!", _short_form)
-
-
 @cache
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
@@ -77,9 +49,7 @@ def _read(path: Path) -> str:
 
 @cache
 def _parse(path: Path) -> dict[str, Any]:
-    content = yaml.load(_read(path), _Loader)
-    assert isinstance(content, dict)
-    return content
+    return parse(_read(path))
 
 
 @dataclass(frozen=True)
@@ -121,93 +91,48 @@ class Template:
         return Deployment(self, given).refusals()
 
 
-class Deployment:
+class Deployment(Evaluator):
     """A template with parameters. Parameters left out have their default, or their sample."""
 
     def __init__(self, template: Template, given: Mapping[str, str]) -> None:
         unknown = set(given) - set(template.parameters)
         assert not unknown, f"{template.name} has no parameter {unknown}"
         self._template = template
-        self._values: dict[str, Any] = {
+        values: dict[str, Any] = {
             "AWS::Region": REGION,
             "AWS::AccountId": ACCOUNT,
             "AWS::Partition": "aws",
             "AWS::StackName": f"airkiln-test-{template.name}",
             "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/airkiln-test-{template.name}/0",
-            "AWS::NoValue": _ABSENT,
         }
         for name, parameter in template.parameters.items():
             value = str(given.get(name, parameter.get("Default", SAMPLES.get(name))))
             is_list = parameter["Type"].startswith("List<") or parameter["Type"] == "CommaDelimitedList"
-            self._values[name] = value.split(",") if is_list else value
+            values[name] = value.split(",") if is_list else value
+        super().__init__(template.body, values)
 
     def resources(self) -> dict[str, dict[str, Any]]:
         return {
             name: self.resolve({key: value for key, value in resource.items() if key != "Condition"})
             for name, resource in self._template.resources.items()
-            if "Condition" not in resource or self.condition(resource["Condition"])
+            if self.exists(resource)
         }
 
     def outputs(self) -> dict[str, Any]:
         return {
             name: self.resolve(output["Value"])
             for name, output in self._template.outputs.items()
-            if "Condition" not in output or self.condition(output["Condition"])
+            if self.exists(output)
         }
 
     def refusals(self) -> list[str]:
-        return [
-            assertion["AssertDescription"]
-            for rule in self._template.body.get("Rules", {}).values()
-            if self.resolve(rule.get("RuleCondition", True))
-            for assertion in rule["Assertions"]
-            if not self.resolve(assertion["Assert"])
-        ]
+        return refusals(self)
 
-    def condition(self, name: str) -> bool:
-        return bool(self.resolve(self._template.body["Conditions"][name]))
-
-    def resolve(self, value: Json) -> Json:
-        """The value with every intrinsic function worked out."""
-        if isinstance(value, dict):
-            if len(value) == 1:
-                ((key, argument),) = value.items()
-                function = self._functions.get(key)
-                if function and not (key == "Condition" and isinstance(argument, dict)):
-                    return function(argument)
-            resolved = {key: self.resolve(item) for key, item in value.items()}
-            return {key: item for key, item in resolved.items() if item is not _ABSENT}
-        if isinstance(value, list):
-            return [item for item in (self.resolve(each) for each in value) if item is not _ABSENT]
-        return value
-
-    @cached_property
-    def _functions(self) -> dict[str, Callable[[Any], Any]]:
-        many = self.resolve
-        return {
-            "Ref": self._ref,
-            "Condition": self.condition,
-            "Fn::GetAtt": lambda argument: self._attribute(argument[0], argument[1]),
-            "Fn::Sub": self._sub,
-            "Fn::If": lambda argument: many(argument[1] if self.condition(argument[0]) else argument[2]),
-            "Fn::Join": lambda argument: str(argument[0]).join(map(str, many(argument[1]))),
-            "Fn::Split": lambda argument: many(argument[1]).split(argument[0]),
-            "Fn::Select": lambda argument: many(argument[1])[int(argument[0])],
-            "Fn::Cidr": lambda argument: [f"10.20.{16 * i}.0/20" for i in range(int(argument[1]))],
-            "Fn::Equals": lambda argument: str(many(argument[0])) == str(many(argument[1])),
-            "Fn::Not": lambda argument: not many(argument[0]),
-            "Fn::And": lambda argument: all(many(argument)),
-            "Fn::Or": lambda argument: any(many(argument)),
-            "Fn::Contains": lambda argument: str(many(argument[1])) in map(str, many(argument[0])),
-        }
-
-    def _ref(self, name: str) -> Json:
-        if name in self._values:
-            return self._values[name]
+    def reference(self, name: str) -> Json:
         kind = self._template.resources[name]["Type"]
-        return self._attribute(name, "Arn") if kind in _REF_IS_ARN else self._called(name)
+        return self.attribute(name, "Arn") if kind in _REF_IS_ARN else self._called(name)
 
-    def _attribute(self, name: str, attribute: str) -> str:
+    def attribute(self, name: str, attribute: str) -> str:
         kind = self._template.resources[name]["Type"]
         if attribute == "Arn" and kind in _ARNS:
             return _ARNS[kind].format(name=self._called(name))
@@ -217,21 +142,6 @@ class Deployment:
         properties = self._template.resources[name].get("Properties", {})
         given = next((properties[key] for key in _NAME_PROPERTIES if key in properties), name)
         return str(self.resolve(given))
-
-    def _sub(self, argument: Json) -> str:
-        text, own = (argument, {}) if isinstance(argument, str) else (argument[0], self.resolve(argument[1]))
-
-        def fill(match: re.Match[str]) -> str:
-            name = match.group(1)
-            if name.startswith("!"):
-                return f"${{{name[1:]}}}"
-            if name in own:
-                return str(own[name])
-            if "." in name:
-                return self._attribute(*name.split(".", 1))
-            return str(self._ref(name))
-
-        return re.sub(r"\$\{([^}]+)\}", fill, text)
 
 
 def every_template() -> list[Template]:

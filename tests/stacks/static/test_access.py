@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.stacks.static.template import ACCOUNT, EVERYTHING, NAMES, REGION, Json, Template
+from rehearsal.cloudformation.template import Json
+from tests.stacks.static.template import ACCOUNT, EVERYTHING, NAMES, REGION, Template
 
 ANY_RESOURCE = {
     "autoscaling:DescribeAutoScalingGroups": "describing knows no resource",

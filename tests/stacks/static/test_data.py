@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stacks.static.template import EVERYTHING, SAMPLES, Json, Template
+from rehearsal.cloudformation.template import Json
+from tests.stacks.static.template import EVERYTHING, SAMPLES, Template
 
 
 def properties(name: str, **given: str) -> Json:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stacks.static.template import EVERYTHING, NAMES, SAMPLES, Json, Template, every_template
+from rehearsal.cloudformation.template import Json
+from tests.stacks.static.template import EVERYTHING, NAMES, SAMPLES, Template, every_template
 
 LINES = 400
 WRONG_VALUES = ("Not a value", "x y", "<>", "../..", "%")

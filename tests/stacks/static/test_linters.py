@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from rehearsal.cloudformation.template import Json
 from tests.stacks.static.conftest import GUARD, tool
-from tests.stacks.static.template import EVERYTHING, FOLDER, NAMES, Json, Template
+from tests.stacks.static.template import EVERYTHING, FOLDER, NAMES, Template
 from tests.stacks.static.test_access import policies
 
 REGIONS = ("eu-west-1", "us-east-1", "ap-southeast-2")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.stacks.static.template import EVERYTHING, SAMPLES, Json, Template
+from rehearsal.cloudformation.template import Json
+from tests.stacks.static.template import EVERYTHING, SAMPLES, Template
 
 GROUPS = {"webserver": "webserver", "scheduler": "scheduler", "workers": "worker"}
 MACHINES = {**GROUPS, "database-step": "database"}

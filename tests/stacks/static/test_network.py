@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stacks.static.template import Json, Template
+from rehearsal.cloudformation.template import Json
+from tests.stacks.static.template import Template
 
 INTERNET = "InternetGateway"
 

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from tests.stacks.static.template import SAMPLES, Json, Template
+from rehearsal.cloudformation.template import Json
+from tests.stacks.static.template import SAMPLES, Template
 
 COMMANDS = ("AirflowCommand", "TailJournal", "DrainWorker", "HandOverLeader", "SupportBundle")
 SHELL_WORDS = (
