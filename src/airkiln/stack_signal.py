@@ -87,6 +87,7 @@ class Systemd:
         )
         inactive = shown.get("ActiveState") == "inactive"
         unmet = shown.get("ConditionResult") == "no" and bool(shown.get("ConditionTimestamp"))
+        unmet = unmet or shown.get("Result") == "exec-condition"
         return Unit(
             name,
             shown.get("ActiveState", ""),
@@ -103,8 +104,11 @@ class Systemd:
             return False
 
     def last_lines(self, unit: str) -> list[str]:
-        """What journalctl gives; nothing where it gives nothing."""
-        command = ["journalctl", "--boot", "--output=cat", f"--lines={JOURNAL_LINES}", f"--unit={unit}"]
+        """What journalctl gives; nothing where it gives nothing.
+
+        Not of this boot alone: the unit's sandbox hides /proc/sys, and with it which boot this is.
+        """
+        command = ["journalctl", "--quiet", "--output=cat", f"--lines={JOURNAL_LINES}", f"--unit={unit}"]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=SYSTEMCTL_TIMEOUT, check=False

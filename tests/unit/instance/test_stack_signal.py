@@ -236,6 +236,7 @@ def test_what_is_waited_for_is_said_once_a_minute(
         ("ActiveState=inactive\nConditionResult=no\nConditionTimestamp=\nLoadState=loaded", False),
         ("ActiveState=inactive\nConditionResult=yes\nConditionTimestamp=Mon\nLoadState=loaded", False),
         ("ActiveState=inactive\nConditionResult=no\nConditionTimestamp=\nLoadState=not-found", True),
+        ("ActiveState=inactive\nConditionResult=yes\nResult=exec-condition\nLoadState=loaded", True),
         ("ActiveState=activating\nConditionResult=no\nConditionTimestamp=Mon\nLoadState=loaded", False),
     ],
 )
