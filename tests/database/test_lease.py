@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -165,10 +166,40 @@ def test_an_epoch_that_is_over_fences_and_adopts_nothing(
     old = take(one).epoch
     expire(server)
     take(other)
-    with pytest.raises(EpochOverError, match=f"epoch {old} is over"):
+    with pytest.raises(EpochOverError, match=f"epoch {old} of one/1 is over"):
         one.fence(old)
     with pytest.raises(EpochOverError):
         one.adopt(old)
+
+
+def test_an_epoch_of_the_same_number_and_another_holder_is_over_too(
+    server: Postgres, client: Callable[[str], LeaseClient]
+) -> None:
+    one, other = client("one"), client("other")
+    epoch = take(one).epoch
+    # As in a database that went on from an older copy of itself.
+    server.sql("UPDATE airkiln.lease SET holder = 'other/1'", "airflow")
+    with pytest.raises(EpochOverError):
+        one.fence(epoch)
+    assert not one.renew(True, epoch)[0]
+    assert other.fence(epoch) == 0
+
+
+def test_a_statement_under_way_shows_where_the_fence_may_read_statistics(
+    plan: Plan, server: Postgres, client: Callable[[str], LeaseClient]
+) -> None:
+    one = client("one")
+    grant = take(one)
+    with session(plan, grant.user, grant.password) as scheduler, ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(scheduler.execute, "SELECT pg_sleep(2)")
+        time.sleep(0.1)
+        hidden = one.poll(True).busy
+        server.sql("GRANT pg_read_all_stats TO airkiln_fence")
+        shown = one.poll(True).busy
+        under_way.result()
+        ended = one.poll(True).busy
+    server.sql("REVOKE pg_read_all_stats FROM airkiln_fence")
+    assert (hidden, shown, ended) == (False, True, False)
 
 
 def test_the_job_of_a_dead_scheduler_is_marked_failed(

@@ -94,7 +94,7 @@ def test_a_worker_makes_nothing_and_calls_nothing_of_the_failover(plan: Plan) ->
         with pytest.raises(errors.InsufficientPrivilege):
             worker.execute("CREATE TABLE mine (id integer)")
         with pytest.raises(errors.InsufficientPrivilege):
-            worker.execute("SELECT airkiln.fence(1)")
+            worker.execute("SELECT airkiln.fence('a', 1)")
         with pytest.raises(errors.InsufficientPrivilege):
             worker.execute("ALTER TABLE celery_taskmeta DISABLE TRIGGER ALL")
 

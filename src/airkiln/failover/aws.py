@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any
 
 from airkiln.errors import AirkilnError
+from airkiln.failover.backlog import Backlog
 from airkiln.imds import Imds, NoImdsError
 from airkiln.journal import NOTICE, WARNING, say
 
@@ -40,9 +42,10 @@ class Figures:
 class Aws(threading.Thread):
     """`leaving` is why the instance ends soon; `figures` are what to publish, None on a standby."""
 
-    def __init__(self, environment: str) -> None:
+    def __init__(self, environment: str, backlog: Callable[[], Backlog]) -> None:
         super().__init__(name="aws", daemon=True)
         self._environment = environment
+        self._backlog = backlog
         self._unhealthy: str | None = None
         self._told_at = -TELL_EVERY
         self._published_at = time.monotonic() - FIGURES_EVERY / 2
@@ -89,8 +92,16 @@ class Aws(threading.Thread):
         if figures is not None and time.monotonic() - self._published_at >= FIGURES_EVERY:
             self._published_at = time.monotonic()
             self._client("cloudwatch").put_metric_data(
-                Namespace=NAMESPACE, MetricData=metrics(self._environment, figures)
+                Namespace=NAMESPACE, MetricData=metrics(self._environment, figures, self._behind())
             )
+
+    def _behind(self) -> Backlog | None:
+        """None where it cannot be read: that somebody leads is told all the same."""
+        try:
+            return self._backlog()
+        except AirkilnError as error:
+            self._complain(error)
+            return None
 
     def _client(self, service: str) -> Any:  # noqa: ANN401 - botocore's clients have no type at run time
         if service not in self._clients:
@@ -123,16 +134,21 @@ def leaving(lifecycle: str | None, spot: str | None) -> str | None:
     return None
 
 
-def metrics(environment: str, figures: Figures) -> list[dict[str, Any]]:
+def metrics(environment: str, figures: Figures, backlog: Backlog | None) -> list[dict[str, Any]]:
     """The leader's figures as PutMetricData takes them."""
     dimensions = [{"Name": "Environment", "Value": environment}]
-    values = (
+    values = [
         ("Leaders", 1.0, "Count"),
         ("SchedulerHeartbeatAge", figures.heartbeat_age, "Seconds"),
         ("LeaseAge", figures.lease_age, "Seconds"),
         ("Epoch", float(figures.epoch), "None"),
         ("Takeovers", float(figures.takeovers), "Count"),
-    )
+    ]
+    if backlog is not None:
+        values += [
+            ("OldestQueuedTask", backlog.oldest_queued, "Seconds"),
+            ("DagImportErrors", float(backlog.import_errors), "Count"),
+        ]
     return [
         {"MetricName": name, "Value": value, "Unit": unit, "Dimensions": dimensions}
         for name, value, unit in values

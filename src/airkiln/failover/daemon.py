@@ -21,6 +21,7 @@ from types import FrameType
 
 from airkiln import notify
 from airkiln.failover.aws import Aws, Figures
+from airkiln.failover.backlog import read_backlog
 from airkiln.failover.caller import Caller, Client
 from airkiln.failover.config import Timings
 from airkiln.failover.decision import step, wake_at
@@ -42,7 +43,7 @@ from airkiln.failover.model import (
     Seen,
     State,
 )
-from airkiln.failover.place import Folder, service_entry
+from airkiln.failover.place import Folder, keywords, service_entry
 from airkiln.failover.supervisor import Groups, Units
 from airkiln.journal import INFO, say
 from airkiln.layout import SERVICE_USER
@@ -92,7 +93,7 @@ class Daemon:
         self._gate = Gate(self._folder.gate, SCHEDULER_UNIT, pwd.getpwnam(SERVICE_USER).pw_gid)
         self._groups = groups or Groups()
         self._units = units or Units()
-        self._aws = aws or Aws(here.environment)
+        self._aws = aws or Aws(here.environment, lambda: read_backlog(keywords(here.variables)))
         self._health: Health | None = None
         self._answer: Answer | None = None
         self._stopping = False
@@ -169,7 +170,7 @@ class Daemon:
         if self._health is None or alive is None:
             return None
         if answer is not None and answer.view is not None:
-            self._health.beats(now, answer.view.heartbeat)
+            self._health.beats(now, answer.view.heartbeat, busy=answer.view.busy)
         if self._state.lost_at is not None or self._state.foreign:
             self._health.excuse(now)
         if now - self._sampled_at >= SAMPLE_EVERY:

@@ -1,7 +1,8 @@
 """Whether the scheduler is stuck: alive, and getting nowhere.
 
 Airflow writes its heartbeat between two loops only, so a long loop looks stuck by that alone. Stuck is who
-is stopped (process state T), or who has written no heartbeat for long *and* used no processor time meanwhile.
+is stopped (process state T), or who has written no heartbeat for long *and* meanwhile used no processor time
+and had no statement under way.
 The heartbeat is stamped with another clock: its change is looked for, never its age.
 """
 
@@ -61,10 +62,12 @@ class Health:
         if found.ticks - self._ticks >= PROGRESS:
             self._ticks, self._progress_at = found.ticks, now
 
-    def beats(self, now: float, beat: datetime | None) -> None:
-        """Take into account what the database knows of its heartbeat."""
+    def beats(self, now: float, beat: datetime | None, *, busy: bool = False) -> None:
+        """Take into account what the database knows: its heartbeat, and whether the server works for it."""
         if beat != self._beat:
             self._beat, self._beat_at = beat, now
+        if busy:
+            self._progress_at = now
 
     def excuse(self, now: float) -> None:
         """What it may have missed is not its fault: the database is away, or somebody holds a lock."""

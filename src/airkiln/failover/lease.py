@@ -40,7 +40,8 @@ class EpochOverError(AirkilnError):
 
 @dataclass(frozen=True)
 class View:
-    """What a controller sees in the database. `remaining` (s) is at most 0 where the lease is free."""
+    """What a controller sees in the database. `remaining` (s) is at most 0 where the lease is free; `busy` is
+    whether the server works for the leader's scheduler, as far as it may be seen."""
 
     holder: str
     epoch: int
@@ -51,6 +52,7 @@ class View:
     standbys: int
     heartbeat: datetime | None
     database_started: datetime
+    busy: bool
 
 
 @dataclass(frozen=True)
@@ -123,11 +125,11 @@ class LeaseClient:
 
     def fence(self, epoch: int) -> int:
         """End the sessions of older epochs; returns how many were still there."""
-        return int(self._value("SELECT airkiln.fence(%s)", epoch))
+        return int(self._value("SELECT airkiln.fence(%s, %s)", self._holder, epoch))
 
     def adopt(self, epoch: int) -> int:
         """Mark the older schedulers' jobs failed, so that their tasks are adopted at once; how many."""
-        return int(self._value("SELECT airkiln.adopt(%s)", epoch))
+        return int(self._value("SELECT airkiln.adopt(%s, %s)", self._holder, epoch))
 
     def release(self, epoch: int, reason: str) -> bool:
         """Give the lease up and wake the standby; False where it was not held."""

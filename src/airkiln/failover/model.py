@@ -42,6 +42,10 @@ class View(Protocol):
     def heartbeat(self) -> datetime | None:
         """Latest heartbeat of the newest running scheduler."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether the server works for the leader's scheduler."""
+
 
 class Phase(StrEnum):
     """Where a controller stands."""

@@ -17,6 +17,7 @@ from typing import Any, cast
 from unittest import mock
 
 from airkiln.failover import aws
+from airkiln.failover.backlog import Backlog
 from airkiln.imds import Identity, Imds, NoImdsError
 from airkiln.parameters.ssm import SsmSource, create_client
 from airkiln.roles import ROLES
@@ -123,7 +124,7 @@ class MetadataOfALongRun(Metadata):
 
 def leader_tells_its_figures_and_a_hopeless_host(_role: str) -> None:
     """The controller's thread as it is, in a hurry."""
-    thread = aws.Aws(ENVIRONMENT)
+    thread = aws.Aws(ENVIRONMENT, lambda: Backlog(0.0, 0))
     thread.figures = aws.Figures(**{figure.name: 1 for figure in fields(aws.Figures)})
     thread.report_unhealthy("the scheduler was stuck twice")
     with (

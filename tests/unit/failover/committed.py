@@ -34,6 +34,7 @@ class Row:
     hand_over_to: str | None
     standbys: int
     heartbeat: datetime | None = None
+    busy: bool = False
 
 
 @dataclass

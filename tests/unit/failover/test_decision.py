@@ -42,6 +42,7 @@ class Row:
     hand_over_to: str | None = None
     standbys: int = 1
     heartbeat: datetime | None = None
+    busy: bool = False
 
 
 class Host:

@@ -30,14 +30,25 @@ CREATE TABLE IF NOT EXISTS airkiln.host (
 INSERT INTO airkiln.schema_version (version) VALUES (1) ON CONFLICT DO NOTHING;
 INSERT INTO airkiln.lease DEFAULT VALUES ON CONFLICT DO NOTHING;
 
+-- Another release's functions may take or return something else, which CREATE OR REPLACE refuses.
+DO $$
+DECLARE
+    known regprocedure;
+BEGIN
+    FOR known IN SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'airkiln'::regnamespace LOOP
+        EXECUTE format('DROP FUNCTION %s', known);
+    END LOOP;
+END
+$$;
+
 -- The epoch that a scheduler's role is named after; null for any other role.
-CREATE OR REPLACE FUNCTION airkiln.epoch_of(p_role name) RETURNS bigint
+CREATE FUNCTION airkiln.epoch_of(p_role name) RETURNS bigint
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT substring(p_role::text FROM '^airflow_scheduler_([0-9]{1,18})$')::bigint
 $$;
 
 -- When the newest running scheduler last wrote that it lives, by its host's clock; null where none runs.
-CREATE OR REPLACE FUNCTION airkiln.heartbeat() RETURNS timestamptz
+CREATE FUNCTION airkiln.heartbeat() RETURNS timestamptz
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     beat timestamptz;
@@ -54,11 +65,12 @@ END
 $$;
 
 -- Note that a host is here, and return what its controller decides by. `remaining` is the lease's time to
--- its end, at most 0 where it is free; `standbys` are the other hosts that are ready now.
-CREATE OR REPLACE FUNCTION airkiln.poll(p_host text, p_ready boolean)
+-- its end, at most 0 where it is free; `standbys` are the other hosts that are ready now; `busy` is whether the
+-- server works for the leader's scheduler, which shows only where airkiln_fence may read all statistics.
+CREATE FUNCTION airkiln.poll(p_host text, p_ready boolean)
 RETURNS TABLE (schema_version integer, holder text, epoch bigint, seq bigint, remaining double precision,
                paused boolean, hand_over_to text, standbys integer, heartbeat timestamptz,
-               database_started timestamptz)
+               database_started timestamptz, busy boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO airkiln.host AS h (host, seen_at, ready) VALUES (p_host, clock_timestamp(), p_ready)
@@ -69,17 +81,19 @@ BEGIN
            l.paused, l.hand_over_to,
            (SELECT count(*)::integer FROM airkiln.host o
              WHERE o.host <> p_host AND o.ready AND o.seen_at > clock_timestamp() - interval '3 seconds'),
-           airkiln.heartbeat(), pg_postmaster_start_time()
+           airkiln.heartbeat(), pg_postmaster_start_time(),
+           EXISTS (SELECT FROM pg_stat_activity a
+                    WHERE a.usename = ('airflow_scheduler_' || l.epoch)::name AND a.state = 'active')
       FROM airkiln.lease l CROSS JOIN airkiln.schema_version v;
 END
 $$;
 
 -- Have the lease for another `p_ttl` seconds; `renewed` is false where it ended or is somebody else's.
-CREATE OR REPLACE FUNCTION airkiln.renew(p_host text, p_ready boolean, p_holder text, p_epoch bigint,
+CREATE FUNCTION airkiln.renew(p_host text, p_ready boolean, p_holder text, p_epoch bigint,
                                          p_ttl double precision)
 RETURNS TABLE (renewed boolean, schema_version integer, holder text, epoch bigint, seq bigint,
                remaining double precision, paused boolean, hand_over_to text, standbys integer,
-               heartbeat timestamptz, database_started timestamptz)
+               heartbeat timestamptz, database_started timestamptz, busy boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     done boolean;
@@ -95,7 +109,7 @@ $$;
 -- Take a free lease: in this one transaction every older scheduler's role loses its login and its rights, and
 -- the new epoch's role is made, with a password of which only the SCRAM verifier comes here. Returns the
 -- epoch, or null where the lease is held or the failover is paused.
-CREATE OR REPLACE FUNCTION airkiln.acquire(p_holder text, p_ttl double precision, p_verifier text) RETURNS bigint
+CREATE FUNCTION airkiln.acquire(p_holder text, p_ttl double precision, p_verifier text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     held airkiln.lease;
@@ -137,25 +151,28 @@ BEGIN
 END
 $$;
 
--- Refuse what another epoch's leader asks for.
-CREATE OR REPLACE FUNCTION airkiln.require_epoch(p_epoch bigint) RETURNS void
+-- Refuse what anybody but the leader of this very epoch asks for. The number alone would not do: a database that
+-- went on from an older copy of itself can give it again, to another holder.
+CREATE FUNCTION airkiln.require(p_holder text, p_epoch bigint) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    now_epoch bigint := (SELECT epoch FROM airkiln.lease);
+    held airkiln.lease;
 BEGIN
-    IF now_epoch IS DISTINCT FROM p_epoch THEN
-        RAISE 'epoch % is over: the lease is at epoch %', p_epoch, now_epoch USING ERRCODE = 'AK001';
+    SELECT * INTO STRICT held FROM airkiln.lease;
+    IF held.epoch <> p_epoch OR held.holder <> p_holder THEN
+        RAISE 'epoch % of % is over: the lease is at epoch % of %', p_epoch, p_holder, held.epoch, held.holder
+            USING ERRCODE = 'AK001';
     END IF;
 END
 $$;
 
 -- End the sessions of older epochs' roles; returns how many there were. To be called until there is none.
-CREATE OR REPLACE FUNCTION airkiln.fence(p_epoch bigint) RETURNS integer
+CREATE FUNCTION airkiln.fence(p_holder text, p_epoch bigint) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found_sessions integer;
 BEGIN
-    PERFORM airkiln.require_epoch(p_epoch);
+    PERFORM airkiln.require(p_holder, p_epoch);
     SELECT count(pg_terminate_backend(pid)) INTO found_sessions
       FROM pg_stat_activity WHERE airkiln.epoch_of(usename) < p_epoch;
     RETURN found_sessions;
@@ -164,12 +181,12 @@ $$;
 
 -- Mark the schedulers of older epochs as failed, so that the next one adopts their tasks at once; returns how
 -- many there were. To be called before the gate opens: every scheduler that is running is an older one.
-CREATE OR REPLACE FUNCTION airkiln.adopt(p_epoch bigint) RETURNS integer
+CREATE FUNCTION airkiln.adopt(p_holder text, p_epoch bigint) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     marked integer;
 BEGIN
-    PERFORM airkiln.require_epoch(p_epoch);
+    PERFORM airkiln.require(p_holder, p_epoch);
     UPDATE public.job SET state = 'failed' WHERE job_type = 'SchedulerJob' AND state = 'running';
     GET DIAGNOSTICS marked = ROW_COUNT;
     RETURN marked;
@@ -177,7 +194,7 @@ END
 $$;
 
 -- Give the lease up now, if it is still held, and wake who waits for it.
-CREATE OR REPLACE FUNCTION airkiln.release(p_holder text, p_epoch bigint, p_reason text) RETURNS boolean
+CREATE FUNCTION airkiln.release(p_holder text, p_epoch bigint, p_reason text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE airkiln.lease l SET expires_at = clock_timestamp(), reason = p_reason
@@ -190,7 +207,7 @@ END
 $$;
 
 -- Note what a person asks for: 'hand-over' (to a host, or '*' for any), 'pause' or 'resume'.
-CREATE OR REPLACE FUNCTION airkiln.request(p_what text, p_target text, p_by text) RETURNS void
+CREATE FUNCTION airkiln.request(p_what text, p_target text, p_by text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     CASE p_what
@@ -211,7 +228,7 @@ $$;
 
 -- Sessions of others that hold what a scheduler needs: the lock of its critical section (Airflow's
 -- DBLocks.SCHEDULER_CRITICAL_SECTION is 2), rows of slot_pool, or anything that one of its sessions waits for.
-CREATE OR REPLACE FUNCTION airkiln.foreign_locks(p_epoch bigint)
+CREATE FUNCTION airkiln.foreign_locks(p_epoch bigint)
 RETURNS TABLE (pid integer, usename text, held text, virtualtransaction text, details text)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH holders AS (
@@ -238,7 +255,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- End a session, if it is still in that transaction.
-CREATE OR REPLACE FUNCTION airkiln.end_session(p_pid integer, p_virtualtransaction text) RETURNS boolean
+CREATE FUNCTION airkiln.end_session(p_pid integer, p_virtualtransaction text) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(bool_or(pg_terminate_backend(pid)), false)
       FROM (SELECT DISTINCT l.pid FROM pg_locks l
