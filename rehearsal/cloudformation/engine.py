@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from rehearsal.cloudformation.stack import Resolver, Stack, Wanted
 from rehearsal.cloudformation.table import KINDS
 from rehearsal.cloudformation.template import RefusedError, in_order, parameters, parse, refusals, text_of
 
+log = logging.getLogger(__name__)
 ANSWER = 2.0
 """Seconds for which a request waits for what it has begun. Who asks every few seconds is spared a round."""
 LARGEST = 51_200
@@ -119,7 +121,15 @@ class Engine:
 
     def start(self, stack: Stack, work: Callable[[], None]) -> None:
         """Do the work in the background; return when it is done, or after a short while."""
-        thread = threading.Thread(target=work, daemon=True, name=stack.name)
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:
+                log.exception("stack %s", stack.name)
+                stack.event(stack.status.replace(BUSY, "_FAILED"), f"Internal failure: {error!r}")
+
+        thread = threading.Thread(target=guarded, daemon=True, name=stack.name)
         thread.start()
         thread.join(ANSWER)
 

@@ -19,7 +19,7 @@ def constrained() -> Iterator[tuple[str, str]]:
                 yield name, parameter
 
 
-@pytest.mark.parametrize(("name", "parameter"), constrained())
+@pytest.mark.parametrize(("name", "parameter"), list(constrained()))
 def test_a_value_out_of_bounds_is_refused_with_the_constraint(
     most: Environment, name: str, parameter: str
 ) -> None:

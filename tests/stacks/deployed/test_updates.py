@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -12,46 +13,55 @@ from rehearsal.cloudformation.calls import Provider, Resource
 from rehearsal.cloudformation.table import KINDS
 from tests.stacks.deployed.environment import Environment, Parameters
 
-CHANGES: list[tuple[str, Parameters, set[str]]] = [
-    ("network", {"FlowLogRetentionDays": "30"}, {"FlowLogBucket"}),
-    (
-        "firewall",
-        {"UserCidr": "10.9.0.0/16"},
-        {"InternalLoadBalancerFromUsers", "InternalLoadBalancerSecurityGroup"},
-    ),
-    ("endpoints", {"Offload": "no"}, {"Ecs", "EcrApi", "EcrDocker"}),
-    ("buckets", {"TaskLogRetentionDays": "100"}, {"LogBucket"}),
-    ("data", {"BackupRetentionDays": "30"}, {"Database"}),
-    ("edge", {"DeletionProtection": "false"}, {"InternalLoadBalancer", "PublicLoadBalancer"}),
-    ("database-step", {"VolumeGiB": "20"}, {"LaunchTemplate", "Step"}),
-    ("webserver", {"MaxSize": "7"}, {"Group"}),
-    ("webserver", {"TargetCpuPercent": "60"}, {"FollowTheLoad"}),
-    ("scheduler", {"HealthCheckGraceSeconds": "200"}, {"Group"}),
-    ("worker-default", {"DrainHeartbeatSeconds": "700"}, {"Group"}),
-    ("worker-spot", {"MaxSize": "20"}, {"Group", "AtMaximumAlarm"}),
-    ("offload", {"LogRetentionDays": "90"}, {"ContainerLog"}),
-    ("offload", {"MemoryMiB": "4096"}, {"Task"}),
-    ("observability", {"DatabaseConnections": "700"}, {"DatabaseConnectionsAlarm"}),
-    ("observability", {"AlarmEmail": "team@example.com"}, {"EmailSubscription"}),
-    ("operations", {"IdleMinutes": "30"}, {"Session"}),
+NEW = {"(another)"}
+COUNTED = {
+    "CreateTime",
+    "CreatedDate",
+    "DefaultVersion",
+    "DocumentVersion",
+    "Hash",
+    "LatestVersion",
+    "LatestVersionNumber",
+    "VersionNumber",
+}
+"""What counts up with each change."""
+RULE = {"InternalLoadBalancerFromUsers": NEW, "InternalLoadBalancerSecurityGroup": {"CidrIp"}}
+"""EC2 shows a rule with its group too."""
+DOORS = {"InternalLoadBalancer": {"Value"}, "PublicLoadBalancer": {"Value"}}
+
+CHANGES: list[tuple[str, Parameters, dict[str, set[str]]]] = [
+    ("network", {"FlowLogRetentionDays": "30"}, {"FlowLogBucket": {"Days"}}),
+    ("buckets", {"TaskLogRetentionDays": "100"}, {"LogBucket": {"Days"}}),
+    ("data", {"BackupRetentionDays": "30"}, {"Database": {"BackupRetentionPeriod"}}),
+    ("edge", {"DeletionProtection": "false"}, DOORS),
+    ("webserver", {"MaxSize": "7"}, {"Group": {"MaxSize"}}),
+    ("scheduler", {"HealthCheckGraceSeconds": "200"}, {"Group": {"HealthCheckGracePeriod"}}),
+    ("worker-default", {"DrainHeartbeatSeconds": "700"}, {"Group": {"HeartbeatTimeout"}}),
+    ("worker-spot", {"MaxSize": "20"}, {"Group": {"MaxSize"}, "AtMaximumAlarm": {"Threshold"}}),
+    ("offload", {"LogRetentionDays": "90"}, {"ContainerLog": {"retentionInDays"}}),
+    ("observability", {"DatabaseConnections": "700"}, {"DatabaseConnectionsAlarm": {"Threshold"}}),
+    ("operations", {"IdleMinutes": "30"}, {"Session": {"idleSessionTimeout"}}),
+    ("firewall", {"UserCidr": "10.9.0.0/16"}, RULE),
+    ("endpoints", {"Offload": "no"}, {"Ecs": NEW, "EcrApi": NEW, "EcrDocker": NEW}),
+    ("database-step", {"VolumeGiB": "20"}, {"LaunchTemplate": {"VolumeSize"}, "Step": NEW}),
+    ("webserver", {"TargetCpuPercent": "60"}, {"FollowTheLoad": {"TargetValue"}}),
+    ("offload", {"MemoryMiB": "4096"}, {"Task": NEW}),
+    ("observability", {"AlarmEmail": "team@example.com"}, {"EmailSubscription": NEW}),
 ]
+"""One parameter of a stack, and what that changes of which resources."""
 
 
-@pytest.fixture(scope="module")
-def album() -> dict[str, Any]:
-    """The picture after the last update, which is the one before the next."""
-    return {}
-
-
-@pytest.mark.parametrize(("name", "changed", "expected"), CHANGES)
-def test_one_parameter_changes_its_own_resources_and_no_others(
-    most: Environment, album: dict[str, Any], name: str, changed: Parameters, expected: set[str]
+@pytest.mark.parametrize("half", [CHANGES[:11], CHANGES[11:]])
+def test_a_parameter_of_each_stack_changes_this_of_its_own_resources_and_nothing_else(
+    most: Environment, half: list[tuple[str, Parameters, dict[str, set[str]]]]
 ) -> None:
-    stack = most.stack(name)
-    before = album.pop("most", None) or _photograph(most)
-    assert most.update(stack, changed) == "UPDATE_COMPLETE"
-    album["most"] = _photograph(most)
-    assert _differences(before, album["most"]) == {(stack, logical) for logical in expected}
+    before = _photograph(most)
+    for name, changed, _ in half:
+        assert most.update(most.stack(name), changed) == "UPDATE_COMPLETE", most.failures(most.stack(name))
+    after = _photograph(most)
+    expected = {(most.stack(name), one): fields for name, _, of in half for one, fields in of.items()}
+    found = {place: _fields(before.get(place), after.get(place)) for place in _differences(before, after)}
+    assert {place: fields - COUNTED for place, fields in found.items() if fields - COUNTED} == expected
 
 
 def test_the_boundary_reaches_every_role_and_leaves_again(least: Environment, around: Parameters) -> None:
@@ -193,7 +203,6 @@ DETAILS = {
     ],
     "AWS::SSM::Document": [("ssm", "get_document", "Name")],
     "AWS::RDS::DBParameterGroup": [("rds", "describe_db_parameters", "DBParameterGroupName")],
-    "AWS::EC2::LaunchTemplate": [("ec2", "describe_launch_template_versions", "LaunchTemplateId")],
 }
 """What a resource's own description leaves out."""
 
@@ -223,19 +232,37 @@ def _photograph(environment: Environment) -> dict[tuple[str, str], Any]:
             seen = [physical, provider.read(resource)]
             for service, method, argument in DETAILS.get(kind, []):
                 seen.append(getattr(environment.clients(service), method)(**{argument: physical}))
-            pictures[stack, logical] = _still(seen)
+            if kind == "AWS::EC2::LaunchTemplate":
+                latest = environment.clients("ec2").describe_launch_template_versions(
+                    LaunchTemplateId=physical, Versions=["$Latest"]
+                )
+                seen.append(latest["LaunchTemplateVersions"][0]["LaunchTemplateData"])
+            pictures[stack, logical] = _flat(seen)
     return pictures
 
 
-def _still(seen: list[Any]) -> str:
-    """Without what changes by itself or counts up."""
-    return str([_without(one, NOISE) for one in seen])
+def _fields(before: dict[str, str] | None, after: dict[str, str] | None) -> set[str]:
+    """The names of the fields that differ; NEW where the resource itself is another, or there is none."""
+    if before is None or after is None or before["0"] != after["0"]:
+        return NEW
+    places = {place for place in {*before, *after} if before.get(place) != after.get(place)}
+    return {[part for part in place.split("/") if not part.isdigit()][-1] for place in places}
 
 
-def _without(value: Any, noise: set[str]) -> Any:  # noqa: ANN401 - whatever a service answers
+def _flat(value: Any, place: str = "") -> dict[str, str]:  # noqa: ANN401 - whatever a service answers
+    """Every single value by its place, without what changes by itself."""
+    if isinstance(value, str) and value.startswith("{"):
+        value = json.loads(value)
     if isinstance(value, dict):
-        return {name: _without(item, noise) for name, item in sorted(value.items()) if name not in noise}
-    return [_without(item, noise) for item in value] if isinstance(value, list) else value
+        items = [(name, item) for name, item in value.items() if name not in NOISE]
+    elif isinstance(value, list):
+        items = [(str(number), item) for number, item in enumerate(value)]
+    else:
+        return {place: str(value)}
+    flat: dict[str, str] = {}
+    for name, item in items:
+        flat |= _flat(item, f"{place}/{name}".lstrip("/"))
+    return flat
 
 
 def _differences(
