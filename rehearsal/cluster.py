@@ -23,7 +23,7 @@ from rehearsal.network import port_name
 from rehearsal.postgres import Postgres
 from rehearsal.process import ControlGroup, run
 from rehearsal.settings import Region, RehearsalError
-from rehearsal.witness import log_every_statement, own_parameters, parameter, put
+from rehearsal.witness import log_every_statement, own_parameters, parameter, put, remove
 
 DAGS = Path(__file__).with_name("dags") / "failover"
 LOAD, PROBE = "failover_load", "failover_probe"
@@ -142,6 +142,7 @@ class Cluster:
         log_every_statement(postgres)
         login = environment.prepare(postgres)
         publish_dags()
+        remove("common", AIRFLOWS_OWN)
         put({} if controllers else {"common": AIRFLOWS_OWN})
         put(extra or {})
         up.prepare_database(region, image)

@@ -26,6 +26,9 @@ from rehearsal.process import ControlGroup, Process, run
 from rehearsal.settings import DNS, ENDPOINT, GATEWAY, METADATA, MTU, NETWORK, UPLINK, Region, RehearsalError
 
 BRIDGE = "akbr0"
+BRIDGE_MAC = "02:42:0a:2a:00:01"
+"""Left to itself a bridge takes another as ports come and go, and machines that know the old one lose the way
+to AWS, to their metadata and out for seconds."""
 UPLINK_DEVICE = "tap0"
 UPLINK_ADDRESS = IPv4Address(int(UPLINK.network_address) + 100)
 NETNS = Path("/run/netns")
@@ -66,7 +69,7 @@ class Network:
             self.namespace,
             "link set lo up",
             f"link add {BRIDGE} type bridge forward_delay 0",
-            f"link set {BRIDGE} mtu {MTU} up",
+            f"link set {BRIDGE} address {BRIDGE_MAC} mtu {MTU} up",
             f"address add {GATEWAY}/{NETWORK.prefixlen} dev {BRIDGE}",
             f"address add {ENDPOINT}/{NETWORK.prefixlen} dev {BRIDGE}",
             f"address add {METADATA}/32 dev {BRIDGE}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,11 @@ def put(wanted: Mapping[str, Mapping[str, str]]) -> None:
             ssm.put_parameter(
                 Name=f"{environment.FOLDER}/{folder}/{name}", Value=value, Type="SecureString", Overwrite=True
             )
+
+
+def remove(folder: str, names: Iterable[str]) -> None:
+    """Delete parameters of the environment, if they are there."""
+    control.client("ssm").delete_parameters(Names=[f"{environment.FOLDER}/{folder}/{name}" for name in names])
 
 
 def parameter(name: str) -> str:
