@@ -72,6 +72,8 @@ KINDS: dict[str, Callable[[], str]] = {
     # RDS and ElastiCache take no / " @ nor a space; 32 letters and digits, - and _ are 192 bits.
     "password": lambda: secrets.token_urlsafe(24),
 }
+# Three writes a second are Parameter Store's own limit: the SDK slows down when it is told so.
+RETRIES = {"retries": {"mode": "adaptive", "max_attempts": 12}}
 DRAWN = "Airkiln: drawn once by deploy.yml, which never changes it."
 WRITTEN = "Airkiln: written by deploy.yml, which overwrites changes."
 STANDARD_BYTES = 4096
@@ -212,7 +214,8 @@ class Store:
         about = {
             each["Name"]: each
             for page in self._ssm.get_paginator("describe_parameters").paginate(
-                ParameterFilters=[{"Key": "Path", "Option": "Recursive", "Values": [self._path]}]
+                ParameterFilters=[{"Key": "Path", "Option": "Recursive", "Values": [self._path]}],
+                PaginationConfig={"PageSize": 50},
             )
             for each in page["Parameters"]
         }
@@ -294,7 +297,8 @@ def main() -> None:
     )
     try:
         done = bring_about(
-            module, Store(module.client("ssm"), module.params["path"], module.params["key_id"])
+            module,
+            Store(module.client("ssm", config=RETRIES), module.params["path"], module.params["key_id"]),
         )
     except RefusedError as refused:
         module.fail_json(msg=str(refused))

@@ -1,7 +1,15 @@
-"""One local AWS for all cases, and an environment of its own for each story."""
+"""One local AWS for all cases, and the life of one environment on it, as people run it.
+
+Each fixture from `looked` on is one run and begins where the one before it ended; a test says what one of
+them must show.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +18,20 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.stacks.deploy.local_aws import ACCOUNT, REGION, ROOT, LocalAws, Run, Signaller, playbook, serving
+from tests.stacks.deploy.life import Step
+from tests.stacks.deploy.local_aws import (
+    ACCOUNT,
+    REGION,
+    ROOT,
+    RUNS_WITHIN,
+    LocalAws,
+    Run,
+    Signaller,
+    command,
+    playbook,
+    process_environment,
+    serving,
+)
 
 
 @dataclass
@@ -94,3 +115,130 @@ def make_environment(aws: LocalAws, folder: Path, name: str, image: str, certifi
     )
     made.write()
     return made
+
+
+UNKNOWN_CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+
+
+def taken(environment: Environment, playbook: str, *arguments: str) -> Step:
+    before = environment.aws.traces(environment.name)
+    run = environment.run(playbook, *arguments)
+    return Step(run, before, environment.aws.traces(environment.name))
+
+
+@pytest.fixture(scope="session")
+def life(
+    aws: LocalAws,
+    signaller: Signaller,
+    image: str,
+    certificate: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Environment:
+    return make_environment(aws, tmp_path_factory.mktemp("life"), "life", image, certificate)
+
+
+@pytest.fixture(scope="session")
+def looked(life: Environment) -> Step:
+    """--check, where nothing is yet."""
+    return taken(life, "deploy", "--check")
+
+
+@pytest.fixture(scope="session")
+def killed(life: Environment, looked: Step) -> Step:
+    """A deployment whose every process is killed when its second stack is there."""
+    aws = life.aws
+    before = aws.traces(life.name)
+    process = subprocess.Popen(
+        command(life.inventory, "deploy", "-e", f"environment_name={life.name}"),
+        cwd=ROOT,
+        env=process_environment(aws),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + RUNS_WITHIN
+    while "firewall" not in aws.stacks(life.name):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return Step(Run(process.returncode, ""), before, aws.traces(life.name))
+
+
+@pytest.fixture(scope="session")
+def failed(life: Environment, killed: Step, certificate: str) -> Step:
+    """A deployment with a certificate that there is not."""
+    edge = {"InternalHostName": "airflow.example.com", "InternalCertificateArn": UNKNOWN_CERTIFICATE}
+    life.write(airkiln_stack_parameters={"edge": edge})
+    step = taken(life, "deploy")
+    life.write(airkiln_stack_parameters={"edge": edge | {"InternalCertificateArn": certificate}})
+    return step
+
+
+@pytest.fixture(scope="session")
+def not_migrated(life: Environment, failed: Step, signaller: Signaller) -> Step:
+    """A deployment whose database step fails."""
+    signaller.verdict["Step"] = "FAILURE"
+    step = taken(life, "deploy")
+    signaller.verdict["Step"] = "SUCCESS"
+    return step
+
+
+@pytest.fixture(scope="session")
+def deployed(life: Environment, not_migrated: Step) -> Step:
+    """The deployment that ends well, as talkative as it can be."""
+    return taken(life, "deploy", "-vvv", "--diff")
+
+
+@pytest.fixture(scope="session")
+def repeated(life: Environment, deployed: Step) -> Step:
+    """The same again."""
+    return taken(life, "deploy")
+
+
+CHANGES = {
+    "airkiln_settings": {"common": {"AIRFLOW__CORE__PARALLELISM": "64"}},
+    "airkiln_secret_settings": {"scheduler": {"AIRFLOW__SMTP__SMTP_PASSWORD": "a-word-of-its-own-kind"}},
+    "airkiln_image_id": "ami-0fedcba9876543210",
+}
+
+
+@pytest.fixture(scope="session")
+def thought_of(life: Environment, repeated: Step) -> Step:
+    """--check with changed variables: a retention, a size, a setting, a secret setting, an image."""
+    edge = life.variables["airkiln_stack_parameters"]["edge"]
+    life.write(
+        **CHANGES,
+        airkiln_stack_parameters={
+            "edge": edge,
+            "buckets": {"TaskLogRetentionDays": 30},
+            "scheduler": {"HostCount": 3},
+        },
+    )
+    return taken(life, "deploy", "--check", "--diff")
+
+
+@pytest.fixture(scope="session")
+def changed(life: Environment, thought_of: Step) -> Step:
+    """The same for real."""
+    return taken(life, "deploy", "-vvv")
+
+
+@pytest.fixture(scope="session")
+def refused(life: Environment, changed: Step) -> Step:
+    """destroy.yml with another name typed."""
+    return taken(life, "destroy", "-e", "destroy=prod")
+
+
+@pytest.fixture(scope="session")
+def destroyed(life: Environment, refused: Step) -> Step:
+    """destroy.yml as it is meant."""
+    return taken(life, "destroy", "-e", f"destroy={life.name}")
+
+
+@pytest.fixture(scope="session")
+def deployed_again(life: Environment, destroyed: Step, image: str) -> Step:
+    """A deployment on what the destruction kept."""
+    life.write(airkiln_image_id=image)
+    return taken(life, "deploy")
