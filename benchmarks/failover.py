@@ -108,7 +108,6 @@ def cluster_for(region: Region, subject: str, image: str | None, *, anew: bool) 
         return Cluster.boot(
             region, image or up.baked_image(region, Stages(1)), controllers=subject == AIRKILN
         )
-    found.wait_until_ready()
     if found.controllers != (subject == AIRKILN):
         raise RehearsalError("Another cluster runs there; --anew replaces it.")
     return found

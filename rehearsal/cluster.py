@@ -39,6 +39,7 @@ WITHOUT_CONTROLLER = """\
 bootcmd:
   - rm -f /etc/systemd/system/airkiln-scheduler.target.d/20-failover.conf
   - rm -f /etc/systemd/system/airflow-scheduler.service.d/40-failover.conf
+  - rm -f /etc/systemd/system/airflow-dag-processor.service.d/40-failover.conf
   - mkdir -p /etc/systemd/system/airkiln-scheduler.target.d
   - "printf '[Unit]\\nWants=airflow-dag-processor.service\\n' \
 > /etc/systemd/system/airkiln-scheduler.target.d/20-failover.conf"

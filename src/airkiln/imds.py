@@ -53,6 +53,7 @@ class Imds:
         timeout: float = TIMEOUT,
         attempts: int = ATTEMPTS,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         parts = urlsplit(endpoint or os.environ.get(ENDPOINT_VARIABLE) or ENDPOINT)
         self._host = parts.hostname or "169.254.169.254"
@@ -60,7 +61,9 @@ class Imds:
         self._is_ec2 = is_ec2
         self._attempts = attempts
         self._sleep = sleep
+        self._clock = clock
         self._token: str | None = None
+        self._renew_at = 0.0
         self._reached = False
 
     def __enter__(self) -> Imds:
@@ -84,8 +87,9 @@ class Imds:
 
     def get(self, path: str) -> str | None:
         """The text at /latest/`path`, or None for 404."""
-        if self._token is None:
+        if self._token is None or self._clock() > self._renew_at:
             seconds = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)}
+            self._renew_at = self._clock() + TOKEN_SECONDS / 2
             self._token = self._ask("PUT", "api/token", seconds)
             if self._token is None:
                 raise NoImdsError("the metadata address answers, but has no IMDSv2")

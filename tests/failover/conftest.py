@@ -51,7 +51,6 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
             with Network(region).visit():
                 found = Cluster.find(region) if named else None
                 found = found or Cluster.boot(region, up.baked_image(region, Stages(1)))
-                found.wait_until_ready()
                 pytestconfig.stash[CLUSTER] = found
                 yield found
         finally:

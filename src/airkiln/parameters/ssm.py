@@ -22,6 +22,7 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
     CredentialRetrievalError,
     EndpointConnectionError,
     HTTPClientError,
@@ -193,8 +194,8 @@ def _reason_to_retry(path: str, error: Exception) -> str:
         return "no fresh credentials"
     if isinstance(error, EndpointConnectionError):
         return "no connection"
-    if isinstance(error, HTTPClientError):
-        # ConnectTimeoutError, ReadTimeoutError, ConnectionClosedError, SSLError, ProxyConnectionError ...
+    if isinstance(error, HTTPClientError | ConnectTimeoutError):
+        # ReadTimeoutError, ConnectionClosedError, SSLError, ProxyConnectionError ...
         return f"a failed connection ({type(error).__name__})"
     if isinstance(error, ResponseParserError):
         return "a broken answer"

@@ -6,10 +6,11 @@ import threading
 import time
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
 from airkiln.errors import DeniedError, UnavailableError
 from airkiln.parameters.rules import Parameter
-from airkiln.parameters.ssm import Patience, SsmSource, create_client
+from airkiln.parameters.ssm import Patience, SsmSource, _reason_to_retry, create_client
 from tests.unit.instance import fake_ssm
 from tests.unit.instance.environment_values import EVERY_UTF8_BYTE, PRINTABLE_ASCII
 from tests.unit.instance.fake_ssm import FakeSsm, Fault
@@ -235,3 +236,8 @@ def test_a_message_from_the_service_cannot_forge_lines_of_the_journal(store: Fak
     assert "\n" not in str(denied.value)
     assert "\x1b" not in str(denied.value)
     assert len(str(denied.value)) < 700
+
+
+def test_a_connection_that_times_out_is_tried_again() -> None:
+    late = ConnectTimeoutError(endpoint_url="http://ssm")
+    assert _reason_to_retry("/airkiln/prod/common", late) == "a failed connection (ConnectTimeoutError)"
