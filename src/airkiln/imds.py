@@ -53,7 +53,6 @@ class Imds:
         timeout: float = TIMEOUT,
         attempts: int = ATTEMPTS,
         sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         parts = urlsplit(endpoint or os.environ.get(ENDPOINT_VARIABLE) or ENDPOINT)
         self._host = parts.hostname or "169.254.169.254"
@@ -61,7 +60,7 @@ class Imds:
         self._is_ec2 = is_ec2
         self._attempts = attempts
         self._sleep = sleep
-        self._clock = clock
+        self._clock = time.monotonic
         self._token: str | None = None
         self._renew_at = 0.0
         self._reached = False

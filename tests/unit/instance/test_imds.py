@@ -103,8 +103,9 @@ def test_the_instance_is_identified_with_one_token(metadata: FakeImds) -> None:
 
 
 def test_a_connection_that_is_kept_for_hours_renews_its_token(metadata: FakeImds) -> None:
-    clock = iter([0.0, 1.0, 2.0, 200.0, 201.0])
-    with Imds(metadata.url, sleep=lambda _: None, clock=lambda: next(clock)) as connection:
+    clock = iter([0.0, 1.0, 200.0, 200.0])
+    with client(metadata.url) as connection:
+        connection._clock = lambda: next(clock)
         for _ in range(3):
             assert connection.get("meta-data/instance-id") == "i-0123"
     assert metadata.calls.count("/latest/api/token") == 2
