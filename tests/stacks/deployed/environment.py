@@ -194,7 +194,8 @@ class Declared(Evaluator):
             "AWS::S3::Bucket": f"arn:aws:s3:::{physical}",
             "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{physical.rpartition('/')[2]}",
         }
-        return known.get(self.body["Resources"][name]["Type"], f"{physical}.{attribute}")
+        kind = self.body["Resources"][name]["Type"]
+        return known[kind] if attribute == "Arn" and kind in known else f"{{{{{physical}.{attribute}}}}}"
 
     def resources(self) -> dict[str, dict[str, Any]]:
         return {
