@@ -14,6 +14,8 @@ from rehearsal.settings import POSTGRES
 
 Session = psycopg.Connection[tuple[Any, ...]]
 TTL = 4.0
+PATIENCE = 10.0
+"""Seconds for one statement: these tests are of what is answered, not of how soon."""
 URL = f"postgresql+psycopg://airflow:own%40er@{POSTGRES}/airflow?sslmode=require"
 VARIABLES = {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": URL,

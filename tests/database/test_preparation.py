@@ -62,6 +62,57 @@ def test_the_rights_on_airflows_tables_wait_for_its_migration(server: Postgres) 
     server.sql("DROP DATABASE early WITH (FORCE)")
 
 
+def test_a_database_that_came_with_the_instance_becomes_airflows(server: Postgres) -> None:
+    server.create_database("given", preparing.DEFAULT_ADMIN)
+    given = the_plan(**{"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": URL.replace("/airflow?", "/given?")})
+    preparing.prepare(given)
+    owner = server.sql("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'given'")
+    assert owner == "airflow"
+    with session(given, preparing.WORKER) as worker:
+        worker.execute("SELECT * FROM celery_taskmeta")
+    server.sql("DROP DATABASE given WITH (FORCE)")
+
+
+def test_an_older_release_leaves_a_newer_ones_functions_alone(plan: Plan, server: Postgres) -> None:
+    functions = (
+        "SELECT string_agg(oid::text, ',' ORDER BY oid) FROM pg_proc "
+        "WHERE pronamespace = 'airkiln'::regnamespace"
+    )
+    before = server.sql(functions, "airflow")
+    server.sql("UPDATE airkiln.schema_version SET version = 2", "airflow")
+    try:
+        with pytest.raises(RefusedError, match="has version 2, made by a newer release"):
+            preparing.prepare(plan)
+    finally:
+        server.sql("UPDATE airkiln.schema_version SET version = 1", "airflow")
+    assert server.sql(functions, "airflow") == before
+
+
+def test_a_right_to_see_statistics_that_comes_through_a_group_is_passed_on(
+    plan: Plan, server: Postgres
+) -> None:
+    server.sql(
+        "CREATE ROLE like_rds_superuser; GRANT pg_read_all_stats TO like_rds_superuser WITH ADMIN OPTION; "
+        f"GRANT like_rds_superuser TO {preparing.DEFAULT_ADMIN}"
+    )
+    try:
+        preparing.prepare(plan)
+        assert server.sql(f"SELECT pg_has_role('{preparing.FENCE}', 'pg_read_all_stats', 'USAGE')") == "t"
+    finally:
+        server.sql(
+            "DROP OWNED BY like_rds_superuser CASCADE; REVOKE pg_read_all_stats FROM like_rds_superuser "
+            "CASCADE; DROP ROLE like_rds_superuser"
+        )
+    assert server.sql(f"SELECT pg_has_role('{preparing.FENCE}', 'pg_read_all_stats', 'USAGE')") == "f"
+
+
+def test_an_option_that_libpq_does_not_know_is_refused_and_not_waited_for(server: Postgres) -> None:
+    assert server.machine.running()
+    wrong = the_plan(**{"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": URL + "&nonsense=1"})
+    with pytest.raises(RefusedError, match="nonsense"):
+        preparing.prepare(wrong)
+
+
 def test_a_wrong_administrators_password_is_named_as_such(server: Postgres) -> None:
     assert server.machine.running()
     with pytest.raises(DeniedError, match="airkiln_administrator may not log in"):

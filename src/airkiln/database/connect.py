@@ -54,6 +54,10 @@ def explain(error: psycopg.Error, keywords: Mapping[str, str]) -> AirkilnError:
                 "run `airkiln database prepare` in the database step"
             ]
         )
+    if type(error) is psycopg.ProgrammingError:  # of libpq itself: a keyword that it does not know
+        return RefusedError(
+            [f"database {database} at {where}: {_first_line(error)}: correct the options of its URL"]
+        )
     return UnavailableError(
         f"database {database} at {where}: no answer to {user} ({_first_line(error)}): look at the server, "
         "the security groups and the network; trying again may work"

@@ -8,7 +8,7 @@ itself, they change nothing. Passwords go to the server as SCRAM verifiers made 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import LiteralString
@@ -19,6 +19,7 @@ from psycopg import errors, sql
 from airkiln.database.connect import Connection, connect, explain
 from airkiln.database.target import Target, parse
 from airkiln.errors import AirkilnError, DeniedError, RefusedError
+from airkiln.failover.lease import SCHEMA_VERSION
 from airkiln.journal import NOTICE, say
 from airkiln.roles import DATABASE
 
@@ -31,6 +32,7 @@ DEFAULT_ADMIN = "airkiln_administrator"
 
 OWNER = "airflow"
 FENCE = "airkiln_fence"
+JOB = "airkiln_job"
 CONTROLLER = "airkiln_controller"
 WORKER = "airflow_worker"
 MAINTENANCE = "postgres"
@@ -41,6 +43,7 @@ _TURN = 0x41_4B_49_4C_4E
 
 _ATTRIBUTES: Mapping[str, LiteralString] = {
     FENCE: "NOLOGIN CREATEROLE",
+    JOB: "NOLOGIN",
     CONTROLLER: "LOGIN",
     WORKER: "LOGIN",
 }
@@ -98,11 +101,14 @@ def prepare(wanted: Plan) -> None:
         _have_memberships(server, owner, wanted.administrator)
         _have_database(server, wanted.target)
     with _turn(wanted, None) as database, database.transaction():
+        _refuse_newer(database, wanted)
         _run(database, "REVOKE ALL ON DATABASE {} FROM PUBLIC", wanted.target.database, as_role=owner)
         for role in (FENCE, CONTROLLER, WORKER):
             grant: LiteralString = "GRANT CONNECT ON DATABASE {} TO {}"
             _run(database, grant, wanted.target.database, role, as_role=owner)
         _run(database, "CREATE SCHEMA IF NOT EXISTS airkiln AUTHORIZATION {}", FENCE)
+        _run(database, "CREATE SCHEMA IF NOT EXISTS airkiln_job AUTHORIZATION {}", JOB)
+        _run_file(database, "jobs.sql", as_role=JOB)
         _run_file(database, "functions.sql", as_role=FENCE)
         _run_file(database, "celery.sql", as_role=owner)
     say(f"database {wanted.target.address}: prepared: roles, lease and result tables are there", NOTICE)
@@ -167,25 +173,45 @@ def _have_memberships(server: Connection, owner: str, administrator: str) -> Non
     for statement, role, member in (
         ("GRANT {} TO {} WITH INHERIT TRUE, SET TRUE", owner, administrator),
         ("GRANT {} TO {} WITH INHERIT TRUE, SET TRUE", FENCE, administrator),
+        ("GRANT {} TO {} WITH INHERIT TRUE, SET TRUE", JOB, administrator),
         # Not a member of airflow in effect: it may make others members, and has no right of airflow itself.
         ("GRANT {} TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE", owner, FENCE),
         ("GRANT {} TO {} WITH INHERIT TRUE, SET FALSE", "pg_signal_backend", FENCE),
     ):
         _run(server, statement, role, member)
     seeing = "pg_read_all_stats"
-    if server.execute(
-        "SELECT 1 FROM pg_auth_members WHERE roleid = %s::regrole AND member = current_user::regrole "
-        "AND admin_option",
-        (seeing,),
-    ).fetchone():
-        # Names the program and the address of a session that holds a lock; without it, its role alone.
-        _run(server, "GRANT {} TO {} WITH INHERIT TRUE, SET FALSE", seeing, FENCE)
+    if server.execute("SELECT 1 WHERE pg_has_role(%s, 'MEMBER WITH ADMIN OPTION')", (seeing,)).fetchone():
+        # Names the program and the address of a session that holds a lock; without it, its role alone. A
+        # member that does not inherit the option may not use it.
+        with suppress(errors.InsufficientPrivilege):
+            _run(server, "GRANT {} TO {} WITH INHERIT TRUE, SET FALSE", seeing, FENCE)
 
 
 def _have_database(server: Connection, target: Target) -> None:
-    known = server.execute("SELECT 1 FROM pg_database WHERE datname = %s", (target.database,)).fetchone()
+    known = server.execute(
+        "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", (target.database,)
+    ).fetchone()
     if not known:
         _run(server, "CREATE DATABASE {} OWNER {}", target.database, target.user)
+    elif known[0] != target.user:
+        # RDS made it with the instance (DBName of cloudformation/data.yaml): it is the administrator's.
+        _run(server, "ALTER DATABASE {} OWNER TO {}", target.database, target.user)
+
+
+def _refuse_newer(database: Connection, wanted: Plan) -> None:
+    """An older release would drop the functions that a newer one's controllers are calling."""
+    known = database.execute("SELECT to_regclass('airkiln.schema_version') IS NOT NULL").fetchone()
+    if not known or not known[0]:
+        return
+    found = database.execute("SELECT version FROM airkiln.schema_version").fetchone()
+    if found and found[0] > SCHEMA_VERSION:
+        raise RefusedError(
+            [
+                f"database {wanted.target.address}: the schema airkiln has version {found[0]}, made by a "
+                f"newer release; this one knows {SCHEMA_VERSION} and changed nothing there: run the newer "
+                "release's database step"
+            ]
+        )
 
 
 def _run(connection: Connection, statement: LiteralString, *names: str, as_role: str | None = None) -> None:

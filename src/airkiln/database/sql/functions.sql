@@ -47,23 +47,6 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT substring(p_role::text FROM '^airflow_scheduler_([0-9]{1,18})$')::bigint
 $$;
 
--- When the newest running scheduler last wrote that it lives, by its host's clock; null where none runs.
-CREATE FUNCTION airkiln.heartbeat() RETURNS timestamptz
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    beat timestamptz;
-BEGIN
-    IF to_regclass('public.job') IS NOT NULL
-       AND has_column_privilege('public.job', 'latest_heartbeat', 'SELECT') THEN
-        EXECUTE $q$
-            SELECT latest_heartbeat FROM public.job
-             WHERE job_type = 'SchedulerJob' AND state = 'running' ORDER BY id DESC LIMIT 1
-        $q$ INTO beat;
-    END IF;
-    RETURN beat;
-END
-$$;
-
 -- Note that a host is here, and return what its controller decides by. `remaining` is the lease's time to
 -- its end, at most 0 where it is free; `standbys` are the other hosts that are ready now; `busy` is whether the
 -- server works for the leader's scheduler, which shows only where airkiln_fence may read all statistics.
@@ -81,7 +64,7 @@ BEGIN
            l.paused, l.hand_over_to,
            (SELECT count(*)::integer FROM airkiln.host o
              WHERE o.host <> p_host AND o.ready AND o.seen_at > clock_timestamp() - interval '3 seconds'),
-           airkiln.heartbeat(), pg_postmaster_start_time(),
+           airkiln_job.heartbeat(), pg_postmaster_start_time(),
            EXISTS (SELECT FROM pg_stat_activity a
                     WHERE a.usename = ('airflow_scheduler_' || l.epoch)::name AND a.state = 'active')
       FROM airkiln.lease l CROSS JOIN airkiln.schema_version v;
@@ -167,6 +150,8 @@ END
 $$;
 
 -- End the sessions of older epochs' roles; returns how many there were. To be called until there is none.
+-- A session outlives its role: three epochs that were taken and never fenced drop the first one's role, and what
+-- its session did before the first of them it could still commit. Such a session has a user and no name.
 CREATE FUNCTION airkiln.fence(p_holder text, p_epoch bigint) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -174,7 +159,8 @@ DECLARE
 BEGIN
     PERFORM airkiln.require(p_holder, p_epoch);
     SELECT count(pg_terminate_backend(pid)) INTO found_sessions
-      FROM pg_stat_activity WHERE airkiln.epoch_of(usename) < p_epoch;
+      FROM pg_stat_activity
+     WHERE airkiln.epoch_of(usename) < p_epoch OR usesysid IS NOT NULL AND usename IS NULL;
     RETURN found_sessions;
 END
 $$;
@@ -183,13 +169,9 @@ $$;
 -- many there were. To be called before the gate opens: every scheduler that is running is an older one.
 CREATE FUNCTION airkiln.adopt(p_holder text, p_epoch bigint) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    marked integer;
 BEGIN
     PERFORM airkiln.require(p_holder, p_epoch);
-    UPDATE public.job SET state = 'failed' WHERE job_type = 'SchedulerJob' AND state = 'running';
-    GET DIAGNOSTICS marked = ROW_COUNT;
-    RETURN marked;
+    RETURN airkiln_job.mark_failed();
 END
 $$;
 
@@ -254,12 +236,16 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
      GROUP BY h.pid, a.usename, h.virtualtransaction, a.application_name, a.client_addr, a.state
 $$;
 
--- End a session, if it is still in that transaction.
+-- End a session, if it is still in that transaction; false also for a superuser's, which nobody else may end.
 CREATE FUNCTION airkiln.end_session(p_pid integer, p_virtualtransaction text) RETURNS boolean
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(bool_or(pg_terminate_backend(pid)), false)
-      FROM (SELECT DISTINCT l.pid FROM pg_locks l
-             WHERE l.pid = p_pid AND l.virtualtransaction = p_virtualtransaction) AS it
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT coalesce(bool_or(pg_terminate_backend(pid)), false)
+              FROM (SELECT DISTINCT l.pid FROM pg_locks l
+                     WHERE l.pid = p_pid AND l.virtualtransaction = p_virtualtransaction) AS it);
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN false;
+END
 $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA airkiln FROM PUBLIC;

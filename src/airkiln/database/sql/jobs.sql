@@ -1,0 +1,36 @@
+-- What the failover does in Airflow's own table of jobs; run as airkiln_job, which can do nothing else.
+--
+-- A role of its own, because whoever owns a table may have code run by those who touch it (a trigger, a view in
+-- its place): as airkiln_fence, that code could make and unmake roles.
+
+CREATE OR REPLACE FUNCTION airkiln_job.heartbeat() RETURNS timestamptz
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- When the newest running scheduler last wrote that it lives, by its host's clock; null where none runs.
+DECLARE
+    beat timestamptz;
+BEGIN
+    IF to_regclass('public.job') IS NOT NULL
+       AND has_column_privilege('public.job', 'latest_heartbeat', 'SELECT') THEN
+        EXECUTE $q$
+            SELECT latest_heartbeat FROM public.job
+             WHERE job_type = 'SchedulerJob' AND state = 'running' ORDER BY id DESC LIMIT 1
+        $q$ INTO beat;
+    END IF;
+    RETURN beat;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION airkiln_job.mark_failed() RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    marked integer;
+BEGIN
+    UPDATE public.job SET state = 'failed' WHERE job_type = 'SchedulerJob' AND state = 'running';
+    GET DIAGNOSTICS marked = ROW_COUNT;
+    RETURN marked;
+END
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA airkiln_job FROM PUBLIC;
+GRANT USAGE ON SCHEMA airkiln_job TO airkiln_fence;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA airkiln_job TO airkiln_fence;
