@@ -5,6 +5,7 @@ Nothing here waits: systemctl runs beside the loop, one at a time and in order, 
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -33,7 +34,8 @@ class Groups:
         for unit in LEADER_UNITS:
             folder = self._root / unit
             for each in self._processes(folder):
-                self._killed[each] = self._began(each)
+                if began := self._began(each):  # nothing: it ended by itself meanwhile
+                    self._killed[each] = began
             try:
                 (folder / "cgroup.kill").write_text("1", encoding="ascii")
             except FileNotFoundError:
@@ -50,9 +52,9 @@ class Groups:
 
     def _processes(self, folder: Path) -> list[int]:
         found: list[int] = []
-        for listed in [folder / "cgroup.procs", *folder.glob("**/cgroup.procs")]:
+        for below, _, _ in os.walk(folder):  # which passes over a group that goes meanwhile
             with suppress(OSError):
-                found += [int(line) for line in listed.read_text(encoding="ascii").split()]
+                found += map(int, (Path(below) / "cgroup.procs").read_text(encoding="ascii").split())
         return found
 
     def _began(self, pid: int) -> str:
