@@ -60,11 +60,14 @@ class Gate:
         self._through: Waiting | None = None
 
     def descriptors(self) -> list[int]:
-        """What to wait on: readable when `handle` has something to do, or a process ended."""
+        """What to wait on: readable when `handle` has something to do, or a process ended.
+
+        The end of the one that was let through is readable until `close`.
+        """
         found = [self._socket.fileno()]
         for each in self._waiting:
             found += [each.connection.fileno()] + ([each.pidfd] if each.pidfd >= 0 else [])
-        if self._through is not None and self._through.lives():
+        if self._through is not None:
             found.append(self._through.pidfd)
         return found
 
