@@ -58,7 +58,9 @@ class Caller:
 
     def send(self, call: Call) -> Answer | None:
         """Have it made. An answer comes at once only where no thread can be had."""
-        self._abandoned = [worker for worker in self._abandoned if worker.is_alive()]
+        for ended in [worker for worker in self._abandoned if not worker.is_alive()]:
+            ended.forget()
+            self._abandoned.remove(ended)
         if self._worker is None:
             if len(self._abandoned) >= MOST_STUCK:
                 return Answer(call, trouble=Trouble.UNAVAILABLE, text="earlier calls still hang")
@@ -107,7 +109,7 @@ class _Worker(threading.Thread):
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._call: Call | None = None
         self._dropped = False
-        self._lost = False
+        self._granted_here = False
 
     def send(self, call: Call) -> None:
         self._call = call
@@ -117,6 +119,10 @@ class _Worker(threading.Thread):
         self._dropped = True
         self._client.abandon()
         os.eventfd_write(self._wake, 1)
+
+    def forget(self) -> None:
+        """Once it has ended. Not by the thread itself: `drop` may be about to write there."""
+        os.close(self._wake)
 
     def run(self) -> None:
         try:
@@ -128,7 +134,6 @@ class _Worker(threading.Thread):
                     self._post(self, answer, grant)
         finally:
             self._client.close()
-            os.close(self._wake)
 
     def _wait(self) -> None:
         while self._call is None and not self._dropped:
@@ -149,14 +154,21 @@ class _Worker(threading.Thread):
             if self._client.notified():
                 self._post(self, None, None)
         except Exception:  # the connection ended: whoever calls next is told, unless it begins anew by itself
-            self._lost = True
+            self._granted_here = False
             self._client.close()
 
     def _make_call(self, call: Call) -> tuple[Answer, Grant | None]:
-        lost, self._lost = self._lost, False
-        if lost and call.what in (What.FENCE, What.ADOPT):
+        if call.what in (What.FENCE, What.ADOPT) and not self._granted_here:
             # Over another connection this could be another copy of the database.
             return Answer(call, trouble=Trouble.UNAVAILABLE, text="the connection was lost"), None
+        answer, grant = self._ask(call)
+        if answer.trouble is Trouble.UNAVAILABLE:
+            self._granted_here = False
+        elif grant is not None:
+            self._granted_here = True
+        return answer, grant
+
+    def _ask(self, call: Call) -> tuple[Answer, Grant | None]:
         try:
             return _carry_out(self._client, call)
         except EpochOverError as error:
