@@ -239,6 +239,6 @@ def destroyed(life: Environment, refused: Step) -> Step:
 
 @pytest.fixture(scope="session")
 def deployed_again(life: Environment, destroyed: Step, image: str) -> Step:
-    """A deployment on what the destruction kept."""
+    """A deployment on what the destruction kept, with the database step asked for."""
     life.write(airkiln_image_id=image)
-    return taken(life, "deploy")
+    return taken(life, "deploy", "-e", "database_step=true")

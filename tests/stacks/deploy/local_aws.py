@@ -189,6 +189,10 @@ class Run:
         assert found, self.output[-3000:]
         return int(found[-1])
 
+    def task(self, name: str) -> str:
+        """What was printed of one task."""
+        return self.output.split(f"TASK [{name}]", 1)[1].split("\nTASK [", 1)[0]
+
     @property
     def said(self) -> str:
         """The output as one line of words: YAML wraps its text anywhere."""

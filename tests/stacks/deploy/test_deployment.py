@@ -152,3 +152,12 @@ def test_destruction_ends_what_runs_and_keeps_the_data(destroyed: Step) -> None:
 def test_a_deployment_after_a_destruction_stands_on_what_was_kept(deployed_again: Step) -> None:
     assert deployed_again.run.code == 0, deployed_again.run.output[-5000:]
     assert set(deployed_again.after["stacks"]) == KEPT | LAYERS
+
+
+def test_the_database_step_runs_where_it_is_due_or_asked_for(
+    deployed: Step, repeated: Step, deployed_again: Step
+) -> None:
+    assert "changed: [" in deployed.run.task("Run the step")
+    assert "skipping: [" in repeated.run.task("Run the step")
+    assert "changed: [" in deployed_again.run.task("Run the step")
+    assert "database-step" not in deployed_again.after["stacks"]
