@@ -25,6 +25,7 @@ FINISHED = 90.0
 ADOPTED = 400.0
 """Seconds for a scheduler at Airflow's defaults to adopt: a heartbeat 30 s old, looked at every 300 s."""
 
+ATTEMPTS = 5
 CHANCE = random.SystemRandom()
 
 
@@ -47,17 +48,28 @@ class Trial:
 
 def trial(observer: Observer, fault: Fault) -> Trial:
     """Strike once where controllers run. RehearsalError if the cluster is not whole, or nothing is queued."""
-    make_whole(observer)
-    leader = observer.leader()
-    background(observer)
-    observer.wait_until("the load runs", lambda: not observer.idle(), 30)
-    time.sleep(CHANCE.uniform(1.0, 3.0))  # so that the fault strikes at any moment of any loop
+    leader = leader_under_load(observer)
     with fault.strike(observer.cluster, leader.host) as at, observer.probing() as wait:
         began = time.time() - (time.monotonic() - at)
         moment = wait(PATIENCE, lambda job: job > leader.job or not fault.successor)
     takeover = time.time() - (time.monotonic() - moment)
     observer.wait_until("every task has ended", observer.idle, FINISHED)
     return Trial(fault.name, began, moment - at, leader.job, problems=observer.verdict(takeover))
+
+
+def leader_under_load(observer: Observer) -> Leader:
+    """Who leads a whole cluster with tasks under way; tried again if it leads no more when all is ready."""
+    for _ in range(ATTEMPTS):
+        make_whole(observer)
+        leader = observer.leader()
+        background(observer)
+        observer.wait_until("the load runs", lambda: not observer.idle(), 30)
+        time.sleep(CHANCE.uniform(1.0, 3.0))  # so that the fault strikes at any moment of any loop
+        if observer.schedulers()[:1] == [leader] and _there(leader):
+            return leader
+    raise RehearsalError(
+        f"No scheduler led for a few seconds in {ATTEMPTS} attempts: is the machine overloaded?"
+    )
 
 
 def peer_trial(observer: Observer, fault: Fault, *, adoption: bool) -> Trial:
