@@ -21,6 +21,7 @@ from benchmarks.rehearsed import say
 from rehearsal.cluster import Cluster
 from rehearsal.faults import FAULTS
 from rehearsal.observer import Observer
+from rehearsal.ordeals import ORDEALS
 from rehearsal.settings import RehearsalError
 from rehearsal.statements import Entry, check, fences, parse
 from rehearsal.trial import Trial, make_whole, peer_trial, trial
@@ -73,10 +74,11 @@ class Lines:
             file.write(json.dumps(asdict(line)) + "\n")
 
     def count(self, subject: str, fault: str, *, adopted: bool = False) -> int:
-        """Runs with a figure."""
+        """Runs that went to their end."""
         return sum(
             (line.subject, line.fault) == (subject, fault)
-            and (line.adopted if adopted else line.seconds) is not None
+            and not line.error
+            and (line.adopted is not None or not adopted)
             for line in self
         )
 
@@ -117,6 +119,8 @@ class Campaign:
         try:
             if self._subject == PEER:
                 came = peer_trial(self._observer, FAULTS[fault], adoption=adoption)
+            elif fault in ORDEALS:
+                came = ORDEALS[fault](self._observer)
             else:
                 came = trial(self._observer, FAULTS[fault])
         except (RehearsalError, psycopg.Error) as problem:
@@ -152,7 +156,7 @@ class Campaign:
 
 def describe(line: Line) -> str:
     """A run in words."""
-    told = [line.error] if line.error else [f"{line.seconds:.2f} s"]
+    told = [line.error or ("no figure" if line.seconds is None else f"{line.seconds:.2f} s")]
     if line.adopted is not None:
         told.append(f"adopted after {line.adopted:.0f} s")
     if line.fences:

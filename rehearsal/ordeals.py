@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from rehearsal.observer import Observer, background
 from rehearsal.postgres import Postgres
 from rehearsal.settings import RehearsalError
 from rehearsal.statements import moment
-from rehearsal.trial import FINISHED, PATIENCE, make_whole
+from rehearsal.trial import FINISHED, PATIENCE, Trial, make_whole, trial
 from rehearsal.witness import StatementLog
 
 QUEUED_BY = "SELECT 1 FROM task_instance WHERE run_id = %s AND state = 'queued' AND queued_by_job_id = %s"
@@ -189,3 +189,34 @@ def _judged(observer: Observer) -> list[str]:
     takeover = time.time()
     observer.wait_until("every task has ended", observer.idle, FINISHED)
     return observer.verdict(takeover)
+
+
+def _across_two(observer: Observer) -> Trial:
+    began = time.time()
+    return Trial("frozen_across_two", began, None, 0, problems=frozen_across_two(observer))
+
+
+def _in_login(observer: Observer) -> Trial:
+    began = time.time()
+    problems, logins = frozen_in_login(observer)
+    if not logins:
+        raise RehearsalError("No login was half open when the host was frozen.")
+    return Trial("frozen_in_login", began, None, 0, problems=problems)
+
+
+def _ten_minutes(observer: Observer) -> Trial:
+    began = time.time()
+    problems, resumed = database_away(observer, 600)
+    return Trial("database_away", began, resumed, 0, problems=problems)
+
+
+ORDEALS: dict[str, Callable[[Observer], Trial]] = {
+    "killed_before_sending": lambda observer: trial(observer, killed_before_sending(observer)),
+    "frozen": lambda observer: trial(observer, FROZEN),
+    "frozen_across_two": _across_two,
+    "frozen_in_login": _in_login,
+    "database_away": _ten_minutes,
+}
+"""By name, as a campaign runs them."""
+BUDGETS = {"killed_before_sending": 1.2, "frozen": 6.0, "database_away": 5.0}
+"""Seconds to the next task instance queued; of the database that was away, from its first connection."""

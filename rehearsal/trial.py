@@ -36,8 +36,8 @@ class Trial:
     fault: str
     began: float
     """When the fault struck, in seconds since 1970."""
-    seconds: float
-    """From the fault to the next task instance queued by the successor."""
+    seconds: float | None
+    """From the fault to the next task instance queued by the successor; None: none is waited for."""
     job: int
     """The SchedulerJob that led before."""
     adopted: float | None = None
