@@ -42,6 +42,8 @@ class Lease:
         """Called with each call's name before it is answered: it may raise or wait."""
         self.answers: dict[str, Any] = {}
         """Instead of what would be answered, by the call's name."""
+        self.swallowed: set[str] = set()
+        """Names of calls that the network drops."""
 
 
 class FakeClient:
@@ -59,6 +61,8 @@ class FakeClient:
             self.connection, self.other_end = socket.socketpair()
         with self.lease.lock:
             self.lease.calls.append(name)
+        if name in self.lease.swallowed:
+            self.hang()
         self.lease.before(name)
         return self.lease.answers.get(name, default)
 

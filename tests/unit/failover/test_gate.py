@@ -130,9 +130,10 @@ def test_the_next_one_waits_while_another_runs(host: Host, start: Start) -> None
 
 
 def test_opening_to_another_ends_the_one_before(host: Host, start: Start) -> None:
-    first, second = host.has(start(host.path)), host.has(start(host.path))
+    first = host.has(start(host.path))
     host.until(lambda: host.gate.warm == first.pid)
     host.gate.open(first.pid, 7)
+    second = host.has(start(host.path))
     host.until(lambda: host.gate.warm == second.pid)
     host.gate.open(second.pid, 8)
     assert second.epoch() == 8
