@@ -177,7 +177,7 @@ def hand_over(options: argparse.Namespace) -> None:
     until = time.monotonic() + options.timeout
     while time.monotonic() < until:
         now = read_status()
-        if now["leader"] and now["epoch"] > before["epoch"]:
+        if now["leader"] not in (None, before["leader"]) and now["epoch"] > before["epoch"]:
             sys.stdout.write(f"{now['leader']} leads, epoch {now['epoch']}\n")
             return
         time.sleep(0.05)

@@ -43,6 +43,10 @@ class Scheduler:
         assert self.process.stdout is not None
         return int(self.process.stdout.readline())
 
+    def leads(self) -> None:
+        """Waits until it was let through."""
+        self.epoch()
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 

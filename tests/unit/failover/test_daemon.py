@@ -198,7 +198,7 @@ def test_the_scheduler_finds_the_epochs_login_and_nobody_else_may(machine: Machi
 
 def test_no_password_is_ever_said(machine: Machine, start: Start, capfd: pytest.CaptureFixture[str]) -> None:
     scheduler = machine.scheduler(start)
-    machine.runs(lambda: scheduler.epoch() and None)
+    machine.runs(scheduler.leads)
     said = capfd.readouterr().err
     assert "event=leads epoch=7" in said
     assert [secret for secret in SECRETS for line in (said, *machine.told) if secret in line] == []
@@ -231,11 +231,20 @@ def test_told_to_stop_it_kills_then_releases_and_ends(machine: Machine, start: S
             killed_before.append(machine.groups.kills)
 
     machine.lease.before = note
-    machine.runs(lambda: scheduler.epoch() and None)
+    machine.runs(scheduler.leads)
     assert killed_before == [1]
     assert machine.lease.held_by == ""
     assert scheduler.ended() < 0
     eventually(lambda: machine.told[-1] == "STOPPING=1")
+
+
+@pytest.mark.timeout(20)
+def test_told_to_stop_it_does_not_sleep_on(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon, "LONGEST_SLEEP", 3600)
+    machine.timings = Timings(poll=3600)
+    machine.runs(
+        lambda: eventually(lambda: len(machine.told) > 2)
+    )  # it has gone to sleep, or will any moment
 
 
 def test_told_to_stop_while_it_leads_nothing_it_kills_nothing(machine: Machine) -> None:

@@ -55,6 +55,14 @@ class Host:
         return connection
 
 
+def gone(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return True
+    return False
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     found = Host(tmp_path)
@@ -115,7 +123,9 @@ def test_closed_the_scheduler_ends_with_its_connection(host: Host, start: Start)
     host.until(lambda: host.gate.warm == scheduler.pid)
     host.gate.open(scheduler.pid, 7)
     scheduler.epoch()
+    pidfd = host.gate.pidfd
     host.gate.close()
+    assert gone(pidfd)
     assert scheduler.ended() == -signal.SIGIO
     assert (host.gate.alive, host.gate.pidfd) == (None, -1)
 
@@ -133,9 +143,11 @@ def test_opening_to_another_ends_the_one_before(host: Host, start: Start) -> Non
     first = host.has(start(host.path))
     host.until(lambda: host.gate.warm == first.pid)
     host.gate.open(first.pid, 7)
+    pidfd = host.gate.pidfd
     second = host.has(start(host.path))
     host.until(lambda: host.gate.warm == second.pid)
     host.gate.open(second.pid, 8)
+    assert gone(pidfd)
     assert second.epoch() == 8
     assert first.ended() < 0
     assert host.gate.alive == second.pid
