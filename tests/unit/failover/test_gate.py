@@ -7,6 +7,8 @@ import select
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -105,6 +107,28 @@ def test_the_end_of_one_that_waits_is_seen_as_well(host: Host, start: Start) -> 
     host.until(lambda: host.gate.warm is None)
     assert not host.gate.open(scheduler.pid, 7)
     assert host.gate.alive is None
+
+
+LEAVES_A_CHILD = """
+import os, signal, socket, sys
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+connection.sendall(b'{"state": "warm"}\\n')
+if os.fork() == 0:
+    signal.alarm(60)
+    sys.stdin.read()  # until the test lets go
+else:
+    signal.pause()
+"""
+
+
+def test_a_child_that_keeps_its_connection_does_not_hide_its_end(host: Host) -> None:
+    command = [sys.executable, "-c", LEAVES_A_CHILD, str(host.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        belongs(host.proc, process.pid)
+        host.until(lambda: host.gate.warm == process.pid)
+        process.kill()
+        host.until(lambda: host.gate.warm is None)
 
 
 def test_a_stopped_scheduler_lives(host: Host, start: Start) -> None:
