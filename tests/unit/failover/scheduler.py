@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,3 +66,10 @@ def belongs(proc: Path, pid: int, unit: str = SCHEDULER_UNIT) -> None:
     """Have a process of `unit`, as a folder in place of /proc shows it."""
     (proc / str(pid)).mkdir(parents=True)
     (proc / str(pid) / "cgroup").write_text(f"0::/system.slice/{unit}\n")
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < until, "it never came to hold"
+        time.sleep(0.005)

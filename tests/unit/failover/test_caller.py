@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import select
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +13,7 @@ from airkiln.failover.caller import MOST_STUCK, Caller
 from airkiln.failover.lease import EpochOverError, ForeignLock
 from airkiln.failover.model import Answer, Call, Lock, Trouble, What
 from tests.unit.failover.fake_client import FREE, FakeClient, Lease
-from tests.unit.failover.scheduler import PATIENCE
+from tests.unit.failover.scheduler import PATIENCE, eventually
 
 POLL = Call(What.POLL, ready=True)
 
@@ -23,6 +22,7 @@ class Loop:
     """The loop's side, with all the clients that it had made."""
 
     def __init__(self) -> None:
+        self.others = set(threading.enumerate())
         self.lease = Lease()
         self.clients: list[FakeClient] = []
         self.caller = Caller(self._make)
@@ -71,14 +71,7 @@ def loop() -> Iterator[Loop]:
     for each in found.clients:
         each.abandoned.set()
     found.caller.abandon()
-    eventually(lambda: not any(thread.name == "lease" for thread in threading.enumerate()))
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < until, "it never came to hold"
-        time.sleep(0.005)
+    eventually(lambda: not (set(threading.enumerate()) - found.others))
 
 
 def test_an_answer_wakes_the_loop_once(loop: Loop) -> None:
@@ -180,7 +173,7 @@ def test_a_thread_that_ends_by_being_abandoned_disturbs_nobody(
 ) -> None:
     def abandon_and_see_it_end(client: FakeClient) -> None:
         client.abandoned.set()
-        eventually(lambda: not any(thread.name == "lease" for thread in threading.enumerate()))
+        eventually(lambda: not (set(threading.enumerate()) - loop.others))
 
     loop.hangs()
     with monkeypatch.context() as patched:

@@ -11,7 +11,6 @@ import pwd
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +28,7 @@ from airkiln.failover.place import Folder
 from airkiln.failover.supervisor import Groups, Units
 from airkiln.roles import DAG_PROCESSOR_UNIT, DATABASE, SCHEDULER_UNIT
 from tests.unit.failover.fake_client import PASSWORD, FakeClient, Lease
-from tests.unit.failover.scheduler import PATIENCE, Scheduler, Start, belongs
+from tests.unit.failover.scheduler import PATIENCE, Scheduler, Start, belongs, eventually
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -151,13 +150,6 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
     signal.set_wakeup_fd(-1)
     for number, handler in handlers.items():
         signal.signal(number, handler)
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < until, "it never came to hold"
-        time.sleep(0.005)
 
 
 def mode(path: Path) -> str:
