@@ -22,6 +22,8 @@ from airkiln.journal import NOTICE, WARNING, say
 
 EVERY = 2.0
 FIGURES_EVERY = 60.0
+REPORT_EVERY = 30.0
+"""Seconds between two attempts to report a host that is not healthy."""
 NAMESPACE = "Airkiln"
 GOING = ("Terminated", "Detached", "Standby")
 """Values of autoscaling/target-lifecycle-state with which an instance leaves its group's service."""
@@ -47,7 +49,8 @@ class Aws(threading.Thread):
         self._environment = environment
         self._backlog = backlog
         self._unhealthy: str | None = None
-        self._told_at = -TELL_EVERY
+        self._told_at: dict[str, float] = {}
+        self._reported_at = -REPORT_EVERY
         self._published_at = time.monotonic() - FIGURES_EVERY / 2
         self._clients: dict[str, Any] = {}
         self._instance: str | None = None
@@ -60,47 +63,62 @@ class Aws(threading.Thread):
         self._unhealthy = reason
 
     def run(self) -> None:
-        """Until the process ends, or there is no AWS here."""
+        """Until the process ends, or at once where there is no AWS. No step waits for another to succeed."""
         imds = Imds(timeout=1.0, attempts=2)
-        while True:
+        while self._instance is None:
             try:
-                self._look(imds)
-                self._tell()
+                found = imds.identity()
+                self._instance, self._region = found.instance_id, found.region
             except NoImdsError:
                 return
-            except Exception as error:  # of any API: told, and tried again
-                self._complain(error)
+            except Exception as error:  # of whatever kind: told, and asked again
+                self._complain("metadata", error)
+                time.sleep(EVERY)
+        steps: tuple[tuple[str, Callable[[], None]], ...] = (
+            ("metadata", lambda: self._look(imds)),
+            ("autoscaling", self._report),
+            ("cloudwatch", self._publish),
+        )
+        while True:
+            for name, step in steps:
+                try:
+                    step()
+                except Exception as error:  # of any API: told, and tried again
+                    self._complain(name, error)
             time.sleep(EVERY)
 
     def _look(self, imds: Imds) -> None:
-        if self._instance is None:
-            found = imds.identity()
-            self._instance, self._region = found.instance_id, found.region
         self.leaving = leaving(
             imds.get("meta-data/autoscaling/target-lifecycle-state"),
             imds.get("meta-data/spot/instance-action"),
         )
 
-    def _tell(self) -> None:
-        if (reason := self._unhealthy) is not None:
-            self._client("autoscaling").set_instance_health(
-                InstanceId=self._instance, HealthStatus="Unhealthy", ShouldRespectGracePeriod=False
-            )
-            say(f"event=reported-unhealthy instance={self._instance} reason={reason}", NOTICE)
-            self._unhealthy = None
+    def _report(self) -> None:
+        reason = self._unhealthy
+        if reason is None or time.monotonic() - self._reported_at < REPORT_EVERY:
+            return
+        self._reported_at = time.monotonic()
+        self._client("autoscaling").set_instance_health(
+            InstanceId=self._instance, HealthStatus="Unhealthy", ShouldRespectGracePeriod=False
+        )
+        say(f"event=reported-unhealthy instance={self._instance} reason={reason}", NOTICE)
+        self._unhealthy = None
+
+    def _publish(self) -> None:
         figures = self.figures
-        if figures is not None and time.monotonic() - self._published_at >= FIGURES_EVERY:
-            self._published_at = time.monotonic()
-            self._client("cloudwatch").put_metric_data(
-                Namespace=NAMESPACE, MetricData=metrics(self._environment, figures, self._behind())
-            )
+        if figures is None or time.monotonic() - self._published_at < FIGURES_EVERY:
+            return
+        self._published_at = time.monotonic()
+        self._client("cloudwatch").put_metric_data(
+            Namespace=NAMESPACE, MetricData=metrics(self._environment, figures, self._behind())
+        )
 
     def _behind(self) -> Backlog | None:
         """None where it cannot be read: that somebody leads is told all the same."""
         try:
             return self._backlog()
         except AirkilnError as error:
-            self._complain(error)
+            self._complain("database", error)
             return None
 
     def _client(self, service: str) -> Any:  # noqa: ANN401 - botocore's clients have no type at run time
@@ -113,12 +131,12 @@ class Aws(threading.Thread):
             self._clients[service] = session.create_client(service, region_name=self._region, config=config)
         return self._clients[service]
 
-    def _complain(self, error: Exception) -> None:
-        if time.monotonic() - self._told_at < TELL_EVERY:
+    def _complain(self, what: str, error: Exception) -> None:
+        if time.monotonic() - self._told_at.get(what, -TELL_EVERY) < TELL_EVERY:
             return
-        self._told_at = time.monotonic()
+        self._told_at[what] = time.monotonic()
         text = str(error) if isinstance(error, AirkilnError) else type(error).__name__
-        say(f"event=aws-failed reason={text}", WARNING)
+        say(f"event=aws-failed what={what} reason={text}", WARNING)
 
 
 def leaving(lifecycle: str | None, spot: str | None) -> str | None:

@@ -5,6 +5,7 @@ The stubs check every call against the service's description, as AWS would.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,16 @@ from botocore.stub import ANY, Stubber
 
 from airkiln.errors import UnavailableError
 from airkiln.failover import aws
-from airkiln.failover.aws import EVERY, FIGURES_EVERY, TELL_EVERY, Aws, Figures, leaving, metrics
+from airkiln.failover.aws import (
+    EVERY,
+    FIGURES_EVERY,
+    REPORT_EVERY,
+    TELL_EVERY,
+    Aws,
+    Figures,
+    leaving,
+    metrics,
+)
 from airkiln.failover.backlog import Backlog
 from airkiln.imds import Identity, NoImdsError
 
@@ -24,6 +34,10 @@ LIFECYCLE = "meta-data/autoscaling/target-lifecycle-state"
 SPOT = "meta-data/spot/instance-action"
 
 
+class TheEndError(BaseException):
+    """Of a test: nothing in a thread's loop catches it."""
+
+
 @dataclass
 class Surroundings:
     """Instance metadata, and the time; `run` ends when `until` has come."""
@@ -31,19 +45,24 @@ class Surroundings:
     until: float
     data: dict[str, str] = field(default_factory=dict)
     now: float = 5000.0
+    there: bool = True
 
     def monotonic(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+        if self.now >= self.until:
+            raise TheEndError
 
     def identity(self) -> Identity:
+        if not self.there:
+            raise NoImdsError("no answer")
         return Identity("i-0aa1", "eu-west-1", "scheduler", "prod")
 
     def get(self, path: str) -> str | None:
-        if self.now >= self.until:
-            raise NoImdsError("the test is over")
+        if not self.there:
+            raise NoImdsError("no answer")
         return self.data.get(path)
 
 
@@ -76,7 +95,8 @@ class Host:
     def goes_on(self, seconds: float) -> None:
         """In no time at all."""
         self.around.until = self.around.now + seconds
-        self.aws.run()
+        with suppress(TheEndError):
+            self.aws.run()
 
     def all_was_called(self) -> None:
         for stub in self.stubs.values():
@@ -137,8 +157,31 @@ def test_metadata_is_looked_at_again_and_again(host: Host) -> None:
 
 
 def test_without_aws_it_ends_and_says_nothing(host: Host, capfd: pytest.CaptureFixture[str]) -> None:
-    host.goes_on(0)
+    host.around.there = False
+    host.aws.run()
     assert capfd.readouterr().err == ""
+
+
+def test_metadata_that_goes_away_for_a_while_ends_nothing(host: Host) -> None:
+    host.goes_on(EVERY)
+    host.around.there = False
+    host.goes_on(3 * EVERY)
+    host.around.there = True
+    host.around.data[LIFECYCLE] = "Terminated"
+    host.goes_on(EVERY)
+    assert host.aws.leaving == "lifecycle state Terminated"
+
+
+def test_figures_are_published_while_reports_and_metadata_fail(host: Host) -> None:
+    host.goes_on(EVERY)
+    host.around.there = False
+    host.aws.figures = FIGURES
+    host.aws.report_unhealthy("stuck twice")
+    for _ in range(5):
+        host.stubs["autoscaling"].add_client_error("set_instance_health", "AccessDenied")
+    host.publishes(2)
+    host.goes_on(2 * FIGURES_EVERY)
+    host.stubs["cloudwatch"].assert_no_pending_responses()
 
 
 # What it is told
@@ -198,7 +241,7 @@ def test_a_report_that_fails_is_made_again(host: Host) -> None:
     host.stubs["autoscaling"].add_client_error("set_instance_health", "Throttling")
     host.stubs["autoscaling"].add_response("set_instance_health", {})
     host.aws.report_unhealthy("stuck twice")
-    host.goes_on(10 * EVERY)
+    host.goes_on(2 * REPORT_EVERY)
     host.all_was_called()
 
 
@@ -213,7 +256,7 @@ def test_an_api_that_fails_is_told_once_in_ten_minutes_and_disturbs_nothing(
     host.goes_on(minutes * FIGURES_EVERY)
     host.all_was_called()
     assert host.aws.leaving == "lifecycle state Terminated"
-    assert capfd.readouterr().err.splitlines() == ["event=aws-failed reason=ClientError"] * 2
+    assert capfd.readouterr().err.splitlines() == ["event=aws-failed what=cloudwatch reason=ClientError"] * 2
     host.publishes(1)
     host.goes_on(FIGURES_EVERY)
     host.all_was_called()
