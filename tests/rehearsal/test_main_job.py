@@ -209,13 +209,13 @@ class TestReload:
     def test_the_journal_names_what_changed_and_holds_no_value(self, job: MainJob) -> None:
         journal = raw(job.machine, "journalctl", "--no-pager", "--output=export")
         assert f"{PREFIX}ASCII".encode() in journal
-        of_the_environment = job.parameters("rehearsal/common") | job.parameters("rehearsal/database")
         secret = {
-            name: value
-            for name, value in of_the_environment.items()
+            f"{folder}/{name}": value
+            for folder in ("common", "webserver", "scheduler", "worker", "database", "all")
+            for name, value in job.parameters(f"rehearsal/{folder}").items()
             if name.endswith(("KEY", "SECRET", "PASSWORD", "CONN", "CONN_ASYNC", "BACKEND"))
         }
-        assert len(secret) == 7
+        assert len(secret) == 20
         told = {name: value for name, value in STORED.items() if len(value.strip()) >= 8}
         assert len(told) >= 10
         assert [name for name, value in (secret | told).items() if value.encode() in journal] == []
@@ -238,7 +238,8 @@ class TestOtherInstances:
 
     def test_a_weak_secret_is_refused_by_name_and_nothing_starts(self, job: MainJob) -> None:
         weak = "AIRFLOW__API__SECRET_KEY"
-        job.put("weak/common", job.parameters("rehearsal/common") | {weak: "temporary_key"})
+        complete = job.parameters("rehearsal/common") | job.parameters("rehearsal/scheduler")
+        job.put("weak/common", complete | {weak: "temporary_key"})
         refused = job.launch(role="all", environment="weak")
         assert show(refused, "airkiln-boot.service", "ActiveState", "Result") == {
             "ActiveState": "failed",
