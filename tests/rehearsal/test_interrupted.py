@@ -37,9 +37,12 @@ def killed(process: subprocess.Popen[str]) -> None:
 
 @contextlib.contextmanager
 def started(region: Region, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A process of the rehearsal, at the head of a process group of its own as a shell starts it."""
+    """A process of the rehearsal, at the head of a process group of its own as a shell starts it.
+
+    It hears Ctrl-C also where the tests themselves run in the background and were started deaf to it.
+    """
     with subprocess.Popen(
-        [sys.executable, *arguments],
+        ["env", "--default-signal=INT", sys.executable, *arguments],
         cwd=REPOSITORY,
         env=os.environ | {"AIRKILN_REHEARSAL": region.name},
         stdout=subprocess.PIPE,
