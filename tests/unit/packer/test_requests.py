@@ -4,7 +4,6 @@ It comes as far as the first SSH connection, which nobody answers there; the tid
 """
 
 import io
-import json
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from moto.ec2.models import amis, ec2_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -41,10 +41,13 @@ SOURCE_AMI = {
 def requests_of_a_bake(packer: Packer, tmp_path_factory: pytest.TempPathFactory) -> list[Request]:
     """Every request that one bake made, in order, as the parameters of EC2's query protocol."""
     directory = tmp_path_factory.mktemp("ec2")
-    (directory / "amis.json").write_text(json.dumps([SOURCE_AMI]))
     seen: list[Request] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOTO_AMIS_PATH", str(directory / "amis.json"))
+        # moto reads this file when it is imported, which an earlier test may have done. So the
+        # list is given, the variable keeps others off it, and a region made before is made anew.
+        patch.setenv("MOTO_AMIS_PATH", "given")
+        patch.setattr(amis, "AMIS", [dict(SOURCE_AMI)])
+        ec2_backends.clear()
         application = DomainDispatcherApplication(create_backend_app)
 
         def recording(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -58,6 +61,7 @@ def requests_of_a_bake(packer: Packer, tmp_path_factory: pytest.TempPathFactory)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         result = bake(packer, f"http://127.0.0.1:{server.port}", directory / "manifest.json")
         server.shutdown()
+    ec2_backends.clear()
     assert "Timeout waiting for SSH" in result, result
     return seen
 
