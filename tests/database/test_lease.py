@@ -201,7 +201,8 @@ def test_an_epoch_of_the_same_number_and_another_holder_is_over_too(
     with pytest.raises(EpochOverError):
         one.fence(epoch)
     assert not one.renew(True, epoch)[0]
-    assert isinstance(other.fence(epoch), int)
+    # Sessions that an earlier test left may end a moment late.
+    assert 0 in [other.fence(epoch) for _ in range(50)]
 
 
 def test_a_statement_under_way_shows_where_the_fence_may_read_statistics(

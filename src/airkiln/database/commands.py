@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 
 from airkiln.database import prepare as preparing
 from airkiln.database import wait as waiting
 from airkiln.journal import say
 
-_NOT_OURS = (
-    f"no administrator's credentials ({preparing.ADMIN_PASSWORD} is not set): "
-    "the database is taken as it is, nothing changed"
-)
-
 
 def prepare(_options: argparse.Namespace) -> None:
     """`airkiln database prepare`."""
-    wanted = preparing.plan(os.environ)
-    if wanted is None:
-        say(_NOT_OURS)
-    else:
-        preparing.prepare(wanted)
+    _as_administrator(preparing.prepare)
 
 
 def grant(_options: argparse.Namespace) -> None:
     """`airkiln database grant`."""
+    _as_administrator(preparing.grant)
+
+
+def _as_administrator(step: Callable[[preparing.Plan], None]) -> None:
+    """Take the step, or say that nobody gave the credentials for it, as on an all-in-one."""
     wanted = preparing.plan(os.environ)
-    if wanted is None:
-        say(_NOT_OURS)
-    else:
-        preparing.grant(wanted)
+    if wanted is not None:
+        step(wanted)
+        return
+    say(
+        f"no administrator's credentials ({preparing.ADMIN_PASSWORD} is not set): "
+        "the database is taken as it is, nothing changed"
+    )
 
 
 def wait(_options: argparse.Namespace) -> None:
