@@ -32,8 +32,19 @@ EXECUTION_API = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL"
 SCHEDULER_UNIT = "airflow-scheduler.service"
 CONTROLLER_UNIT = "airkiln-failover.service"
 
-AIRFLOWS_OWN = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor"}
-"""What is Airflow's own where no controller runs."""
+AIRFLOWS_OWN = {
+    "AIRFLOW__CELERY__TASK_PUBLISH_MAX_RETRIES": "3",
+    "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+    "AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME": "600",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "300.0",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "5",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "5",
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "90.0",
+    "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "3",
+}
+"""Where no controller runs, what the image sets otherwise is Airflow's default again (config.yml of 3.3.2,
+and the Celery provider's), or the peer would be measured with our settings."""
 WITHOUT_CONTROLLER = """\
 #cloud-config
 bootcmd:
