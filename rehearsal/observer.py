@@ -115,6 +115,10 @@ class Observer:
         """Hosts that are ready to take over from the one that holds the lease; -1 if none holds it."""
         return int(self.rows(_STANDBYS)[0][0])
 
+    def leads_after(self, job: int) -> bool:
+        """Whether a scheduler's job runs that is newer than this one."""
+        return any(each.job > job for each in self.schedulers())
+
     def heartbeat_age(self, job: int) -> float:
         """Seconds since a scheduler's job wrote its heartbeat, on the clocks of the database and its host."""
         age = "SELECT extract(epoch FROM clock_timestamp() - latest_heartbeat)::float FROM job WHERE id = %s"

@@ -29,6 +29,10 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE usename LIKE '{role}' AND client_addr = '{address}';
 """
 FENCED = "airflow\\_scheduler\\_%"
+RESTARTS = 2
+"""Times that a unit may restart while the database is away: each waits for it then, within one start."""
+QUIET_LINES, QUIET_RATE = 150, 0.5
+"""Lines that a host's units may write when the database goes and comes, and each second in between."""
 LIBFAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 SKEWED_UNITS = (CONTROLLER_UNIT, SCHEDULER_UNIT, DAG_PROCESSOR_UNIT, "airflow-triggerer.service")
 
@@ -155,13 +159,36 @@ def _drop_in(host: Host, text: str | None) -> None:
     host.systemctl("restart", *SKEWED_UNITS[:2], SKEWED_UNITS[3])
 
 
+def skewed_while_idle(observer: Observer, seconds: float) -> list[str]:
+    """The leader's clock is wrong by so much while no task runs: it is succeeded, and succeeds; the verdict.
+
+    With tasks under way Airflow itself refuses tokens from 10 s on.
+    """
+    make_whole(observer)
+    found = []
+    with skewed(observer.leader().host, seconds):
+        for _ in range(2):
+            make_whole(observer)
+            before = observer.leader()
+            os.kill(before.host.main_process(SCHEDULER_UNIT), signal.SIGKILL)
+            _wait_for_successor(observer, before.job)
+            if (leader := observer.leader()).host == before.host:
+                found.append(f"{leader.host.name} leads again, and the standby does not")
+    make_whole(observer)
+    return found
+
+
 def database_away(observer: Observer, seconds: float) -> tuple[list[str], float]:
-    """The database is down for so long while tasks run and end; the verdict, and how soon work resumed."""
+    """The database is down for so long while tasks run and end; the verdict, and how soon work resumed.
+
+    The verdict names as well what restarted again and again, and a journal that nobody could read.
+    """
     make_whole(observer)
     cluster = observer.cluster
     for length in (seconds / 3, seconds + 15):
         observer.start(LOAD, tasks=1, seconds=length)
     observer.wait_until("both tasks run", lambda: _running(observer) == 2, 60)
+    before, began = restarts(cluster), time.time()
     server = cluster.postgres.machine
     server.execute(["systemctl", "stop", DATABASE_UNIT])
     try:
@@ -172,7 +199,34 @@ def database_away(observer: Observer, seconds: float) -> tuple[list[str], float]
     back = first_connection(30)
     with observer.probing() as wait:
         resumed = wait(PATIENCE, lambda _: True) - back
-    return _judged(observer), resumed
+    problems = _judged(observer)
+    for name, count in restarts(cluster).items():
+        if (more := count - before.get(name, 0)) > RESTARTS:
+            problems.append(f"{name} restarted {more} times within {seconds:g} s")
+    for name, lines in journal_lines(cluster, began).items():
+        if lines > QUIET_LINES + QUIET_RATE * seconds:
+            problems.append(f"{name} wrote {lines} lines to its journal within {seconds:g} s")
+    return problems, resumed
+
+
+def restarts(cluster: Cluster) -> dict[str, int]:
+    """How often systemd has restarted each of our units and Airflow's by itself, by host and unit."""
+    found = {}
+    for host in cluster.hosts:
+        shown = host.systemctl("show", "airflow-*.service", "airkiln-*.service", "--property=Id,NRestarts")
+        for unit in shown.split("\n\n"):
+            values = dict(line.partition("=")[::2] for line in unit.splitlines())
+            found[f"{host.name} {values['Id']}"] = int(values["NRestarts"])
+    return found
+
+
+def journal_lines(cluster: Cluster, began: float) -> dict[str, int]:
+    """Lines of each host's units since then (seconds since 1970), but for what a web server was asked."""
+    found = {}
+    for host in cluster.hosts:
+        said = host.journal(f"--since=@{began:.0f}", "--output=cat", lines=100_000).splitlines()
+        found[host.name] = sum("http.access" not in line for line in said)
+    return found
 
 
 def _running(observer: Observer) -> int:
@@ -183,6 +237,10 @@ def _running(observer: Observer) -> int:
 def _next_after(observer: Observer, job: int) -> None:
     with observer.probing() as wait:
         wait(PATIENCE, lambda other: other > job)
+
+
+def _wait_for_successor(observer: Observer, job: int) -> None:
+    observer.wait_until("another leads", lambda: observer.leads_after(job), PATIENCE)
 
 
 def _judged(observer: Observer) -> list[str]:

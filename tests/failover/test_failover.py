@@ -63,6 +63,14 @@ def test_a_leader_whose_clock_is_wrong_by_seconds_is_succeeded_as_any_other(
     checker.finds_nothing()
 
 
+@pytest.mark.parametrize("seconds", [300, -300])
+def test_a_clock_that_is_wrong_by_minutes_changes_nothing_while_nothing_runs(
+    observer: Observer, checker: Checker, seconds: int
+) -> None:
+    assert ordeals.skewed_while_idle(observer, seconds) == []
+    checker.finds_nothing()
+
+
 def test_tasks_outlast_a_minute_without_a_database(observer: Observer, checker: Checker) -> None:
     problems, _ = ordeals.database_away(observer, 60)
     assert problems == []
