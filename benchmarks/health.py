@@ -86,7 +86,7 @@ def job(connection: psycopg.Connection, component: str, address: str, since: dat
 
 def worker_in_journal(machine: Machine) -> Check:
     """Celery's line, at the time when the journal got it."""
-    command = ["journalctl", "--unit=airflow-worker.service", "--output=json", "--no-pager"]
+    command = ["journalctl", "--unit=airflow-worker@*.service", "--output=json", "--no-pager"]
 
     def check() -> float | None:
         if machine.leader() is None:

@@ -16,21 +16,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from airkiln import changes
+from airkiln import changes, workers
 from airkiln.errors import AirkilnError, RefusedError
 from airkiln.imds import Imds, NoImdsError, made_by_amazon
 from airkiln.journal import NOTICE, say
 from airkiln.layout import Layout
+from airkiln.lifecycle.model import Unit
 from airkiln.notify import status
 from airkiln.parameters import envfile, load
 from airkiln.parameters.envfile import Ownership
 from airkiln.parameters.source import FileSource, Source
-from airkiln.roles import Role
+from airkiln.pools import Pool
+from airkiln.roles import WORKER_UNIT, Role, worker_unit
 
 SYSTEMCTL_TIMEOUT = 30
 """Seconds for a job to be queued; it is not waited for."""
 
-_KEYS = ("source", "file", "role", "environment", "region")
+_KEYS = ("source", "file", "role", "environment", "region", "pool")
 _LOCAL_ENVIRONMENT = "local"
 """The environment's name on a host whose parameters are a file and that was given no name."""
 
@@ -45,6 +47,7 @@ class Settings:
     environment: str | None = None
     region: str | None = None
     instance_id: str | None = None
+    pool: str | None = None
 
 
 def read_overrides(path: Path) -> Settings:
@@ -92,6 +95,7 @@ def complete(settings: Settings, layout: Layout, imds: Callable[[bool], Imds]) -
         environment=settings.environment or found.environment,
         region=settings.region or found.region,
         instance_id=found.instance_id,
+        pool=settings.pool or found.pool,
     )
 
 
@@ -130,6 +134,7 @@ class Boot:
     imds: Callable[[bool], Imds] = lambda is_ec2: Imds(is_ec2=is_ec2)
     source: Callable[[Settings], Source] = open_source
     systemctl: Callable[..., None] = systemctl
+    generations: Callable[[], list[Unit]] = workers.generations
 
     def start(self) -> None:
         """Load the environment and start the role's target."""
@@ -166,12 +171,19 @@ class Boot:
         role, loaded = self._load(settings)
         names = changes.changed_names(old, loaded.airflow)
         units = changes.changed_units(old, loaded.airflow, role)
+        next_worker = workers.following(self.generations()) if WORKER_UNIT in units else None
+        restarted = [unit for unit in units if unit != WORKER_UNIT]
         if not names:
             say("reloaded: no parameter changed")
             return
-        say(f"reloaded: changed: {', '.join(names)}; restarting: {', '.join(units) or 'nothing'}", NOTICE)
-        if units:
-            self.systemctl("try-restart", "--no-block", *units)
+        told = [*restarted, *([worker_unit(next_worker)] if next_worker else [])]
+        say(f"reloaded: changed: {', '.join(names)}; restarting: {', '.join(told) or 'nothing'}", NOTICE)
+        if restarted:
+            self.systemctl("try-restart", "--no-block", *restarted)
+        if next_worker is not None:
+            # The one before goes on with its tasks; it takes no more when this one is ready.
+            self._write_generation(next_worker)
+            self.systemctl("start", "--no-block", worker_unit(next_worker))
         # What the old parameters did not call for, such as a file system or a broker, starts now.
         self.systemctl("start", "--no-block", role.target)
 
@@ -190,8 +202,39 @@ class Boot:
         role = load.role_named(settings.role or "")
         status(f"loading parameters of {settings.environment} for {role.name}")
         loaded = load.collect(self.source(settings), settings.environment, role, self.layout.static_env)
-        load.store(loaded, self.layout.run_env, also={self.layout.instance_json: _instance(settings)})
+        pool = workers.own_pool({**self._static(), **loaded.airflow}, role, settings.pool)
+        if pool is not None:
+            loaded = replace(loaded, airflow={**loaded.airflow, **workers.derived(pool)})
+        load.store(loaded, self.layout.run_env, also={self.layout.instance_json: _instance(settings, pool)})
+        if pool is not None:
+            self._limit(pool)
         return role, loaded
+
+    def _static(self) -> dict[str, str]:
+        try:
+            return envfile.read(self.layout.static_env)
+        except FileNotFoundError:
+            return {}
+
+    def _limit(self, pool: Pool) -> None:
+        """Give the pool's drain its time."""
+        try:
+            changed = workers.write_limits(self.layout.runtime_units, pool)
+        except OSError as error:
+            raise AirkilnError(
+                f"{error.filename}: could not be written ({error.strerror}): the drain_limit would not "
+                f"hold: check {self.layout.runtime_units} and run as root"
+            ) from None
+        if changed:
+            self.systemctl("daemon-reload")
+
+    def _write_generation(self, number: int) -> None:
+        """Of several generations the newest alone is ever started again."""
+        path = self.layout.worker_generation
+        try:
+            envfile.write({path: (f"{number}\n", Ownership(0o644))})
+        except OSError as error:
+            raise AirkilnError(f"{path}: could not be written ({error.strerror}): run as root") from None
 
     def _running(self) -> Mapping[str, object]:
         try:
@@ -201,11 +244,12 @@ class Boot:
         return running if isinstance(running, dict) else {}
 
 
-def _instance(settings: Settings) -> tuple[str, Ownership]:
+def _instance(settings: Settings, pool: Pool | None) -> tuple[str, Ownership]:
     facts = {
         "environment": settings.environment,
         "role": settings.role,
         "instance_id": settings.instance_id,
         "region": settings.region,
+        "pool": pool.name if pool else None,
     }
     return json.dumps(facts, indent=2) + "\n", Ownership(0o644)

@@ -49,6 +49,9 @@ READERS: dict[str, frozenset[str]] = {
     "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__": frozenset({SCHEDULER_UNIT, WORKER_UNIT}),
     "AIRFLOW__CELERY__SYNC_PARALLELISM": frozenset({SCHEDULER_UNIT}),
     "AIRFLOW__CELERY__WORKER_": frozenset({WORKER_UNIT}),
+    # What a worker takes is derived from its pool; none of Airflow's components reads the pools themselves.
+    "AIRKILN_POOLS": frozenset(),
+    "AIRKILN_QUEUES": frozenset({WORKER_UNIT}),
     # What only the web server reads. [api] base_url, secret_key and ssl_* are shared.
     "AIRFLOW__API__ACCESS_CONTROL_": frozenset({WEBSERVER_UNIT}),
     "AIRFLOW__API__DAG_CACHE_": frozenset({WEBSERVER_UNIT}),

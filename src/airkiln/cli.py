@@ -128,6 +128,24 @@ def _parser() -> argparse.ArgumentParser:
                 "--timeout", type=float, default=30.0, metavar="S", help="seconds (default: %(default)s)"
             )
 
+    lifecycle = commands.add_parser("lifecycle", help="a worker's end: drained, so that no task is lost")
+    steps = lifecycle.add_subparsers(metavar="ACTION", required=True)
+    for name, told in (
+        ("run", "look for this host's end and drain it then (airkiln-lifecycle.service)"),
+        ("status", "which generations of the worker run here, and whether they drain"),
+        ("drain", "take no more tasks on this host and end what runs"),
+        ("resume", "take a drain back: start a worker"),
+        ("supersede", "stop the generations before one that is ready"),
+    ):
+        step = steps.add_parser(name, help=told)
+        step.set_defaults(command=f"airkiln.lifecycle.commands:{name}")
+        if name == "status":
+            step.add_argument("--json", action="store_true", help="as JSON")
+        if name == "drain":
+            step.add_argument("--wait", action="store_true", help="return when nothing runs any more")
+        if name == "supersede":
+            step.add_argument("generation", type=int, metavar="N", help="the one that is ready")
+
     airflow = commands.add_parser(
         "airflow",
         add_help=False,

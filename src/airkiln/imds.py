@@ -40,6 +40,7 @@ class Identity:
     region: str | None
     role: str | None
     environment: str | None
+    pool: str | None = None
 
 
 class Imds:
@@ -78,6 +79,7 @@ class Imds:
             region=self.get("meta-data/placement/region"),
             role=self.tag("airkiln:role"),
             environment=self.tag("airkiln:environment"),
+            pool=self.tag("airkiln:pool"),
         )
 
     def tag(self, key: str) -> str | None:

@@ -42,6 +42,16 @@ class Layout:
         return self.root / "run/airkiln/instance.json"
 
     @property
+    def worker_generation(self) -> Path:
+        """The number of the worker's newest generation, once a reload has started another than the first."""
+        return self.root / "run/airkiln/worker-generation"
+
+    @property
+    def runtime_units(self) -> Path:
+        """systemd's folder of units that last until the machine ends."""
+        return self.root / "run/systemd/system"
+
+    @property
     def airflow_home(self) -> Path:
         """AIRFLOW_HOME and the service user's home."""
         return self.root / "var/lib/airflow"

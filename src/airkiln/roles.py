@@ -24,9 +24,17 @@ WEBSERVER_UNIT = "airflow-webserver.service"
 SCHEDULER_UNIT = "airflow-scheduler.service"
 DAG_PROCESSOR_UNIT = "airflow-dag-processor.service"
 TRIGGERER_UNIT = "airflow-triggerer.service"
-WORKER_UNIT = "airflow-worker.service"
+WORKER_UNIT = "airflow-worker@1.service"
+"""The worker's first generation, which a role's target starts; a reload starts the next one."""
+WORKER_LOGS_UNIT = "airflow-worker-logs.service"
+LIFECYCLE_UNIT = "airkiln-lifecycle.service"
 EFS_TUNNEL_UNIT = "airkiln-efs-tunnel.service"
 """On every role that runs Airflow; skipped where the environment names no file system."""
+
+
+def worker_unit(generation: int | str) -> str:
+    """The unit of one generation of the worker; of "*", the pattern of them all."""
+    return f"airflow-worker@{generation}.service"
 
 
 @dataclass(frozen=True)

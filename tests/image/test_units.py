@@ -19,7 +19,7 @@ VENDORS = {
 }
 """Units that are not Debian's own default and are meant to start at boot."""
 LIMIT = 2.0
-LIMITS = {"airflow-worker.service": 3.0, "airflow-worker@.service": 3.0}
+LIMITS = {"airflow-worker@.service": 3.0}
 """Most exposure that `systemd-analyze security` may find: 0 is best, 10 worst. Tasks are what users write."""
 EXPOSURE = re.compile(r"Overall exposure level for \S+: ([0-9.]+)")
 SCORES = ROOT / "build/security-scores.json"

@@ -15,10 +15,10 @@ from airkiln.parameters.envfile import Ownership
 from airkiln.parameters.source import Source
 from airkiln.roles import ROLES, Role
 
-ROOT_PREFIXES = ("AIRKILN_ADMIN_", "AIRKILN_CONTROLLER_")
-"""What the database step and the failover controller log in with, and the first administrator's account, go
-to a file that only root reads (systemd does, for their units): the service user runs DAG code, which must not
-find them."""
+ROOT_PREFIXES = ("AIRKILN_ADMIN_", "AIRKILN_CONTROLLER_", "AIRKILN_LIFECYCLE_")
+"""What the database step, the failover controller and a worker's drain log in with, and the first
+administrator's account, go to a file that only root reads (systemd does, for their units): the service user
+runs DAG code, which must not find them."""
 
 ADMIN_FILE = "admin.env"
 

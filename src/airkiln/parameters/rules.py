@@ -21,7 +21,7 @@ MAX_TOTAL_BYTES = 1_572_864
 MiB at the usual 8 MiB (execve(2)); a quarter of that stays for what systemd and the image add. Above it no
 unit starts."""
 
-_OUR_PASSWORD = re.compile(r"AIRKILN_(ADMIN|CONTROLLER)_([A-Z_]+_)?PASSWORD")
+_OUR_PASSWORD = re.compile(r"AIRKILN_(ADMIN|CONTROLLER|LIFECYCLE)_([A-Z_]+_)?PASSWORD")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

@@ -17,6 +17,7 @@ from airkiln.cli import run as airkiln
 from airkiln.errors import AirkilnError, RefusedError, UnavailableError
 from airkiln.imds import Identity, Imds, NoImdsError
 from airkiln.layout import Layout
+from airkiln.lifecycle.model import Unit
 from airkiln.notify import status
 from airkiln.parameters import envfile
 from airkiln.parameters.rules import Parameter
@@ -57,6 +58,7 @@ class Instance:
         self.source = Memory(dict(GOOD))
         self.settings: list[Settings] = []
         self.commands: list[tuple[str, ...]] = []
+        self.workers: list[Unit] = []
 
     def boot(self) -> Boot:
         def source(settings: Settings) -> Memory:
@@ -66,7 +68,7 @@ class Instance:
         def command(*arguments: str) -> None:
             self.commands.append(arguments)
 
-        return Boot(self.layout, lambda _: Metadata(self.found), source, command)
+        return Boot(self.layout, lambda _: Metadata(self.found), source, command, lambda: self.workers)
 
     def override(self, text: str) -> None:
         self.layout.boot_toml.write_text(text)
@@ -92,6 +94,7 @@ def test_what_the_instance_is_lies_beside_without_a_secret(instance: Instance) -
         "role": "scheduler",
         "instance_id": "i-1",
         "region": "eu-west-1",
+        "pool": None,
     }
     assert stat.S_IMODE(instance.layout.instance_json.stat().st_mode) == 0o644
 
