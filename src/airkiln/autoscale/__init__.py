@@ -1,0 +1,1 @@
+"""Workers by demand: as many as what is queued and running asks for, and none ended that is busy."""
