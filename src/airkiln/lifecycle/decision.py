@@ -3,8 +3,8 @@
 What always holds (tests/unit/lifecycle/test_decision.py):
 
 1. No generation is stopped unless this host is to end, or somebody asked for it.
-2. The lifecycle action is completed only when the host is marked as draining and nothing runs on it; a worker
-   that crashed counts as ended.
+2. The lifecycle action is completed only when nothing runs on a host that is marked as draining (or could not
+   be marked for `patience` seconds); a worker that crashed counts as ended.
 3. While something runs, AWS is told every `heartbeat` seconds to wait, until it says that nothing waits.
 4. After the action is completed or known to be absent, AWS is told nothing more.
 5. Task instances are cleared only in the last `clear` seconds of what runs them, or when it has failed on a
@@ -78,7 +78,7 @@ def _answered(state: State, seen: Seen, limits: Limits, actions: list[Action]) -
             return replace(state, absent_since=None)
         actions.append(Note("completed", "the group may go on with this instance's end"))
         return replace(state, hook_over=True)
-    state = replace(state, call_at=seen.now + limits.again)
+    state = replace(state, beat_at=0.0, retry_at=seen.now + limits.again)
     if seen.hook is HookAnswer.FAILED:
         return state
     since = seen.now if state.absent_since is None else state.absent_since
@@ -131,11 +131,12 @@ def _ending(state: State, seen: Seen, limits: Limits, actions: list[Action]) -> 
 
 def _ended(state: State, seen: Seen, limits: Limits, actions: list[Action]) -> State:
     """When nothing runs any more on a host that drains."""
-    if state.reason is None or seen.marked is None or not _nothing_runs(seen):
+    unsure = seen.marked is None and seen.now - state.began < limits.patience
+    if state.reason is None or unsure or not _nothing_runs(seen):
         return replace(state, ended_at=None, swept=False)
     if state.ended_at is None:
         actions.append(Note("drained", f"nothing runs any more after {seen.now - state.began:.0f} s"))
-        state = replace(state, ended_at=seen.now)
+        state = replace(state, ended_at=seen.now, clear_at=seen.now)
     if _to_sweep(state, seen, limits) and not state.clearing and seen.now >= state.clear_at:
         actions.append(ClearUnfinished((), whole=True))
         state = replace(state, clearing=True)
@@ -147,14 +148,11 @@ def _told(state: State, seen: Seen, limits: Limits, actions: list[Action]) -> St
     if seen.target != TERMINATED or state.hook_over or state.calling is not None:
         return state
     over = state.ended_at is not None and not state.clearing and not _to_sweep(state, seen, limits)
-    if over and state.absent_since is None and state.call_at - seen.now > limits.again:
-        state = replace(state, call_at=seen.now)  # the next heartbeat's turn is not waited for
-    if seen.now < state.call_at:
+    if seen.now < (state.retry_at if over else max(state.retry_at, state.beat_at)):
         return state
     actions.append(Complete() if over else Heartbeat())
-    return replace(
-        state, calling=Told.COMPLETE if over else Told.HEARTBEAT, call_at=seen.now + limits.heartbeat
-    )
+    told = Told.COMPLETE if over else Told.HEARTBEAT
+    return replace(state, calling=told, beat_at=seen.now + limits.heartbeat)
 
 
 def end_of(unit: Unit, seen: Seen) -> float:

@@ -102,8 +102,9 @@ class State:
     began: float = 0.0
     stop_at: float = 0.0
     """When stopping may be asked for again."""
-    call_at: float = 0.0
-    """When AWS may be told something again."""
+    beat_at: float = 0.0
+    retry_at: float = 0.0
+    """When AWS may be told something again, after a call that failed."""
     calling: Told | None = None
     """The call about the hook that is under way."""
     absent_since: float | None = None

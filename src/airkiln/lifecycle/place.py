@@ -38,8 +38,10 @@ class Folder:
         """Why this host drains; None if it does not."""
         try:
             return self.draining.read_text(encoding="utf-8").strip() or "marked as draining"
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            return f"marked as draining ({error.strerror})"
 
     def mark(self, reason: str) -> None:
         """Note that this host drains."""
