@@ -1,8 +1,10 @@
 """The daemon of the rehearsal: the AWS APIs at 10.42.0.2:4566 and the metadata service at 169.254.169.254.
 
-moto serves every API (S3, SQS, SSM, IAM, STS, CloudWatch, Auto Scaling, …) from memory; EC2 is made real by
-``rehearsal.ec2``, CloudFormation is ``rehearsal.cloudformation``. It runs inside the region's network
-namespace. The only state that outlives it is the catalogue of images. Requests are not authenticated.
+moto serves every API (S3, SQS, SSM, IAM, STS, CloudWatch, …) from memory; EC2 is made real by
+``rehearsal.ec2``, Auto Scaling by ``rehearsal.autoscaling``, CloudFormation is
+``rehearsal.cloudformation``. What AWS does to instances unasked is ordered through
+``rehearsal.interruptions``. It runs inside the region's network namespace. The only state that outlives
+it is the catalogue of images. Requests are not authenticated.
 """
 
 from __future__ import annotations
@@ -30,23 +32,33 @@ def serve(region: Region) -> None:
     )
     from werkzeug.serving import make_server  # noqa: PLC0415
 
-    from rehearsal import ec2, imds  # noqa: PLC0415
+    from rehearsal import autoscaling, ec2, imds  # noqa: PLC0415
     from rehearsal.cloudformation import api  # noqa: PLC0415
+    from rehearsal.interruptions import Interruptions  # noqa: PLC0415
+    from rehearsal.schedule import Schedule  # noqa: PLC0415
 
+    schedule = Schedule()
     backend = ec2.install(region)
+    autoscaling.install(schedule)
     api.install(endpoint_url())
-    metadata = imds.server((str(METADATA), 80), backend.facts)
+    interruptions = Interruptions(
+        schedule,
+        backend.rehearsed,
+        lambda instance_id: autoscaling.backend().recommend_rebalance(instance_id),
+    )
+    metadata = imds.server((str(METADATA), 80), backend.facts, interruptions.hold)
     threading.Thread(target=metadata.serve_forever, daemon=True).start()
     apis = make_server(
         str(ENDPOINT),
         ENDPOINT_PORT,
-        DomainDispatcherApplication(create_backend_app),
+        interruptions.around(DomainDispatcherApplication(create_backend_app)),
         threaded=True,
         request_handler=MotoRequestHandler,
     )
     own = Process.of(os.getpid())
     if own is not None:
         own.write(region.run / READY)
+    schedule.start()
     apis.serve_forever()
 
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shlex
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, Unpack
@@ -134,6 +137,32 @@ def client(service: str) -> Client:
     return made
 
 
+def spot_notice(instance: str, seconds: float = 120) -> None:
+    """Have EC2 tell an instance that it ends in so many seconds, and take its machine away then.
+
+    Like the three below for a process that is inside the region's network.
+    """
+    _order("spot-notice", instance=instance, seconds=seconds)
+
+
+def rebalance(instance: str) -> None:
+    """Have EC2 recommend to replace an instance."""
+    _order("rebalance", instance=instance)
+
+
+def throttle(service: str, calls: int, action: str = "") -> None:
+    """Have the next calls of a service refused, or of one action of it; 0 ends that.
+
+    A service's name is the one that requests are signed for: ``autoscaling``, ``ec2``, ``monitoring``.
+    """
+    _order("throttle", service=service, calls=calls, action=action)
+
+
+def metadata_away(address: str, seconds: float) -> None:
+    """Have the metadata service give no answer to an address for so long; 0 ends that."""
+    _order("metadata-away", address=address, seconds=seconds)
+
+
 class LaunchOptions(TypedDict, total=False):
     """What else an instance is launched with."""
 
@@ -212,6 +241,20 @@ def find_machine(region: Region, name: str) -> Machine:
         known = ", ".join(machine.name for machine in machines(region)) or "none"
         raise RehearsalError(f"{name!r} names {len(found)} machines; there are: {known}.")
     return found[0]
+
+
+def _order(order: str, **details: str | float) -> None:
+    """Tell the local AWS to do something to somebody."""
+    request = urllib.request.Request(  # noqa: S310 - the local AWS
+        f"{endpoint_url()}/_rehearsal/{order}", data=json.dumps(details).encode(), method="POST"
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=30):
+            pass
+    except urllib.error.HTTPError as error:
+        said = error.read().decode(errors="replace")
+        raise RehearsalError(f"The local AWS refused {order} {details}: {said}") from error
 
 
 def _import_key(ec2: Client, public_key: Path) -> str:

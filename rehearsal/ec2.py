@@ -181,9 +181,14 @@ class RehearsedEC2(EC2Backend):
 
     def ended(self, instance_id: str) -> None:
         """A machine ended without EC2's doing."""
+        self.rehearsed(instance_id).ended_by_itself()
+
+    def rehearsed(self, instance_id: str) -> RehearsedInstance:
+        """An instance, with its machine."""
         instance = self.get_instance(instance_id)
-        if isinstance(instance, RehearsedInstance):
-            instance.ended_by_itself()
+        if not isinstance(instance, RehearsedInstance):
+            raise TypeError(f"{instance_id} has no machine: install() has not been called")
+        return instance
 
     def _facts(self, instance: Instance) -> InstanceFacts:
         nic = instance.nics[0]
@@ -219,6 +224,10 @@ class RehearsedEC2(EC2Backend):
             user_data=base64.b64decode(instance.user_data.as_bytes()) if instance.user_data else None,
             tags={tag["key"]: tag["value"] for tag in instance.get_tags()} if wants_tags else None,
             enabled=options.http_endpoint == "enabled",
+            life_cycle=instance.lifecycle or "on-demand",
+            target_lifecycle_state=getattr(instance, "target_lifecycle_state", None),
+            spot_end=getattr(instance, "spot_end", None),
+            rebalance_at=getattr(instance, "rebalance_at", None),
         )
 
     def _snapshot(self, instance_id: str, ami: Ami, keep_running: bool) -> None:

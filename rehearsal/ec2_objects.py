@@ -6,11 +6,12 @@ Left out: see ``rehearsal.ec2``.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
 from moto.core.responses import ActionResult
 from moto.ec2.models.amis import Ami
-from moto.ec2.models.instances import Instance, InstanceState
+from moto.ec2.models.instances import Instance, InstanceState, StateReason
 from moto.ec2.responses.amis import AmisResponse
 
 from rehearsal.base import architecture
@@ -65,6 +66,12 @@ class RehearsedInstance(Instance):
     """An instance with a machine behind it."""
 
     ec2_backend: Moto
+    target_lifecycle_state: str | None = None
+    """What a group has in mind for it; None outside a group."""
+    spot_end: datetime | None = None
+    """When EC2 takes it away, once it has said so."""
+    rebalance_at: datetime | None = None
+    """When EC2 recommended to replace it."""
 
     @property
     def host(self) -> Hypervisor:
@@ -119,6 +126,16 @@ class RehearsedInstance(Instance):
         else:
             self.set_state("stopped")
 
+    def taken_away(self) -> None:
+        """EC2 wants its capacity back: the machine goes as by a power cut."""
+        if self.state in ("terminated", "shutting-down"):
+            return
+        super().terminate()
+        code = "Server.SpotInstanceTermination"
+        self.state_reason = StateReason(f"{code}: Spot instance termination", code)
+        self.set_state("shutting-down")
+        self.host.submit(self.id, self._cut)
+
     def _create(self, specification: Specification) -> None:
         try:
             self.host.create(specification)
@@ -138,6 +155,10 @@ class RehearsedInstance(Instance):
         self.host.stop(self.id)
         if self.state == "stopping":
             self.set_state("stopped")
+
+    def _cut(self) -> None:
+        self.host.cut(self.id)
+        self._remove()
 
     def _remove(self) -> None:
         self.host.remove(self.id)

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable
 
 from rehearsal.machine import REBOOT, Machine, Specification
+from rehearsal.network import port_name
+from rehearsal.process import run
 from rehearsal.settings import Region
 
 Job = Callable[[], None]
@@ -57,6 +59,12 @@ class Hypervisor:
         """Power off, in order if the machine can within a minute."""
         self._running.pop(instance_id, None)
         self.machine(instance_id).stop()
+
+    def cut(self, instance_id: str) -> None:
+        """Cut the power: the network first, since a dead host says no farewell."""
+        if self._running.pop(instance_id, None) is not None:
+            run(["ip", "-n", self.region.namespace, "link", "set", port_name(instance_id), "down"])
+        self.machine(instance_id).kill()
 
     def remove(self, instance_id: str) -> None:
         """Power off, delete the disk, and end the instance's worker."""

@@ -3,7 +3,7 @@
 The caller is known by its source address, as in EC2. A token is always required (``PUT /latest/api/token``
 with a time to live of 1 to 21600 s) and is good for the address that fetched it only.
 
-Left out: version 1, hop limits, spot and maintenance events, most of the categories that nothing here reads.
+Left out: version 1, hop limits, maintenance events, most of the categories that nothing here reads.
 Credentials of a role are dummies that expire after six hours.
 """
 
@@ -24,6 +24,7 @@ TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - the name of a header, not a secret
 LONGEST_TTL = 21600
 CREDENTIALS_LIFE = timedelta(hours=6)
+STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
 Tree = Mapping[str, "Tree | str"]
 
@@ -59,11 +60,18 @@ class InstanceFacts:
     """None unless the launch asked for InstanceMetadataTags=enabled."""
     enabled: bool = True
     """HttpEndpoint of the instance's metadata options."""
+    life_cycle: str = "on-demand"
+    target_lifecycle_state: str | None = None
+    """None outside an Auto Scaling group."""
+    spot_end: datetime | None = None
+    """None until a Spot notice."""
+    rebalance_at: datetime | None = None
+    """None until a rebalance recommendation."""
 
 
 def credentials(facts: InstanceFacts, now: datetime) -> str:
     """The role's credentials as the service words them."""
-    stamp = "%Y-%m-%dT%H:%M:%SZ"
+    stamp = STAMP
     return json.dumps(
         {
             "Code": "Success",
@@ -119,7 +127,7 @@ def metadata(facts: InstanceFacts, now: datetime) -> Tree:
         "hostname": facts.private_dns,
         "instance-action": "none",
         "instance-id": facts.instance_id,
-        "instance-life-cycle": "on-demand",
+        "instance-life-cycle": facts.life_cycle,
         "instance-type": facts.instance_type,
         "local-hostname": facts.private_dns,
         "local-ipv4": facts.private_ip,
@@ -146,6 +154,17 @@ def metadata(facts: InstanceFacts, now: datetime) -> Tree:
             "info": json.dumps(info | {"LastUpdated": now.strftime("%Y-%m-%dT%H:%M:%SZ")}),
             "security-credentials": {facts.role: credentials(facts, now)},
         }
+    if facts.target_lifecycle_state:
+        tree["autoscaling"] = {"target-lifecycle-state": facts.target_lifecycle_state}
+    if facts.spot_end:
+        end = facts.spot_end.strftime(STAMP)
+        tree["spot"] = {
+            "instance-action": json.dumps({"action": "terminate", "time": end}),
+            "termination-time": end,
+        }
+    if facts.rebalance_at:
+        recommended = json.dumps({"noticeTime": facts.rebalance_at.strftime(STAMP)})
+        tree["events"] = {"recommendations": {"rebalance": recommended}}
     if facts.tags:
         tree["tags"] = {"instance": dict(facts.tags)}
     return tree
@@ -204,8 +223,14 @@ class Tokens:
         return owner == address and self.clock() < ends
 
 
-def server(bind: tuple[str, int], find: Callable[[str], InstanceFacts | None]) -> ThreadingHTTPServer:
-    """A server of the metadata; ``find`` gives the facts of the instance with a private address."""
+def server(
+    bind: tuple[str, int],
+    find: Callable[[str], InstanceFacts | None],
+    hold: Callable[[str], None] = lambda _: None,
+) -> ThreadingHTTPServer:
+    """A server of the metadata; ``find`` gives the facts of the instance with a private address, and ``hold``
+    returns once that address may have an answer.
+    """
     tokens = Tokens()
 
     class Handler(BaseHTTPRequestHandler):
@@ -219,6 +244,7 @@ def server(bind: tuple[str, int], find: Callable[[str], InstanceFacts | None]) -
             """Issue a token."""
             length = int(self.headers.get("Content-Length") or 0)
             self.rfile.read(length)
+            hold(self.client_address[0])
             if self.path != "/latest/api/token":
                 return self._send(404)
             if self.headers.get("X-Forwarded-For") or self._caller() is None:
@@ -231,6 +257,7 @@ def server(bind: tuple[str, int], find: Callable[[str], InstanceFacts | None]) -
 
         def do_GET(self) -> None:
             """Answer to a caller that has a token."""
+            hold(self.client_address[0])
             facts = self._caller()
             if facts is None:
                 return self._send(403)

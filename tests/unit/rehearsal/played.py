@@ -1,0 +1,194 @@
+"""A played AWS in this process, whose machines are only noted and whose time passes when a test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from moto.autoscaling import models as groups
+from moto.autoscaling import urls
+from moto.autoscaling.models import autoscaling_backends
+from moto.ec2.models import amis, ec2_backends, instances
+from moto.elb.models import elb_backends
+from moto.elbv2.models import elbv2_backends
+
+from rehearsal import autoscaling, ec2
+from rehearsal.ec2_objects import RehearsedAmi, RehearsedInstance
+from rehearsal.images import Catalogue, Image
+from rehearsal.interruptions import Interruptions
+from rehearsal.machine import Specification
+from rehearsal.schedule import Schedule
+from rehearsal.settings import Region
+
+Client = Any
+HOOK = "airkiln-drain"
+GROUP = "airkiln-prod-worker-default"
+
+
+class Machines:
+    """A hypervisor without machines: what was asked of it happens when ``settle`` is called."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Callable[[], None]] = []
+        self.running: set[str] = set()
+        self.cut_off: list[str] = []
+        self.broken = False
+
+    def submit(self, _: str, job: Callable[[], None]) -> None:
+        self.jobs.append(job)
+
+    def settle(self) -> None:
+        while self.jobs:
+            job = self.jobs.pop(0)
+            if self.broken:
+                with pytest.raises(OSError, match="no machine"):
+                    job()
+            else:
+                job()
+
+    def create(self, _: Specification) -> None:
+        if self.broken:
+            raise OSError("no machine")
+
+    def start(self, instance_id: str) -> None:
+        self.running.add(instance_id)
+
+    def stop(self, instance_id: str) -> None:
+        self.running.discard(instance_id)
+
+    def remove(self, instance_id: str) -> None:
+        self.running.discard(instance_id)
+
+    def cut(self, instance_id: str) -> None:
+        self.cut_off.append(instance_id)
+
+
+class Clients:
+    """Botocore's clients of what is played."""
+
+    def __init__(self) -> None:
+        session = botocore.session.get_session()
+        self.autoscaling: Client = session.create_client("autoscaling", region_name="us-east-1")
+        self.ec2: Client = session.create_client("ec2", region_name="us-east-1")
+        self.elbv2: Client = session.create_client("elbv2", region_name="us-east-1")
+
+
+class Played:
+    """The region of a test."""
+
+    def __init__(self, clients: Clients, machines: Machines) -> None:
+        self.autoscaling, self.ec2, self.elbv2 = clients.autoscaling, clients.ec2, clients.elbv2
+        self.machines = machines
+        self.now = 1000.0
+        self.schedule = Schedule(lambda: self.now)
+        autoscaling.install(self.schedule)
+        self.interruptions = Interruptions(
+            self.schedule,
+            ec2.backend().rehearsed,
+            lambda instance_id: autoscaling.backend().recommend_rebalance(instance_id),
+        )
+
+    def wait(self, seconds: float = 1.0) -> None:
+        """Let time pass: machines boot and end at once, whatever is scheduled happens when it is due."""
+        until = self.now + seconds
+        while True:
+            self.machines.settle()
+            self.schedule.run_due()
+            self.machines.settle()
+            due = self.schedule.next_at()
+            if due is None or due > until:
+                break
+            self.now = due
+        self.now = until
+
+    def template(self, **more: Any) -> str:  # noqa: ANN401 - a request's data
+        """A launch template; its id."""
+        data = {"ImageId": "ami-1", "InstanceType": "m7i.xlarge", "UserData": "aGVsbG8="} | more
+        made = self.ec2.create_launch_template(LaunchTemplateName="workers", LaunchTemplateData=data)
+        return str(made["LaunchTemplate"]["LaunchTemplateId"])
+
+    def group(self, desired: int = 1, **more: Any) -> None:  # noqa: ANN401 - a request's data
+        """A group in three zones whose instances run."""
+        options: dict[str, Any] = {"MinSize": 0, "MaxSize": 5, "DesiredCapacity": desired}
+        options |= {"AvailabilityZones": ["us-east-1a", "us-east-1b", "us-east-1c"]} | more
+        if "MixedInstancesPolicy" not in options and "LaunchTemplate" not in options:
+            options["LaunchTemplate"] = {"LaunchTemplateId": self.template(), "Version": "1"}
+        if "VPCZoneIdentifier" in options:
+            del options["AvailabilityZones"]
+        self.autoscaling.create_auto_scaling_group(AutoScalingGroupName=GROUP, **options)
+        self.wait()
+
+    def hook(self, seconds: int = 60, name: str = HOOK, result: str = "CONTINUE") -> None:
+        self.autoscaling.put_lifecycle_hook(
+            AutoScalingGroupName=GROUP,
+            LifecycleHookName=name,
+            LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
+            HeartbeatTimeout=seconds,
+            DefaultResult=result,
+        )
+
+    def described(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[GROUP])[
+            "AutoScalingGroups"
+        ][0]
+        return found
+
+    def states(self) -> dict[str, str]:
+        """Lifecycle state by instance."""
+        return {each["InstanceId"]: each["LifecycleState"] for each in self.described()["Instances"]}
+
+    def ids(self) -> list[str]:
+        return list(self.states())
+
+    def instance(self, instance_id: str) -> dict[str, Any]:
+        """As EC2 describes it, with its tags as a dictionary."""
+        found: dict[str, Any] = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0][
+            "Instances"
+        ][0]
+        return found | {"tags": {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}}
+
+    def end(self, instance_id: str, *, decrement: bool = False) -> dict[str, Any]:
+        activity: dict[str, Any] = self.autoscaling.terminate_instance_in_auto_scaling_group(
+            InstanceId=instance_id, ShouldDecrementDesiredCapacity=decrement
+        )["Activity"]
+        return activity
+
+    def heartbeat(self, **who: str) -> None:
+        self.autoscaling.record_lifecycle_action_heartbeat(
+            AutoScalingGroupName=GROUP, LifecycleHookName=HOOK, **who
+        )
+
+    def complete(self, result: str = "CONTINUE", hook: str = HOOK, **who: str) -> None:
+        self.autoscaling.complete_lifecycle_action(
+            AutoScalingGroupName=GROUP, LifecycleHookName=hook, LifecycleActionResult=result, **who
+        )
+
+
+def forget() -> None:
+    """Let go of backends that others made: moto's reset makes some anew, of the class of that moment."""
+    for backends in (autoscaling_backends, ec2_backends, elb_backends, elbv2_backends):
+        backends.clear()
+
+
+def play(clients: Clients, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Played:
+    """Put the rehearsed EC2 and Auto Scaling in moto's place until the test ends."""
+    machines = Machines()
+    region = Region("unit")
+    monkeypatch.setattr(Region, "home", property(lambda _: folder))
+    region.prepare()
+    for module, name in ((groups, "FakeAutoScalingGroup"), (groups, "InstanceState")):
+        monkeypatch.setattr(module, name, vars(module)[name])
+    monkeypatch.setitem(urls.url_paths, "{0}/$", urls.url_paths["{0}/$"])
+    monkeypatch.setattr(autoscaling_backends, "backend", autoscaling_backends.backend)
+    monkeypatch.setattr(amis, "Ami", RehearsedAmi)
+    monkeypatch.setattr(instances, "Instance", RehearsedInstance)
+    for name, value in (("region", region), ("catalogue", Catalogue(region)), ("hypervisor", machines)):
+        monkeypatch.setattr(ec2.RehearsedEC2, name, value, raising=False)
+    monkeypatch.setattr(ec2_backends, "backend", ec2.RehearsedEC2)
+    forget()
+    ec2.RehearsedEC2.catalogue.add(Image("ami-1", "airkiln", []))
+    ec2.backend().publish(Image("ami-1", "airkiln", []))
+    return Played(clients, machines)
