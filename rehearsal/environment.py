@@ -55,6 +55,7 @@ class Secrets:
     database_admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     controller_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     worker_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    lifecycle_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
     @classmethod
     def known_or_drawn(cls, known: Mapping[str, str]) -> Secrets:
@@ -69,6 +70,7 @@ class Secrets:
             "database_admin_password": known.get("database/AIRKILN_ADMIN_DATABASE_PASSWORD"),
             "controller_password": known.get("database/AIRKILN_CONTROLLER_DATABASE_PASSWORD"),
             "worker_password": known.get("database/AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD"),
+            "lifecycle_password": known.get("database/AIRKILN_LIFECYCLE_PASSWORD"),
         }
         return cls(**{name: value for name, value in found.items() if value})
 
@@ -130,6 +132,7 @@ def parameters(drawn: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
             "AIRKILN_ADMIN_USERNAME": ADMINISTRATOR,
             "AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD": drawn.worker_password,
             "AIRKILN_CONTROLLER_DATABASE_PASSWORD": drawn.controller_password,
+            "AIRKILN_LIFECYCLE_PASSWORD": drawn.lifecycle_password,
         },
         "webserver": airflow,
         "scheduler": airflow
@@ -138,7 +141,7 @@ def parameters(drawn: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
             "AIRKILN_CONTROLLER_DATABASE_PASSWORD": drawn.controller_password,
         },
         # A worker runs what DAGs say: its login reaches Celery's result tables and nothing else.
-        "worker": worker | results,
+        "worker": worker | results | {"AIRKILN_LIFECYCLE_PASSWORD": drawn.lifecycle_password},
         # Read after all the others, by a host that is all of them.
         "all": airflow,
     }

@@ -66,6 +66,38 @@ def test_a_scheduler_host_starts_the_controller_and_leaves_the_dag_processor_to_
     assert "airflow-dag-processor.service" not in target + added
 
 
+@pytest.mark.parametrize("role", ["worker", "all"])
+def test_a_worker_is_started_with_what_finds_its_end(host: Host, role: str) -> None:
+    folder = f"/etc/systemd/system/airkiln-{role}.target"
+    assert "airflow-worker@1.service" in host.file(folder).content_string
+    added = host.file(f"{folder}.d/20-lifecycle.conf").content_string
+    assert "Wants=airkiln-lifecycle.service" in added.splitlines()
+
+
+def test_every_generation_of_the_worker_has_the_shared_sandbox(host: Host, booted: None) -> None:
+    (paths,) = lines(host, "systemctl show --value --property=DropInPaths airflow-worker@7.service")
+    names = {path.rpartition("/")[2] for path in paths.split()}
+    assert names >= {"10-sandbox.conf", "20-restart.conf", "30-tasks.conf", "40-lifecycle.conf"}
+
+
+def test_at_a_shutdown_the_worker_ends_before_what_it_needs(host: Host, booted: None) -> None:
+    (after,) = lines(host, "systemctl show --value --property=After airflow-worker@1.service")
+    assert {
+        "airflow-worker-logs.service",
+        "airkiln-lifecycle.service",
+        "network.target",
+        "systemd-networkd.service",
+        "systemd-resolved.service",
+    } <= set(after.split())
+
+
+@pytest.mark.parametrize("target", ["poweroff", "reboot", "halt"])
+def test_a_shutdown_outlasts_a_drain(host: Host, booted: None, target: str) -> None:
+    (shutdown,) = lines(host, f"systemctl show --value --property=JobTimeoutUSec {target}.target")
+    (stop,) = lines(host, "systemctl show --value --property=TimeoutStopUSec airflow-worker@1.service")
+    assert (shutdown, stop) == ("12h 30min", "12h")
+
+
 @pytest.mark.parametrize("unit", ["airflow-scheduler", "airflow-dag-processor"])
 def test_what_leads_stands_behind_the_gate(host: Host, unit: str) -> None:
     drop_in = host.file(f"/etc/systemd/system/{unit}.service.d/40-failover.conf").content_string

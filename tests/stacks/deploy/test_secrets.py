@@ -22,6 +22,7 @@ def test_each_role_finds_what_it_needs_and_no_more(deployed: Step) -> None:
         "AIRKILN_ADMIN_DATABASE_PASSWORD",
         "AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD",
         "AIRKILN_CONTROLLER_DATABASE_PASSWORD",
+        "AIRKILN_LIFECYCLE_PASSWORD",
         "AIRKILN_ADMIN_PASSWORD",
     }
 
