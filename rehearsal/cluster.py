@@ -7,7 +7,7 @@ tasks' marks and for the observer, and PostgreSQL's log of every statement.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -128,7 +128,8 @@ class Cluster:
     image: str
     postgres: Postgres
     webserver: Host
-    worker: Host
+    worker: Host | None
+    """None where workers are a group's."""
     schedulers: list[Host]
     airflow: Airflow
 
@@ -139,13 +140,13 @@ class Cluster:
         image: str,
         *,
         schedulers: int = 2,
+        workers: int = 1,
         controllers: bool = True,
-        extra: Mapping[str, Mapping[str, str]] | None = None,
     ) -> Cluster:
         """Boot all of it and wait until it serves; an earlier one and its database are removed.
 
+        :param workers: 1, or 0 where a group beside the cluster has them (rehearsal.fleet).
         :param controllers: without, every scheduler is active, Airflow's own way, at Airflow's defaults.
-        :param extra: parameters on top of the environment's, by folder.
         """
         terminate_all(region)
         postgres = Postgres(region)
@@ -156,7 +157,6 @@ class Cluster:
         publish_dags()
         remove("common", AIRFLOWS_OWN)
         put({} if controllers else {"common": AIRFLOWS_OWN})
-        put(extra or {})
         up.prepare_database(region, image)
         put(own_parameters(postgres))
         # Its address is given out again at once, and a machine that still powers off would answer to it.
@@ -166,7 +166,7 @@ class Cluster:
         web = cls._launch(region, image, "webserver")
         put({"common": {EXECUTION_API: f"http://{web.address}:{WEB_PORT}/execution/"}})
         data = None if controllers else WITHOUT_CONTROLLER
-        worker = cls._launch(region, image, "worker")
+        worker = cls._launch(region, image, "worker") if workers else None
         hosts = [cls._launch(region, image, "scheduler", data) for _ in range(schedulers)]
         airflow = Airflow(f"http://{web.address}:{WEB_PORT}", login.username, login.password)
         made = cls(region, image, postgres, web, worker, hosts, airflow)
@@ -182,23 +182,26 @@ class Cluster:
         image = ""
         for each in control.instances("running"):
             role = each["tags"].get(up.ROLE_TAG, "")
+            if up.POOL_TAG in each["tags"]:
+                continue  # a group's
             hosts.setdefault(role, []).append(
                 Host(region, str(each["InstanceId"]), str(each["PrivateIpAddress"]))
             )
             image = str(each["ImageId"])
-        if not {"webserver", "worker", "scheduler"} <= hosts.keys():
+        if not {"webserver", "scheduler"} <= hosts.keys():
             return None
         username = parameter("database/AIRKILN_ADMIN_USERNAME")
         password = parameter("database/AIRKILN_ADMIN_PASSWORD")
         web = hosts["webserver"][0]
         airflow = Airflow(f"http://{web.address}:{WEB_PORT}", username, password)
         schedulers = sorted(hosts["scheduler"], key=lambda host: IPv4Address(host.address))
-        return cls(region, image, Postgres(region), web, hosts["worker"][0], schedulers, airflow)
+        worker = next(iter(hosts.get("worker", [])), None)
+        return cls(region, image, Postgres(region), web, worker, schedulers, airflow)
 
     @property
     def hosts(self) -> list[Host]:
         """All instances."""
-        return [self.webserver, self.worker, *self.schedulers]
+        return [self.webserver, *([self.worker] if self.worker else []), *self.schedulers]
 
     @property
     def controllers(self) -> bool:

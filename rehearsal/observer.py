@@ -38,6 +38,15 @@ _UNFINISHED = """
 SELECT (SELECT count(*) FROM dag_run WHERE state IN ('queued', 'running'))
      + (SELECT count(*) FROM task_instance WHERE state IN ('scheduled', 'queued', 'running', 'restarting'))
 """
+_UNDER_WAY = """
+SELECT (SELECT count(*) FROM task_instance
+         WHERE dag_id = %s AND state IN ('scheduled', 'queued', 'running', 'restarting'))
+     + (SELECT count(*) FROM dag_run r
+         WHERE r.dag_id = %s AND r.state IN ('queued', 'running')
+           AND NOT EXISTS (SELECT FROM task_instance t
+                            WHERE (t.dag_id, t.run_id) = (r.dag_id, r.run_id) AND t.task_id = 'step'
+                              AND t.state IS NOT NULL))
+"""
 _STANDBYS = """
 SELECT CASE WHEN l.expires_at < clock_timestamp() THEN -1 ELSE (
     SELECT count(*) FROM airkiln.host h
@@ -127,6 +136,10 @@ class Observer:
     def idle(self) -> bool:
         """Whether no run and no task instance is unfinished."""
         return int(self.rows(_UNFINISHED)[0][0]) == 0
+
+    def under_way(self, dag: str) -> int:
+        """Unfinished task instances of a DAG, and a run that has none yet as one."""
+        return int(self.rows(_UNDER_WAY, (dag, dag))[0][0])
 
     def left_by(self, job: int) -> int:
         """Unfinished task instances that still belong to this scheduler."""

@@ -45,6 +45,8 @@ INGREDIENTS = (
 """What an image is made of, besides the base image."""
 ROLE_TAG = "airkiln:role"
 ENVIRONMENT_TAG = "airkiln:environment"
+POOL_TAG = "airkiln:pool"
+"""On workers that a group launches."""
 
 _TASK = re.compile(r"TASK \[(.+?)\] \*+")
 

@@ -2,7 +2,7 @@
 
 The marks go to a table that is the rehearsal's own, over a connection of its own, so that what ran, and how
 often, is known from the tasks and not from Airflow. A run's conf says how many tasks it has beside each other
-and how long each takes, in seconds: `{"tasks": 3, "seconds": 5}`.
+and how long each takes, in seconds: `{"tasks": 3, "seconds": 5}`, or of each its own, `{"seconds": [1, 60]}`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def failover_load() -> None:
     @task
     def sizes() -> list[float]:
         conf = get_current_context()["dag_run"].conf or {}
-        return [float(conf.get("seconds", 5))] * int(conf.get("tasks", 1))
+        seconds = conf.get("seconds", 5)
+        return seconds if isinstance(seconds, list) else [float(seconds)] * int(conf.get("tasks", 1))
 
     @task(retries=0)
     def step(seconds: float) -> None:

@@ -1,0 +1,223 @@
+"""What becomes of the tasks of a worker that ends: `python -m benchmarks.drain`.
+
+A group of workers runs a load of tasks of 1 s to 5 min. Again and again the two workers that run most of it
+are struck in one of five ways, and waited for; then the load ends and every task is judged by marks of its
+own: it writes its start and its end to a table that is the test's.
+
+- `scale_in`: ended by Auto Scaling, with the drain's hook;
+- `spot_notice`: two minutes' notice, after which the instance is gone;
+- `systemctl_stop`: its unit is stopped, and started again;
+- `reload`: a parameter changes and `systemctl reload airkiln-boot` takes it: another generation starts beside
+  the one that drains;
+- `host_shutdown`: `systemctl poweroff`.
+
+`…` is how long the drain took, which is how long the tasks took; `…_lost_failed_or_twice` counts task
+instances; `spot_notice_rerun` is the time from a task instance's being cleared until it began again.
+
+The peer is the same load on the same machines with the worker's unit of apache/airflow's scripts/systemd
+(systemd's defaults KillMode=control-group and TimeoutStopSec=90s apply to it), stopped the same way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from benchmarks import rehearsed, results
+from benchmarks.rehearsed import say
+from benchmarks.results import Figure, summarise
+from rehearsal import control, drains, up
+from rehearsal.cluster import LOAD, Cluster, Host
+from rehearsal.drains import KINDS, Drained, Kind
+from rehearsal.fleet import Fleet
+from rehearsal.observer import Observer
+from rehearsal.settings import Region, RehearsalError
+from rehearsal.stages import Stages
+
+RUNS = results.ROOT / "build" / "drain" / "runs.jsonl"
+AIRKILN, PEER = "airkiln", "airflow, scripts/systemd"
+WORKERS, AT_A_TIME = 4, 2
+TASKS = 12
+"""Under way all the while: three of a worker's four slots."""
+ROUNDS = 5
+"""Strikes until the load is ended and judged."""
+FINISHED = drains.LONGEST + 120
+RERUN_BUDGET = 15.0
+"""Seconds."""
+PEER_UNIT = """\
+[Service]
+KillMode=control-group
+TimeoutStopSec=90s
+ExecStopPost=
+"""
+"""What of the unit differs from https://github.com/apache/airflow/tree/3.3.2/scripts/systemd."""
+CONDITIONS = (
+    "a rehearsal on this machine: all instances share the two cores, and the Auto Scaling group, the Spot "
+    "notice and the metadata service are the rehearsal's"
+)
+
+
+@dataclass
+class Line:
+    """Some strikes and the verdict on the load under them."""
+
+    subject: str
+    kind: str
+    date: str
+    commit: str
+    image: str
+    drains: list[dict[str, object]] = field(default_factory=list)
+    tasks: int = 0
+    problems: list[str] = field(default_factory=list)
+    reruns: list[float] = field(default_factory=list)
+    error: str = ""
+
+
+def lines(path: Path = RUNS) -> Iterator[Line]:
+    """What was kept."""
+    if path.exists():
+        for text in path.read_text().splitlines():
+            yield Line(**json.loads(text))
+
+
+def keep(line: Line, path: Path = RUNS) -> None:
+    """Keep a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(asdict(line)) + "\n")
+
+
+def count(subject: str, kind: str) -> int:
+    """Drains that were judged."""
+    return sum(len(line.drains) for line in lines() if (line.subject, line.kind) == (subject, kind))
+
+
+def strikes(observer: Observer, fleet: Fleet, kind: Kind, wanted: int) -> tuple[list[Drained], list[str]]:
+    """Strike two workers at a time under the load, until there were so many; what went wrong."""
+    done: list[Drained] = []
+    errors: list[str] = []
+
+    def one(host: Host) -> None:
+        watching = Observer(observer.cluster)
+        try:
+            done.append(drains.drain(watching, fleet, kind, host))
+        except RehearsalError as problem:
+            errors.append(str(problem))
+        finally:
+            watching.close()
+
+    while len(done) < wanted and not errors:
+        hosts = drains.busiest(observer, fleet.wait_until_serving(WORKERS, 180))
+        observer.wait_until("the load runs", lambda: observer.under_way(LOAD) >= TASKS // 2, 60)
+        threads = [threading.Thread(target=one, args=(host,)) for host in hosts[:AT_A_TIME]]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        say(f"  {kind.name}: " + "; ".join(f"{d.running} ran, {d.seconds:.0f} s" for d in done[-AT_A_TIME:]))
+    return done, errors
+
+
+def gather(observer: Observer, fleet: Fleet, kind: Kind, *, subject: str, wanted: int) -> None:
+    """Strike and judge until there are so many drains of a kind."""
+    while (have := count(subject, kind.name)) < wanted:
+        line = Line(
+            subject=subject,
+            kind=kind.name,
+            date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            commit=results.commit(),
+            image=observer.cluster.image,
+        )
+        with drains.load(observer, tasks=TASKS):
+            done, errors = strikes(observer, fleet, kind, min(ROUNDS * AT_A_TIME, wanted - have))
+        observer.wait_until("every task has ended", observer.idle, FINISHED)
+        found = drains.verdict(observer, may_rerun=kind.may_rerun)
+        line.drains = [asdict(each) for each in done]
+        line.tasks, line.problems, line.reruns = found.tasks, found.problems, found.reruns
+        line.error = "; ".join(errors)
+        keep(line)
+        say(f"{subject} {kind.name}: {have + len(done)}/{wanted}, {line.tasks} tasks; {line.error}")
+        for problem in line.problems:
+            say(f"  {problem}")
+        if errors:
+            return
+
+
+def figures(kept: Sequence[Line]) -> list[Figure]:
+    """Rows of all that was kept."""
+    made = []
+    for subject in (AIRKILN, PEER):
+        for kind in KINDS:
+            of_kind = [line for line in kept if (line.subject, line.kind) == (subject, kind)]
+            if not (seconds := [float(str(d["seconds"])) for line in of_kind for d in line.drains]):
+                continue
+            made.append(summarise(kind, subject, seconds))
+            tasks, wrong = sum(x.tasks for x in of_kind), sum(len(x.problems) for x in of_kind)
+            budget = 0.0 if subject == AIRKILN else None
+            name = f"{kind}_lost_failed_or_twice"
+            made.append(Figure(name, subject, "tasks", tasks, wrong, wrong, wrong, budget=budget))
+            if reruns := [each for line in of_kind for each in line.reruns]:
+                made.append(summarise(f"{kind}_rerun", subject, reruns, budget=RERUN_BUDGET))
+    return made
+
+
+def publish(output: Path | None) -> None:
+    """Write the results file."""
+    made = figures(list(lines()))
+    path = results.record("drain", made, output, conditions=CONDITIONS)
+    say(results.table(made))
+    say(f"written to {path}")
+
+
+def fleet_for(region: Region, *, anew: bool) -> tuple[Cluster, Fleet]:
+    """A cluster without a worker of its own, and a group of workers beside it."""
+    fleet = Fleet(region)
+    cluster = None if anew else Cluster.find(region)
+    if cluster is None:
+        if control.aws_running(region):
+            fleet.remove()
+        cluster = Cluster.boot(region, up.baked_image(region, Stages(1)), schedulers=1, workers=0)
+        fleet.create(cluster.image, desired=WORKERS)
+    fleet.wait_until_serving(WORKERS, 240)
+    return cluster, fleet
+
+
+def peers_way(fleet: Fleet) -> None:
+    """Have the workers' units as apache/airflow's scripts have them."""
+    folder = "/etc/systemd/system/airflow-worker@.service.d"
+    for host in fleet.wait_until_serving(WORKERS):
+        script = f"mkdir -p {folder} && cat > {folder}/99-peer.conf && systemctl daemon-reload"
+        host.machine.execute(["sh", "-c", script], text=PEER_UNIT)
+        host.systemctl("stop", "airkiln-lifecycle.service")
+
+
+def main() -> None:
+    """Gather and publish; or only one of them."""
+    parser = argparse.ArgumentParser(description="Tasks lost by a worker's end, by kind of end.")
+    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], help="only these")
+    parser.add_argument("--runs", type=int, default=100, help="of each kind (default: %(default)s)")
+    parser.add_argument("--peer", action="store_true", help="the unit of apache/airflow's scripts/systemd")
+    parser.add_argument("--anew", action="store_true", help="boot a new cluster where one runs")
+    parser.add_argument("--keep", action="store_true", help="leave the cluster running")
+    parser.add_argument("--publish", action="store_true", help="only write the results, from what there is")
+    parser.add_argument("--output", type=Path, help="default: benchmarks/results/drain.json")
+    options = parser.parse_args()
+    if not options.publish:
+        subject = PEER if options.peer else AIRKILN
+        with rehearsed.region(keep=options.keep) as region:
+            cluster, fleet = fleet_for(region, anew=options.anew)
+            if options.peer:
+                peers_way(fleet)
+            observer = Observer(cluster)
+            for name in options.kinds or (["systemctl_stop"] if options.peer else KINDS):
+                gather(observer, fleet, KINDS[name], subject=subject, wanted=options.runs)
+    publish(options.output)
+
+
+if __name__ == "__main__":
+    main()

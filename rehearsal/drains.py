@@ -1,0 +1,246 @@
+"""Ways in which a worker ends or changes, each struck at a host that runs tasks, and what became of them.
+
+Tests and the benchmark call the same functions. A worker may end in any of these ways at any moment; no task
+instance may be lost, failed or run twice for it, but for those that a Spot notice leaves no time: these run
+again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+import psycopg
+
+from rehearsal import control
+from rehearsal.cluster import LOAD, Host
+from rehearsal.fleet import Fleet, generations
+from rehearsal.observer import Observer, Row
+from rehearsal.settings import RehearsalError
+from rehearsal.witness import parameter, put
+
+SPOT_SECONDS = 120
+"""From a Spot notice to the end of the instance."""
+LONGEST = 300.0
+"""Seconds of the longest task of the load."""
+PATIENCE = LONGEST + 120
+"""Seconds for a drain to end, whatever ran."""
+RELOADED = "AIRFLOW__CELERY__WORKER_UMASK"
+"""A parameter that only workers read; it changes nothing that a task sees."""
+CHANCE = random.SystemRandom()
+LENGTHS = ((1.0, 5.0, 0.55), (5.0, 20.0, 0.35), (20.0, 60.0, 0.08), (60.0, LONGEST, 0.02))
+"""Tasks of the load: from, to (seconds), and their share."""
+
+_RUNNING = """
+SELECT count(*) FROM task_instance WHERE state = 'running' AND hostname = %s
+"""
+_TRIES = """
+SELECT t.run_id, t.task_id, t.map_index, t.state, t.try_number, coalesce(m.try_number, 0),
+       count(m.*) FILTER (WHERE m.what = 'start'), count(m.*) FILTER (WHERE m.what = 'end')
+FROM task_instance t
+LEFT JOIN rehearsal.mark m ON (m.run_id, m.task_id, m.map_index) = (t.run_id, t.task_id, t.map_index)
+WHERE t.run_id = ANY(%s) AND t.task_id <> 'sizes'
+GROUP BY 1, 2, 3, 4, 5, 6
+ORDER BY 1, 2, 3, 6
+"""
+_CLEARED = """
+SELECT t.run_id, t.map_index, extract(epoch FROM l.dttm)::float,
+       (SELECT extract(epoch FROM min(m.at))::float FROM rehearsal.mark m
+         WHERE (m.run_id, m.task_id, m.map_index) = (t.run_id, t.task_id, t.map_index)
+           AND m.what = 'start' AND m.at > l.dttm)
+FROM log l JOIN task_instance t ON (t.dag_id, t.run_id, t.task_id, t.map_index) =
+                                   (l.dag_id, l.run_id, l.task_id, l.map_index)
+WHERE l.event = 'clear' AND t.run_id = ANY(%s)
+"""
+
+
+@dataclass
+class Drained:
+    """One drain."""
+
+    kind: str
+    host: str
+    running: int
+    """Task instances that ran there when it was struck."""
+    seconds: float
+    """From the strike until nothing of the worker was left (of a reload: of the older generation)."""
+
+
+Strike = Callable[[Fleet, Host], None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to end a worker."""
+
+    name: str
+    strike: Strike
+    over: Callable[[Fleet, Host], bool]
+    """Whether it has ended."""
+    restore: Strike = field(default=lambda _fleet, _host: None)
+    """Have as many workers again as before."""
+    may_rerun: bool = False
+    """Whether a task instance may be ended early, and run again."""
+
+
+def _gone(fleet: Fleet, host: Host) -> bool:
+    return not (fleet.region.machines / host.name).exists()
+
+
+def _scale_in(fleet: Fleet, host: Host) -> None:
+    fleet.end(host, replace=False)
+
+
+def _grow_again(fleet: Fleet, _: Host) -> None:
+    fleet.resize(fleet.desired() + 1)
+
+
+def _spot_notice(_: Fleet, host: Host) -> None:
+    control.spot_notice(host.name, SPOT_SECONDS)
+
+
+def _stop(_: Fleet, host: Host) -> None:
+    host.systemctl("stop", "--no-block", "airflow-worker@*.service")
+
+
+def _stopped(_: Fleet, host: Host) -> bool:
+    return not generations(host, "active", "deactivating", "activating", "reloading")
+
+
+def _start(_: Fleet, host: Host) -> None:
+    host.systemctl("start", "airflow-worker@1.service")
+
+
+def _reload(_: Fleet, host: Host) -> None:
+    other = "0o077" if parameter(f"worker/{RELOADED}") == "0o77" else "0o77"
+    put({"worker": {RELOADED: other}})
+    host.systemctl("reload", "airkiln-boot.service")
+
+
+def _one_generation(_: Fleet, host: Host) -> bool:
+    here = generations(host, "active", "deactivating", "activating")
+    return len(here) == 1 and here == generations(host, "active")
+
+
+def _power_off(_: Fleet, host: Host) -> None:
+    with suppress(RehearsalError):  # the machine may be gone before it has answered
+        host.machine.execute(["systemctl", "poweroff", "--no-block"], timeout=20)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("scale_in", _scale_in, _gone, _grow_again),
+        Kind("spot_notice", _spot_notice, _gone, may_rerun=True),
+        Kind("systemctl_stop", _stop, _stopped, _start),
+        Kind("reload", _reload, _one_generation),
+        Kind("host_shutdown", _power_off, _gone),
+    )
+}
+"""By name, in the order in which a campaign goes through them."""
+
+
+def drain(observer: Observer, fleet: Fleet, kind: Kind, host: Host) -> Drained:
+    """Strike a host and wait until its worker has ended. RehearsalError if it does not."""
+    running = int(observer.rows(_RUNNING, (host.address,))[0][0])
+    at = time.monotonic()
+    kind.strike(fleet, host)
+    if kind.name == "reload":
+        fleet.wait_until("another generation starts", lambda: _newest(host) > 1, 60)
+    fleet.wait_until(f"{kind.name} of {host.name} is over", lambda: kind.over(fleet, host), PATIENCE)
+    took = time.monotonic() - at
+    kind.restore(fleet, host)
+    return Drained(kind.name, host.name, running, round(took, 3))
+
+
+def _newest(host: Host) -> int:
+    return max(generations(host, "active", "activating", "deactivating"), default=0)
+
+
+def busiest(observer: Observer, hosts: list[Host]) -> list[Host]:
+    """The hosts, the one with the most running task instances first."""
+    return sorted(hosts, key=lambda host: -int(observer.rows(_RUNNING, (host.address,))[0][0]))
+
+
+def length() -> float:
+    """Seconds of one task of the load, drawn."""
+    shortest, longest, _ = CHANCE.choices(LENGTHS, [share for _, _, share in LENGTHS])[0]
+    return round(CHANCE.uniform(shortest, longest), 1)
+
+
+@contextmanager
+def load(observer: Observer, *, tasks: int, draw: Callable[[], float] = length) -> Iterator[None]:
+    """About so many task instances are under way all the while."""
+    over = threading.Event()
+
+    def keep_going() -> None:
+        watching = Observer(observer.cluster)
+        for _ in itertools.count():
+            if over.wait(0.5):
+                watching.close()
+                return
+            with suppress(RehearsalError, psycopg.Error):
+                missing = tasks - watching.under_way(LOAD)
+                if missing >= 2:
+                    observer.runs.append(
+                        observer.cluster.airflow.start(LOAD, {"seconds": [draw() for _ in range(missing)]})
+                    )
+
+    thread = threading.Thread(target=keep_going, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(30)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of the load's tasks."""
+
+    tasks: int
+    problems: list[str]
+    """Lost, failed or run twice."""
+    reruns: list[float]
+    """Of each that was cleared, seconds until it began again."""
+
+
+def verdict(observer: Observer, *, may_rerun: bool) -> Verdict:
+    """Judge all runs since the last verdict, which have ended."""
+    runs, observer.runs = observer.runs, []
+    found = judge(observer.rows(_TRIES, (runs,)), may_rerun=may_rerun)
+    cleared = observer.rows(_CLEARED, (runs,))
+    reruns = [began - at for _, _, at, began in cleared if began is not None]
+    return Verdict(found[0], found[1], reruns)
+
+
+def judge(rows: list[Row], *, may_rerun: bool) -> tuple[int, list[str]]:
+    """How many task instances there were, and what is wrong with any.
+
+    A row is (run, task, index, state, tries, try of the marks, starts, ends). The last try must have begun
+    and ended once; an earlier one may have begun once where it may run again, and never ended.
+    """
+    problems = []
+    grouped = itertools.groupby(rows, key=lambda row: row[:5])
+    count = 0
+    for (run, task, index, state, tries), marks in grouped:
+        count += 1
+        name = f"{run} {task}[{index}]"
+        by_try = {each[5]: (each[6], each[7]) for each in marks}
+        if state != "success":
+            problems.append(f"{name}: {state}")
+        if tries != 1 and not may_rerun:
+            problems.append(f"{name}: try {tries}")
+        for number, (starts, ends) in by_try.items():
+            wanted = [(1, 1)] if number == tries else [(1, 0), (0, 0)]
+            if number and (starts, ends) not in wanted:
+                problems.append(f"{name}: try {number} began {starts} times, ended {ends} times")
+        if tries not in by_try:
+            problems.append(f"{name}: try {tries} left no mark")
+    return count, problems
