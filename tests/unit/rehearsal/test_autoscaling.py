@@ -237,6 +237,15 @@ def test_a_launch_that_fails_is_tried_again_after_a_while(aws: Played) -> None:
     assert {each["StatusCode"] for each in found} == {"Successful", "Failed"}
 
 
+def test_a_launch_that_ec2_refuses_is_told_among_the_activities(aws: Played) -> None:
+    aws.group(0)
+    aws.ec2.deregister_image(ImageId="ami-1")
+    aws.autoscaling.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=1)
+    (activity,) = aws.autoscaling.describe_scaling_activities(AutoScalingGroupName=GROUP)["Activities"]
+    assert activity["StatusCode"] == "Failed"
+    assert "ami-1" in activity["StatusMessage"]
+
+
 def test_processes_that_are_suspended_rest(aws: Played) -> None:
     aws.group(1)
     aws.autoscaling.suspend_processes(AutoScalingGroupName=GROUP, ScalingProcesses=["Launch"])
