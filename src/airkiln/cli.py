@@ -17,6 +17,9 @@ from airkiln.errors import DEFECT, EXIT_CODES_HELP, OK, USAGE, AirkilnError
 from airkiln.journal import ERROR, say
 from airkiln.layout import SERVICE_GROUP, Layout
 
+PEERS = ("turbine", "target-tracking", "keda")
+"""Policies that a simulation knows beside ours (airkiln.autoscale.peers, which is not imported here)."""
+
 
 def main() -> NoReturn:
     """The process: one command, and out.
@@ -146,6 +149,11 @@ def _parser() -> argparse.ArgumentParser:
         if name == "supersede":
             step.add_argument("generation", type=int, metavar="N", help="the one that is ready")
 
+    autoscale = commands.add_parser(
+        "autoscale", help="as many workers as the queued and running tasks ask for"
+    )
+    _autoscale(autoscale.add_subparsers(metavar="ACTION", required=True))
+
     airflow = commands.add_parser(
         "airflow",
         add_help=False,
@@ -153,6 +161,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     airflow.set_defaults(command=None)
     return parser
+
+
+def _autoscale(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    simulate = actions.add_parser(
+        "simulate",
+        help="what tasks of the past would have waited, and their workers cost, with other settings",
+    )
+    simulate.set_defaults(command="airkiln.autoscale.simulate:run")
+    source = simulate.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--history", type=Path, metavar="FILE.csv", help="with the columns queue, queued_at and seconds"
+    )
+    source.add_argument("--database", action="store_true", help="the metadata database's task instances")
+    simulate.add_argument(
+        "--settings", type=Path, nargs="+", required=True, metavar="FILE.toml", help="pools, side by side"
+    )
+    simulate.add_argument("--since", metavar="T", help="leave out what was queued before (ISO 8601, UTC)")
+    simulate.add_argument(
+        "--peers", nargs="*", choices=PEERS, default=PEERS, help="beside the first settings (default: all)"
+    )
+    simulate.add_argument(
+        "--output", type=Path, metavar="DIR", help="write simulation.json and simulation.svg there"
+    )
+    simulate.add_argument("--json", action="store_true", help="JSON instead of the table")
 
 
 def boot(options: argparse.Namespace) -> None:

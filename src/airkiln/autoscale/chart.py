@@ -18,9 +18,11 @@ WIDTH, LEFT, RIGHT = 960, 44, 16
 ROW, HEAD, GAP = 84, 20, 12
 """Pixels: a row, the line above it, the space below."""
 TITLE, AXIS = 30, 26
-COLUMNS = 1 * (WIDTH - LEFT - RIGHT)
+COLUMNS = WIDTH - LEFT - RIGHT
 """Points of a line: one a pixel."""
-OURS_COLOUR, PEERS_COLOUR, DEMAND_COLOUR = "#1f5f8b", "#7d8f9b", "#dde5ea"
+BEYOND = 1.15
+"""Height of a row over that of the most workers."""
+OURS_COLOUR, PEERS_COLOUR, DEMAND_COLOUR = "#1f5f8b", "#7d8f9b", "#cbd8e0"
 TEXT_COLOUR, LINE_COLOUR = "#333333", "#c4cdd3"
 FONT = 'font-family="\'DejaVu Sans\', sans-serif" font-size="11"'
 STEPS = (1, 2, 5)
@@ -68,7 +70,7 @@ class _Panel:
         self._begin = rows[0].changes[0][0]
         self._end = max(each.end for each in rows)
         self._demand = [-(-count // slots) for count in busiest(tasks, self._begin, self._end, COLUMNS)]
-        self._most = max([each.outcome.workers_max for each in rows] + self._demand + [1])
+        self._most = max([each.outcome.workers_max for each in rows] + [1])
         self.height = TITLE + len(rows) * (HEAD + ROW + GAP) + AXIS
 
     def draw(self, pool: str, top: float) -> Iterator[str]:
@@ -90,8 +92,7 @@ class _Panel:
             f"{outcome.worker_hours:.0f} worker hours"
         )
         yield _text(WIDTH - RIGHT, top + 14, said, anchor="end")
-        columns = enumerate(self._demand)
-        area = " ".join(f"H{LEFT + x} V{self._y(count, base):.1f}" for x, count in columns)
+        area = " ".join(f"H{LEFT + x} V{self._y(count, base):.1f}" for x, count in self._steps())
         yield f'<path d="M{LEFT} {base:g} {area} H{WIDTH - RIGHT} V{base:g} Z" fill="{DEMAND_COLOUR}"/>'
         for count in _levels(self._most):
             y = self._y(count, base)
@@ -102,6 +103,15 @@ class _Panel:
             yield _text(LEFT - 6, y + 4, str(count), anchor="end")
         points = " ".join(f"{x:.1f},{self._y(count, base):.1f}" for x, count in self._line(row))
         yield f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+
+    def _steps(self) -> Iterator[tuple[int, int]]:
+        """What the tasks would keep busy, where it changes; beyond what any policy had it is cut off."""
+        before = 0
+        for x, count in enumerate(self._demand):
+            shown = min(count, round(self._most * BEYOND))
+            if shown != before:
+                yield x, shown
+                before = shown
 
     def _line(self, row: Replay) -> Iterator[tuple[float, int]]:
         """Steps; where several fall on one pixel, their least and greatest alone."""
@@ -134,7 +144,7 @@ class _Panel:
         return LEFT + (moment - self._begin) / max(self._end - self._begin, 1.0) * (WIDTH - LEFT - RIGHT)
 
     def _y(self, count: float, base: float) -> float:
-        return base - count / self._most * ROW
+        return base - count / (self._most * BEYOND) * ROW
 
 
 def busiest(tasks: Tasks, begin: float, end: float, columns: int) -> list[int]:

@@ -119,7 +119,7 @@ def read_csv(path: Path, since: float = FIRST) -> History:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return collect(_rows(path, csv.reader(file), since))
+            return collect(_rows(path, file, since))
     except OSError as error:
         raise RefusedError([f"{path}: cannot be read ({error.strerror}): correct --history"]) from None
     except UnicodeDecodeError as error:
@@ -152,8 +152,9 @@ def moment(text: str) -> float:
     return value
 
 
-def _rows(path: Path, lines: Iterator[list[str]], since: float) -> Iterator[Row]:
+def _rows(path: Path, file: Iterable[str], since: float) -> Iterator[Row]:
     """Each line's values. The first problems are told together, at the end."""
+    lines = csv.reader(file)
     header = [name.strip() for name in next(lines, [])]
     missing = [name for name in COLUMNS if name not in header]
     if missing:
@@ -165,9 +166,8 @@ def _rows(path: Path, lines: Iterator[list[str]], since: float) -> Iterator[Row]
         )
     queue_at, queued_at_at, seconds_at = (header.index(name) for name in COLUMNS)
     problems: list[str] = []
-    number = 1
     try:
-        for number, line in enumerate(lines, 2):
+        for line in lines:
             if not line:
                 continue
             try:
@@ -182,12 +182,12 @@ def _rows(path: Path, lines: Iterator[list[str]], since: float) -> Iterator[Row]
                 if queued_at >= since:
                     yield queue, queued_at, seconds
                 continue
-            problems += _why(path, number, header, line)
+            problems += _why(path, lines.line_num, header, line)
             if len(problems) >= PROBLEMS_SHOWN:
                 problems.append(f"{path}: further lines were not looked at")
                 break
     except csv.Error as error:
-        problems.append(f"{path}: line {number + 1}: no CSV ({error})")
+        problems.append(f"{path}: line {lines.line_num}: no CSV ({error})")
     if problems:
         raise RefusedError(problems)
 
