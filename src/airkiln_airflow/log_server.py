@@ -31,9 +31,11 @@ def configured() -> uvicorn.Config:
     """As airflow.utils.serve_logs.core of Airflow 3.3.2 sets it up."""
     return uvicorn.Config(
         "airflow.utils.serve_logs.log_server:get_app",
+        factory=True,
         host="",
         port=conf.getint("logging", "WORKER_LOG_SERVER_PORT"),
         log_level=conf.get("logging", "uvicorn_logging_level", fallback="info").lower(),
+        log_config=None,  # Airflow's own stands
         access_log=False,
         timeout_graceful_shutdown=PATIENCE,
     )

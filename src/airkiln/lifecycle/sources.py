@@ -16,8 +16,10 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from airkiln.errors import AirkilnError
-from airkiln.imds import Imds, NoImdsError
+from airkiln.imds import Imds, NoImdsError, made_by_amazon
 from airkiln.journal import NOTICE, WARNING, say
+from airkiln.layout import Layout
+from airkiln.lifecycle.place import host
 
 EVERY = 2.0
 TELL_EVERY = 600.0
@@ -43,6 +45,12 @@ class Announced:
     rebalance: bool = False
 
 
+def instance_metadata(layout: Layout) -> Imds:
+    """The connection to ask. Where the boot found an instance, metadata that is away now comes back."""
+    is_ec2 = host(layout).instance is not None or made_by_amazon(layout.dmi_vendor)
+    return Imds(is_ec2=is_ec2, timeout=1.0, attempts=2)
+
+
 def boottime() -> float:
     """Seconds since the machine began, suspended or not."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -53,7 +61,7 @@ class Sources(threading.Thread):
 
     def __init__(
         self,
-        metadata: Callable[[], Metadata] = lambda: Imds(timeout=1.0, attempts=2),
+        metadata: Callable[[], Metadata] = lambda: instance_metadata(Layout()),
         clock: Callable[[], float] = boottime,
         wall: Callable[[], float] = time.time,
     ) -> None:

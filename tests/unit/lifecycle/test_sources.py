@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from airkiln.errors import UnavailableError
 from airkiln.imds import NoImdsError
-from airkiln.lifecycle.sources import TELL_EVERY, Announced, Sources, remaining
+from airkiln.layout import Layout
+from airkiln.lifecycle.sources import TELL_EVERY, Announced, Sources, instance_metadata, remaining
 
 LIFECYCLE = "meta-data/autoscaling/target-lifecycle-state"
 SPOT = "meta-data/spot/instance-action"
@@ -97,6 +99,17 @@ def test_an_answer_that_is_cut_in_half_changes_nothing(metadata: Metadata) -> No
 def test_where_there_is_no_metadata_nothing_is_asked_any_more(metadata: Metadata) -> None:
     metadata.failure = NoImdsError("nobody")
     assert not metadata.sources.look()
+
+
+@pytest.mark.parametrize(("instance", "goes_on"), [("i-1", True), (None, False)])
+def test_a_daemon_that_starts_while_metadata_is_away_watches_on_where_the_boot_found_an_instance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance: str | None, goes_on: bool
+) -> None:
+    layout = Layout(tmp_path)
+    layout.instance_json.parent.mkdir(parents=True)
+    layout.instance_json.write_text(json.dumps({"instance_id": instance}))
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
+    assert Sources(lambda: instance_metadata(layout)).look() is goes_on
 
 
 @pytest.mark.parametrize(
