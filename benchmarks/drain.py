@@ -32,7 +32,7 @@ from benchmarks import rehearsed, results
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
 from rehearsal import control, drains, up
-from rehearsal.cluster import LOAD, Cluster, Host
+from rehearsal.cluster import Cluster, Host
 from rehearsal.drains import KINDS, Drained, Kind
 from rehearsal.fleet import Fleet
 from rehearsal.observer import Observer
@@ -112,9 +112,10 @@ def strikes(observer: Observer, fleet: Fleet, kind: Kind, wanted: int) -> tuple[
             watching.close()
 
     while len(done) < wanted and not errors:
-        hosts = drains.busiest(observer, fleet.wait_until_serving(WORKERS, 180))
-        observer.wait_until("the load runs", lambda: observer.under_way(LOAD) >= TASKS // 2, 60)
-        threads = [threading.Thread(target=one, args=(host,)) for host in hosts[:AT_A_TIME]]
+        if fleet.desired() < WORKERS:
+            fleet.resize(WORKERS)
+        hosts = drains.wait_for_load(observer, fleet.wait_until_serving(WORKERS, 180), AT_A_TIME)
+        threads = [threading.Thread(target=one, args=(host,)) for host in hosts]
         for thread in threads:
             thread.start()
         for thread in threads:

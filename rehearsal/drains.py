@@ -83,7 +83,7 @@ class Kind:
     over: Callable[[Fleet, Host], bool]
     """Whether it has ended."""
     restore: Strike = field(default=lambda _fleet, _host: None)
-    """Have as many workers again as before."""
+    """Have the worker take tasks again, where its host stays."""
     may_rerun: bool = False
     """Whether a task instance may be ended early, and run again."""
 
@@ -94,10 +94,6 @@ def _gone(fleet: Fleet, host: Host) -> bool:
 
 def _scale_in(fleet: Fleet, host: Host) -> None:
     fleet.end(host, replace=False)
-
-
-def _grow_again(fleet: Fleet, _: Host) -> None:
-    fleet.resize(fleet.desired() + 1)
 
 
 def _spot_notice(_: Fleet, host: Host) -> None:
@@ -135,7 +131,7 @@ def _power_off(_: Fleet, host: Host) -> None:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("scale_in", _scale_in, _gone, _grow_again),
+        Kind("scale_in", _scale_in, _gone),
         Kind("spot_notice", _spot_notice, _gone, may_rerun=True),
         Kind("systemctl_stop", _stop, _stopped, _start),
         Kind("reload", _reload, _one_generation),
@@ -147,7 +143,7 @@ KINDS = {
 
 def drain(observer: Observer, fleet: Fleet, kind: Kind, host: Host) -> Drained:
     """Strike a host and wait until its worker has ended. RehearsalError if it does not."""
-    running = int(observer.rows(_RUNNING, (host.address,))[0][0])
+    running = running_on(observer, host)
     at = time.monotonic()
     kind.strike(fleet, host)
     if kind.name == "reload":
@@ -164,7 +160,24 @@ def _newest(host: Host) -> int:
 
 def busiest(observer: Observer, hosts: list[Host]) -> list[Host]:
     """The hosts, the one with the most running task instances first."""
-    return sorted(hosts, key=lambda host: -int(observer.rows(_RUNNING, (host.address,))[0][0]))
+    return sorted(hosts, key=lambda host: -running_on(observer, host))
+
+
+def wait_for_load(observer: Observer, hosts: list[Host], wanted: int) -> list[Host]:
+    """Wait until so many of the hosts run tasks; those that run the most."""
+    found: list[Host] = []
+
+    def loaded() -> bool:
+        found[:] = busiest(observer, hosts)[:wanted]
+        return all(running_on(observer, host) for host in found)
+
+    observer.wait_until(f"{wanted} workers run tasks", loaded, 60)
+    return found
+
+
+def running_on(observer: Observer, host: Host) -> int:
+    """Task instances that run on a host."""
+    return int(observer.rows(_RUNNING, (host.address,))[0][0])
 
 
 def length() -> float:
