@@ -15,19 +15,22 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from airkiln import changes, workers
+from airkiln import changes
 from airkiln.errors import AirkilnError, RefusedError
 from airkiln.imds import Imds, NoImdsError, made_by_amazon
 from airkiln.journal import NOTICE, say
 from airkiln.layout import Layout
-from airkiln.lifecycle.model import Unit
 from airkiln.notify import status
 from airkiln.parameters import envfile, load
 from airkiln.parameters.envfile import Ownership
 from airkiln.parameters.source import FileSource, Source
-from airkiln.pools import Pool
 from airkiln.roles import WORKER_UNIT, Role, worker_unit
+
+if TYPE_CHECKING:  # read where a worker runs; elsewhere the boot does without them
+    from airkiln.lifecycle.model import Unit
+    from airkiln.pools import Pool
 
 SYSTEMCTL_TIMEOUT = 30
 """Seconds for a job to be queued; it is not waited for."""
@@ -134,7 +137,8 @@ class Boot:
     imds: Callable[[bool], Imds] = lambda is_ec2: Imds(is_ec2=is_ec2)
     source: Callable[[Settings], Source] = open_source
     systemctl: Callable[..., None] = systemctl
-    generations: Callable[[], list[Unit]] = workers.generations
+    generations: Callable[[], list[Unit]] | None = None
+    """The worker's generations here; None: as systemd has them."""
 
     def start(self) -> None:
         """Load the environment and start the role's target."""
@@ -171,7 +175,7 @@ class Boot:
         role, loaded = self._load(settings)
         names = changes.changed_names(old, loaded.airflow)
         units = changes.changed_units(old, loaded.airflow, role)
-        next_worker = workers.following(self.generations()) if WORKER_UNIT in units else None
+        next_worker = self._next_worker() if WORKER_UNIT in units else None
         restarted = [unit for unit in units if unit != WORKER_UNIT]
         if not names:
             say("reloaded: no parameter changed")
@@ -202,22 +206,34 @@ class Boot:
         role = load.role_named(settings.role or "")
         status(f"loading parameters of {settings.environment} for {role.name}")
         loaded = load.collect(self.source(settings), settings.environment, role, self.layout.static_env)
-        pool = workers.own_pool({**self._static(), **loaded.airflow}, role, settings.pool)
+        pool = self._own_pool(loaded, role, settings) if WORKER_UNIT in role.units else None
         if pool is not None:
-            loaded = replace(loaded, airflow={**loaded.airflow, **workers.derived(pool)})
+            loaded = _with_pool(loaded, pool)
         load.store(loaded, self.layout.run_env, also={self.layout.instance_json: _instance(settings, pool)})
         if pool is not None:
             self._limit(pool)
         return role, loaded
 
-    def _static(self) -> dict[str, str]:
+    def _own_pool(self, loaded: load.Loaded, role: Role, settings: Settings) -> Pool | None:
+        """The pool that this host works for, where it runs a Celery worker."""
+        from airkiln import workers  # noqa: PLC0415 - start-up counts at boot
+
         try:
-            return envfile.read(self.layout.static_env)
+            static = envfile.read(self.layout.static_env)
         except FileNotFoundError:
-            return {}
+            static = {}
+        return workers.own_pool({**static, **loaded.airflow}, role, settings.pool)
+
+    def _next_worker(self) -> int | None:
+        """The worker's next generation, where one takes tasks now."""
+        from airkiln import workers  # noqa: PLC0415
+
+        return workers.following((self.generations or workers.generations)())
 
     def _limit(self, pool: Pool) -> None:
         """Give the pool's drain its time."""
+        from airkiln import workers  # noqa: PLC0415
+
         try:
             changed = workers.write_limits(self.layout.runtime_units, pool)
         except OSError as error:
@@ -242,6 +258,12 @@ class Boot:
         except (OSError, ValueError):
             return {}
         return running if isinstance(running, dict) else {}
+
+
+def _with_pool(loaded: load.Loaded, pool: Pool) -> load.Loaded:
+    from airkiln import workers  # noqa: PLC0415
+
+    return replace(loaded, airflow={**loaded.airflow, **workers.derived(pool)})
 
 
 def _instance(settings: Settings, pool: Pool | None) -> tuple[str, Ownership]:

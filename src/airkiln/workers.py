@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airkiln import pools
-from airkiln.lifecycle.model import Stage, Unit
-from airkiln.lifecycle.units import Units
 from airkiln.parameters import envfile
 from airkiln.parameters.envfile import Ownership
 from airkiln.pools import Pool
 from airkiln.roles import EXECUTOR, WORKER_UNIT, Role
+
+if TYPE_CHECKING:  # a reload reads it
+    from airkiln.lifecycle.model import Unit
 
 QUEUES = "AIRKILN_QUEUES"
 """What a worker takes tasks from, separated by commas."""
@@ -75,11 +77,13 @@ def write_limits(folder: Path, pool: Pool) -> bool:
 
 def generations() -> list[Unit]:
     """The generations of the worker on this host, as systemd has them."""
+    from airkiln.lifecycle.units import Units  # noqa: PLC0415 - start-up counts at boot
+
     return list(Units().look())
 
 
 def following(units: list[Unit]) -> int | None:
     """The generation that a reload starts; None where none takes tasks now (it drains, or is stopped)."""
-    if not any(unit.stage is Stage.RUNNING for unit in units):
+    if not any(unit.stage == "running" for unit in units):  # model.Stage.RUNNING
         return None
     return max(unit.generation for unit in units) + 1
