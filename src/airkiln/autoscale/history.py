@@ -155,18 +155,10 @@ def moment(text: str) -> float:
 def _rows(path: Path, file: Iterable[str], since: float) -> Iterator[Row]:
     """Each line's values. The first problems are told together, at the end."""
     lines = csv.reader(file)
-    header = [name.strip() for name in next(lines, [])]
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        raise RefusedError(
-            [
-                f"{path}: line 1: has no column {', '.join(missing)}: the first line must name the columns "
-                f"{', '.join(COLUMNS)}"
-            ]
-        )
-    queue_at, queued_at_at, seconds_at = (header.index(name) for name in COLUMNS)
     problems: list[str] = []
     try:
+        header = _header(path, next(lines, []))
+        queue_at, queued_at_at, seconds_at = (header.index(name) for name in COLUMNS)
         for line in lines:
             if not line:
                 continue
@@ -190,6 +182,20 @@ def _rows(path: Path, file: Iterable[str], since: float) -> Iterator[Row]:
         problems.append(f"{path}: line {lines.line_num}: no CSV ({error})")
     if problems:
         raise RefusedError(problems)
+
+
+def _header(path: Path, line: list[str]) -> list[str]:
+    """The columns' names, with all that are needed."""
+    header = [name.strip() for name in line]
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        raise RefusedError(
+            [
+                f"{path}: line 1: has no column {', '.join(missing)}: the first line must name the columns "
+                f"{', '.join(COLUMNS)}"
+            ]
+        )
+    return header
 
 
 def _why(path: Path, number: int, header: list[str], line: list[str]) -> Iterator[str]:

@@ -115,7 +115,7 @@ class Fleet:
     def advance(self, until: float) -> None:
         """Let happen what happens by `until`."""
         queued_at, seconds = self._tasks.queued_at, self._tasks.seconds
-        ends, boots, busy, waits = self._ends, self._boots, self.busy, self.waits
+        ends, boots, waits = self._ends, self._boots, self.waits
         head, count, clock = self._head, len(self._tasks), self._clock
         while head < count:
             at = queued_at[head]
@@ -134,13 +134,17 @@ class Fleet:
             if clock > at:
                 waits.append(clock - at)
                 at = clock
-            heappush(ends, (at + seconds[head], worker))
-            busy[worker] += 1
+            self._start(worker, at, seconds[head])
             head += 1
         self._head, self._clock = head, clock
         self._release(until)
         self._arrived = bisect_right(queued_at, until, head)
         self.now = until
+
+    def _start(self, worker: str, at: float, seconds: float) -> None:
+        """The next task begins there."""
+        heappush(self._ends, (at + seconds, worker))
+        self.busy[worker] += 1
 
     def _take(self) -> str | None:
         """The slot that has been free longest."""
