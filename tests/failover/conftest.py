@@ -1,4 +1,4 @@
-"""The cluster that the failover tests strike, and the checker of PostgreSQL's log over all that they did."""
+"""The cluster that the tests strike, and the checker of PostgreSQL's log over all that they did."""
 
 from __future__ import annotations
 

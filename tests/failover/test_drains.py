@@ -1,0 +1,59 @@
+"""A worker that ends loses no task, whatever ends it: a case a way, under a load, judged by the tasks' marks.
+
+The workers are a group's, beside the cluster's own. The benchmark strikes the same ways a hundred times each.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from rehearsal import drains
+from rehearsal.cluster import Cluster
+from rehearsal.drains import KINDS, Kind
+from rehearsal.fleet import Fleet
+from rehearsal.observer import Observer
+
+pytestmark = pytest.mark.root
+WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def fleet(cluster: Cluster) -> Iterator[Fleet]:
+    made = Fleet(cluster.region)
+    made.remove()
+    made.create(cluster.image, desired=WORKERS)
+    try:
+        yield made
+    finally:
+        made.remove()
+
+
+def short() -> Callable[[], float]:
+    """Tasks that end while a worker drains."""
+    lengths = itertools.cycle((2.0, 6.0, 12.0, 20.0))
+    return lambda: next(lengths)
+
+
+def longer_than_a_notice() -> Callable[[], float]:
+    """Among them tasks that a Spot notice does not leave the time to end."""
+    lengths = itertools.cycle((2.0, 150.0, 12.0))
+    return lambda: next(lengths)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_worker_that_ends_loses_no_task(observer: Observer, fleet: Fleet, kind: Kind) -> None:
+    fleet.resize(WORKERS)
+    hosts = fleet.wait_until_serving(WORKERS, 180)
+    draw = longer_than_a_notice() if kind.may_rerun else short()
+    with drains.load(observer, tasks=10, draw=draw):
+        (host,) = drains.wait_for_load(observer, hosts, 1)
+        struck = drains.drain(observer, fleet, kind, host)
+    observer.wait_until("every task has ended", observer.idle, 300)
+    verdict = drains.verdict(observer, may_rerun=kind.may_rerun)
+    assert struck.running, "the worker ran nothing when it was struck: there is nothing to judge"
+    assert verdict.problems == []
+    if kind.may_rerun:
+        assert verdict.reruns, "nothing was cleared: the tasks were too short for this case"
