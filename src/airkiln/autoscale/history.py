@@ -33,11 +33,12 @@ FETCHED: Final = 10000
 
 QUERY: Final = """
 SELECT coalesce(queue, 'default'), extract(epoch FROM queued_dttm)::float8,
-       greatest(extract(epoch FROM end_date - start_date), 0)::float8
+       greatest(extract(epoch FROM end_date - greatest(start_date, queued_dttm)), 0)::float8
 FROM public.task_instance
 WHERE queued_dttm >= to_timestamp(%s) AND start_date IS NOT NULL AND end_date IS NOT NULL
 """
-"""Whatever ran and ended. Of a task with several tries it is the last one."""
+"""Whatever ran and ended. Of a task with several tries it is the last one, and of one that was deferred what
+came after: Airflow keeps its first start, but the last time that it was queued."""
 
 Row = tuple[str, float, float]
 """Queue, moment of queueing (seconds since the epoch), seconds that it ran."""
@@ -84,16 +85,6 @@ class History:
             together.seconds.extend(each.seconds)
         together.sort()
         return together
-
-    @property
-    def begin(self) -> float:
-        """When the first was queued, in seconds since the epoch."""
-        return min(each.queued_at[0] for each in self.queues.values())
-
-    @property
-    def end(self) -> float:
-        """When the last was queued."""
-        return max(each.queued_at[-1] for each in self.queues.values())
 
 
 def collect(rows: Iterable[Row]) -> History:

@@ -245,12 +245,18 @@ def _moment(text: str) -> float:
 
 
 def _from_database(since: float) -> History:
-    from airkiln.database.connect import connect  # noqa: PLC0415 - a file does without it
+    import psycopg  # noqa: PLC0415 - a file does without it
+
+    from airkiln.database.connect import connect, explain  # noqa: PLC0415
     from airkiln.failover import place  # noqa: PLC0415
     from airkiln.layout import Layout  # noqa: PLC0415
 
-    with connect(place.keywords(place.environment(Layout()))) as connection:
-        return histories.read_database(connection, since)
+    keywords = place.keywords(place.environment(Layout()))
+    try:
+        with connect(keywords) as connection:
+            return histories.read_database(connection, since)
+    except psycopg.Error as error:
+        raise explain(error, keywords) from None
 
 
 def _write(folder: Path, files: dict[str, Any]) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from array import array
+from contextlib import nullcontext
 from pathlib import Path
+from typing import NoReturn
 from xml.etree import ElementTree
 
+import psycopg
 import pytest
 
 from airkiln import cli
 from airkiln.autoscale.chart import busiest
 from airkiln.autoscale.simulate import percentiles, table, turns
 from airkiln.autoscale.simulate_settings import Shape, read, read_all
-from airkiln.errors import OK, REFUSED, RefusedError
+from airkiln.errors import OK, REFUSED, UNAVAILABLE, RefusedError
+from airkiln.failover import place
 from airkiln.pools import Pool
 from tests.unit.autoscale.test_simulate_queueing import BEGIN, history
 
@@ -150,6 +154,21 @@ def test_queues_without_a_pool_are_told(tmp_path: Path, capsys: pytest.CaptureFi
     assert "event=left-out setting=small queue=other tasks=1" in capsys.readouterr().err
     assert simulate(tmp_path, text=HISTORY.replace("default", "other")) == REFUSED
     assert "no pool takes a queue of the history (other)" in capsys.readouterr().err
+
+
+def test_a_database_that_gives_up_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_arguments: object) -> NoReturn:
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://airflow:x@db.example/airflow")
+    monkeypatch.setenv(place.PASSWORD, "x")
+    monkeypatch.setattr("airkiln.database.connect.connect", lambda _keywords: nullcontext())
+    monkeypatch.setattr("airkiln.autoscale.history.read_database", broken)
+    shape = written(tmp_path, "small.toml", POOLS)
+    assert cli.run(["autoscale", "simulate", "--database", "--settings", str(shape)]) == UNAVAILABLE
+    assert "database airflow at db.example:5432: no answer to airkiln_controller" in capsys.readouterr().err
 
 
 def test_since_is_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from airkiln.autoscale.policies import Airkiln, Policy
 from airkiln.autoscale.queueing import TERMINATING, Fleet, Machines
 from airkiln.autoscale.simulate import replay
 from airkiln.autoscale.simulate_settings import Shape
-from airkiln.pools import Pool
+from airkiln.pools import Pool, Scheduled
 
 BEGIN = 1_780_876_800.0
 
@@ -234,3 +234,25 @@ def test_the_growth_of_a_step_is_the_pools() -> None:
     shape = Shape(Pool("p", 1, ("q",), growth=3), max=20, boot=45)
     fleet = replay(history(*[(0.0, 300.0)] * 8), shape, Airkiln(shape.pool))
     assert [count for _, count in fleet.changes[:4]] == [0, 3, 6, 8]
+
+
+def test_a_schedule_keeps_its_workers_by_the_time_of_the_history() -> None:
+    """BEGIN is a midnight in UTC: two workers for half an hour, though the one task is long over."""
+    hours = Scheduled(frozenset(range(7)), start=0, until=30, timezone="UTC", min=2)
+    shape = Shape(Pool("p", 4, ("q",), cooldown=300, schedule=(hours,)), max=5, boot=45)
+    fleet = replay(history((0, 100)), shape, Airkiln(shape.pool))
+    assert [(since - BEGIN, count) for since, count in fleet.changes] == [(0, 0), (10, 2), (2100, 0)]
+
+
+class Never:
+    """Looks, and does nothing."""
+
+    every = 60.0
+
+    def look(self, fleet: Fleet) -> None:
+        assert fleet.desired == 0
+
+
+def test_a_replay_ends_though_its_tasks_never_begin() -> None:
+    fleet = replay(history((0, 100), (5, 100)), Shape(Pool("p", 4, ("q",))), Never())
+    assert (fleet.done, fleet.unserved, fleet.cost()) == (False, 2, 0)
