@@ -164,6 +164,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _autoscale(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    daemon = actions.add_parser(
+        "run", help="size the pools where this host leads (airkiln-autoscale.service)"
+    )
+    daemon.set_defaults(command="airkiln.autoscale.commands:run")
+    daemon.add_argument(
+        "--without-controller",
+        action="store_true",
+        help="no failover controller runs: of all hosts, the first one decides",
+    )
+    status = actions.add_parser("status", help="demand and capacity of the pools, and what they ask for")
+    status.set_defaults(command="airkiln.autoscale.commands:status")
+    status.add_argument("--json", action="store_true", help="as JSON")
     simulate = actions.add_parser(
         "simulate",
         help="what tasks of the past would have waited, and their workers cost, with other settings",

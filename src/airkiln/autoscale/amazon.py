@@ -1,0 +1,222 @@
+"""AWS as the autoscaling needs it: groups, addresses, figures, and the calls that change a group.
+
+botocore's own clients. EC2's full description alone takes 20 MB of memory, and one operation of it is needed:
+`models/` has that part, in botocore's form.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, Protocol
+
+from airkiln.autoscale.model import Group, Instance
+
+MODELS = Path(__file__).with_name("models")
+AT_ONCE = 50
+"""Instances that SetInstanceProtection takes at once."""
+FILTERED = 200
+"""Values that a filter of DescribeInstances takes."""
+NAMED = 100
+"""Records that a page of DescribeAutoScalingGroups holds at most."""
+SENT = 1000
+"""Metrics that PutMetricData takes at once."""
+PERIOD = 60
+"""Seconds of a data point that is read."""
+LOOK_BACK = 300
+"""Seconds in which the newest data point counts: an older one says nothing of now."""
+
+Metric = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Of a group's machines, in per cent; None where CloudWatch has no recent figure."""
+
+    cpu: float | None = None
+    memory: float | None = None
+
+
+class Cloud(Protocol):
+    """What `apply.py` calls. Any method may raise botocore's errors."""
+
+    def groups(self, names: Sequence[str]) -> dict[str, Group]:
+        """The groups that exist, by name; no instance's address is filled in."""
+        ...
+
+    def addresses(self, instances: Sequence[str]) -> dict[str, str]:
+        """The private IPv4 addresses of instances that have one."""
+        ...
+
+    def set_desired(self, group: str, desired: int) -> None:
+        """Set the desired capacity."""
+        ...
+
+    def terminate(self, instance: str) -> None:
+        """End an instance by its group, which wants one fewer from then on."""
+        ...
+
+    def protect(self, group: str, instances: Sequence[str], *, protected: bool) -> None:
+        """Protect instances from scale-in, or no longer."""
+        ...
+
+
+class Monitoring(Protocol):
+    """What `figures.py` calls. Any method may raise botocore's errors."""
+
+    def usage(self, names: Sequence[str]) -> dict[str, Usage]:
+        """How busy the groups' machines were in the newest minute that is known."""
+        ...
+
+    def publish(self, namespace: str, metrics: Sequence[Metric]) -> None:
+        """Send metrics."""
+        ...
+
+
+class Amazon:
+    """Both, with one client a service."""
+
+    def __init__(self, region: str | None, make: Callable[[str, str | None], Any] | None = None) -> None:
+        self._region = region
+        self._make = make or _Clients().make
+        self._clients: dict[str, Any] = {}
+
+    def prepare(self) -> None:
+        """Make the clients: botocore's session is for one thread, its clients are for any."""
+        for service in ("autoscaling", "ec2", "cloudwatch"):
+            self._client(service)
+
+    def groups(self, names: Sequence[str]) -> dict[str, Group]:
+        """All groups in one call, or as many as there are pages."""
+        found: dict[str, Group] = {}
+        token: dict[str, str] = {}
+        while True:
+            page = self._client("autoscaling").describe_auto_scaling_groups(
+                AutoScalingGroupNames=list(names), MaxRecords=NAMED, **token
+            )
+            found |= {each["AutoScalingGroupName"]: _group(each) for each in page["AutoScalingGroups"]}
+            if not page.get("NextToken"):
+                return found
+            token = {"NextToken": page["NextToken"]}
+
+    def addresses(self, instances: Sequence[str]) -> dict[str, str]:
+        """A filter and not the list of ids: of an id that is gone, EC2 makes an error for all."""
+        found: dict[str, str] = {}
+        for some in batches(instances, FILTERED):
+            token: dict[str, str] = {}
+            while True:
+                page = self._client("ec2").describe_instances(
+                    Filters=[{"Name": "instance-id", "Values": list(some)}], **token
+                )
+                found |= {
+                    each["InstanceId"]: each["PrivateIpAddress"]
+                    for reservation in page.get("Reservations", ())
+                    for each in reservation.get("Instances", ())
+                    if each.get("PrivateIpAddress")
+                }
+                if not page.get("NextToken"):
+                    break
+                token = {"NextToken": page["NextToken"]}
+        return found
+
+    def usage(self, names: Sequence[str]) -> dict[str, Usage]:
+        """One call for all groups."""
+        queries = [
+            {
+                "Id": f"{what}{number}",
+                "MetricStat": {
+                    "Metric": {
+                        "Namespace": namespace,
+                        "MetricName": metric,
+                        "Dimensions": [{"Name": "AutoScalingGroupName", "Value": name}],
+                    },
+                    "Period": PERIOD,
+                    "Stat": "Average",
+                },
+            }
+            for number, name in enumerate(names)
+            for what, namespace, metric in (
+                ("cpu", "AWS/EC2", "CPUUtilization"),
+                ("memory", "Airkiln", "mem_used_percent"),
+            )
+        ]
+        end = int(time.time()) // PERIOD * PERIOD
+        answer = self._client("cloudwatch").get_metric_data(
+            MetricDataQueries=queries,
+            StartTime=end - LOOK_BACK,
+            EndTime=end + PERIOD,
+            ScanBy="TimestampDescending",
+        )
+        newest = {each["Id"]: each["Values"][0] for each in answer["MetricDataResults"] if each["Values"]}
+        return {
+            name: Usage(newest.get(f"cpu{number}"), newest.get(f"memory{number}"))
+            for number, name in enumerate(names)
+        }
+
+    def set_desired(self, group: str, desired: int) -> None:
+        """At once: the cool-down is ours, not the group's."""
+        self._client("autoscaling").set_desired_capacity(
+            AutoScalingGroupName=group, DesiredCapacity=desired, HonorCooldown=False
+        )
+
+    def terminate(self, instance: str) -> None:
+        """Its hook drains it first."""
+        self._client("autoscaling").terminate_instance_in_auto_scaling_group(
+            InstanceId=instance, ShouldDecrementDesiredCapacity=True
+        )
+
+    def protect(self, group: str, instances: Sequence[str], *, protected: bool) -> None:
+        """At most AT_ONCE instances."""
+        self._client("autoscaling").set_instance_protection(
+            AutoScalingGroupName=group, InstanceIds=list(instances), ProtectedFromScaleIn=protected
+        )
+
+    def publish(self, namespace: str, metrics: Sequence[Metric]) -> None:
+        """At most SENT metrics."""
+        self._client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=list(metrics))
+
+    def _client(self, service: str) -> Any:  # noqa: ANN401 - botocore's clients have no type at run time
+        if service not in self._clients:
+            self._clients[service] = self._make(service, self._region)
+        return self._clients[service]
+
+
+def _group(given: Mapping[str, Any]) -> Group:
+    instances = [
+        Instance(
+            each["InstanceId"],
+            None,
+            each["LifecycleState"],
+            bool(each.get("ProtectedFromScaleIn")),
+            each.get("AvailabilityZone", ""),
+        )
+        for each in given.get("Instances", ())
+    ]
+    return Group(given["MinSize"], given["MaxSize"], given["DesiredCapacity"], tuple(instances))
+
+
+class _Clients:
+    """botocore's, all of one session. Not boto3: a resource layer would cost memory for nothing."""
+
+    def __init__(self) -> None:
+        self._session: Any = None
+
+    def make(self, service: str, region: str | None) -> Any:  # noqa: ANN401
+        if self._session is None:
+            self._session = resolve_name("botocore.session:get_session")()
+            self._session.set_config_variable("data_path", str(MODELS))
+        config = resolve_name("botocore.config:Config")(
+            connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2}
+        )
+        return self._session.create_client(service, region_name=region, config=config)
+
+
+def batches(names: Iterable[str], size: int) -> Iterable[tuple[str, ...]]:
+    """In order, at most `size` at a time."""
+    rest = iter(names)
+    while some := tuple(islice(rest, size)):
+        yield some

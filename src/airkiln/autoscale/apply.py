@@ -1,0 +1,180 @@
+"""What the decisions need of AWS, and what they do there.
+
+Before each call that changes something `still_leads` is asked: a host that lost the lease in the middle stops
+there, and its successor decides anew from what it finds. What AWS refuses is told once in ten minutes a kind,
+and the next cycle tries again from what it sees then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from airkiln.autoscale.amazon import AT_ONCE, Cloud, batches
+from airkiln.autoscale.model import Action, End, Group, Grow, Note, Protect, Unprotect
+from airkiln.errors import AirkilnError
+from airkiln.journal import NOTICE, WARNING, say
+
+TELL_EVERY = 600.0
+"""Seconds between two lines of the same kind of trouble."""
+BUDGET = 8.0
+"""Seconds that the changes of one cycle may take; what is left is decided again in the next one."""
+
+
+@dataclass
+class Trouble:
+    """What went wrong, told once in a while. `clock` is in seconds and only runs."""
+
+    clock: Callable[[], float] = time.monotonic
+    _told: dict[str, float] = field(default_factory=dict)
+
+    def tell(self, what: str, reason: str, detail: str = "") -> None:
+        """One line, unless the same kind (to the reason's first colon) was told within ten minutes."""
+        key = f"{what} {reason.partition(':')[0]}"
+        if self.clock() - self._told.get(key, -TELL_EVERY) < TELL_EVERY:
+            return
+        self._told[key] = self.clock()
+        say(f"event={what}{f' {detail}' if detail else ''} reason={reason}", WARNING)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call that changes something."""
+
+    pool: str
+    what: str
+    detail: str
+    make: Callable[[Cloud], None]
+
+
+def _calls(pool: str, group: str, actions: Iterable[Action]) -> Iterator[_Call]:
+    for action in actions:
+        match action:
+            case Grow():
+                yield _Call(pool, "grow", f"desired={action.desired}", _grow(group, action.desired))
+            case End():
+                for one in action.instances:
+                    yield _Call(pool, "end", f"instance={one}", _end(one))
+            case Protect() | Unprotect():
+                shall = isinstance(action, Protect)
+                what = "protect" if shall else "unprotect"
+                for some in batches(action.instances, AT_ONCE):
+                    yield _Call(pool, what, f"instances={','.join(some)}", _protect(group, some, shall))
+            case Note():
+                pass
+
+
+def group_name(environment: str, pool: str) -> str:
+    """What cloudformation/workers.yaml calls a pool's group."""
+    return f"airkiln-{environment}-worker-{pool}"
+
+
+def _grow(group: str, desired: int) -> Callable[[Cloud], None]:
+    return lambda cloud: cloud.set_desired(group, desired)
+
+
+def _end(instance: str) -> Callable[[Cloud], None]:
+    return lambda cloud: cloud.terminate(instance)
+
+
+def _protect(group: str, instances: tuple[str, ...], shall: bool) -> Callable[[Cloud], None]:
+    return lambda cloud: cloud.protect(group, instances, protected=shall)
+
+
+class Lost(Exception):  # noqa: N818 - no error: another host leads
+    """This host leads no longer, or does not know."""
+
+
+class Applier:
+    """AWS's side of one environment."""
+
+    def __init__(
+        self,
+        environment: str,
+        cloud: Cloud,
+        still_leads: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.environment = environment
+        self._cloud = cloud
+        self._still_leads = still_leads
+        self.clock = clock
+        self.trouble = Trouble(clock)
+        self._addresses: dict[str, str] = {}
+
+    def group(self, pool: str) -> str:
+        """The name of a pool's group."""
+        return group_name(self.environment, pool)
+
+    def look(self, pools: Iterable[str]) -> dict[str, Group]:
+        """The groups by pool; a pool is missing where its group is not known."""
+        names = {self.group(pool): pool for pool in pools}
+        try:
+            found = self._cloud.groups(list(names))
+        except Exception as error:  # of any kind: told, and asked again in the next cycle
+            self.trouble.tell("groups-unknown", cause(error))
+            return {}
+        for name in names:
+            if name not in found:
+                self.trouble.tell("no-group", "there is no such group: deploy the pool", f"group={name}")
+        self._learn([each.id for group in found.values() for each in group.instances])
+        return {names[name]: self._with_addresses(group) for name, group in found.items() if name in names}
+
+    def _learn(self, instances: list[str]) -> None:
+        """Ask for the addresses of those that are new: an address stays the instance's."""
+        self._addresses = {one: self._addresses[one] for one in instances if one in self._addresses}
+        new = [one for one in instances if one not in self._addresses]
+        if not new:
+            return
+        try:
+            self._addresses |= self._cloud.addresses(new)
+        except Exception as error:  # such a worker counts as busy, and the pool grows all the same
+            self.trouble.tell("addresses-unknown", cause(error))
+
+    def _with_addresses(self, group: Group) -> Group:
+        known = tuple(replace(each, address=self._addresses.get(each.id)) for each in group.instances)
+        return replace(group, instances=known)
+
+    def carry_out(self, pool: str, actions: Iterable[Action], until: float) -> bool:
+        """Do what was decided; False where this host leads no longer.
+
+        :param until: the end of the cycle's time, on the clock given.
+        """
+        try:
+            for call in _calls(pool, self.group(pool), actions):
+                if self.clock() >= until:
+                    self.trouble.tell("out-of-time", "AWS answers slowly: the rest is for the next cycle")
+                    return True
+                self._require()
+                self._make(call)
+        except Lost as lost:
+            say(f"event=stopped pool={pool} reason={lost}", NOTICE)
+            return False
+        return True
+
+    def _require(self) -> None:
+        try:
+            leads = self._still_leads()
+        except AirkilnError as error:
+            raise Lost(f"whether this host leads is not known: {error}") from None
+        if not leads:
+            raise Lost("this host leads no longer")
+
+    def _make(self, call: _Call) -> None:
+        try:
+            call.make(self._cloud)
+        except Exception as error:  # throttled, gone, at a bound: decided anew in the next cycle
+            self.trouble.tell(f"{call.what}-failed", cause(error), f"pool={call.pool} {call.detail}")
+        else:
+            if call.what == "end":
+                say(f"event=ended pool={call.pool} {call.detail} reason=idle, and more than demand asks for")
+
+
+def cause(error: Exception) -> str:
+    """AWS's code and words for an error where it has them."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        told = response.get("Error", {})
+        return f"{told.get('Code', type(error).__name__)}: {told.get('Message', '')}".rstrip(": ")
+    return str(error) if isinstance(error, AirkilnError) else type(error).__name__

@@ -1,0 +1,172 @@
+"""`airkiln autoscale run|status`."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from airkiln.autoscale.amazon import Amazon, Cloud
+from airkiln.autoscale.apply import Applier
+from airkiln.autoscale.decision import decide
+from airkiln.autoscale.demand import Database, by_pool
+from airkiln.autoscale.model import Group, Note, Seen, State
+from airkiln.autoscale.settings import Settings
+from airkiln.errors import AirkilnError, RefusedError
+from airkiln.failover import place
+from airkiln.layout import Layout
+from airkiln.parameters import envfile
+
+FAILED_START = 10.0
+"""Seconds that a start which cannot succeed lasts at least: systemd tries again, and the journal stays
+readable."""
+
+
+def run(options: argparse.Namespace) -> None:
+    """The daemon. A start that is refused takes ten seconds."""
+    began = time.monotonic()
+    try:
+        _run(without_controller=options.without_controller)
+    except AirkilnError:
+        if "NOTIFY_SOCKET" in os.environ:
+            time.sleep(max(0.0, FAILED_START - (time.monotonic() - began)))
+        raise
+
+
+def _run(*, without_controller: bool) -> None:
+    from airkiln.autoscale.daemon import Daemon, boottime  # noqa: PLC0415 - status does without it
+    from airkiln.autoscale.figures import Figures  # noqa: PLC0415
+
+    gc.enable()  # the commands of the boot path do without
+    layout = Layout()
+    settings = Settings(layout)
+    host, environment = _identity(layout)
+    database = Database(place.keywords(place.environment(layout)), host, locking=without_controller)
+    cloud = Amazon(region(layout))
+    cloud.prepare()
+    applier = Applier(environment, cloud, database.leads, boottime)
+    Daemon(settings, database, applier, Figures(environment, cloud)).run()
+
+
+def _identity(layout: Layout) -> tuple[str, str]:
+    host, environment = place.identity(layout)
+    if not environment:
+        raise RefusedError(
+            [
+                f"{layout.instance_json}: names no environment: only an instance of one has pools to "
+                "size; look at `systemctl status airkiln-boot`"
+            ]
+        )
+    return host, environment
+
+
+def region(layout: Layout) -> str | None:
+    """The region that the boot path found; None leaves it to botocore."""
+    try:
+        known = json.loads(layout.instance_json.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return str(known["region"]) if known.get("region") else None
+
+
+def status(options: argparse.Namespace) -> None:
+    """Show every pool. Changes nothing."""
+    layout = Layout()
+    try:
+        for name, value in envfile.read(layout.aws_env).items():
+            os.environ.setdefault(name, value)  # a unit has it already
+    except OSError:
+        pass  # a host without AWS's settings has AWS's defaults
+    host, environment = _identity(layout)
+    database = Database(place.keywords(place.environment(layout)), host)
+    try:
+        found = read_status(environment, Settings(layout), database, Amazon(region(layout)))
+    finally:
+        database.close()
+    sys.stdout.write(json.dumps(found, indent=2) + "\n" if options.json else describe(found))
+
+
+def read_status(
+    environment: str,
+    settings: Settings,
+    database: Database,
+    cloud: Cloud,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, Any]:
+    """What is, and what somebody who has just begun to look would decide: nothing ends for a cool-down."""
+    groups = Applier(environment, cloud, lambda: False, clock).look(settings.pools)
+    truth = by_pool(database.count(), settings.pools, settings.executors)
+    found = []
+    for name, pool in settings.pools.items():
+        group, demand = groups.get(name), truth.of(name, groups.get(name))
+        _, actions = decide(pool, State(), Seen(clock(), time.time(), demand, group))
+        note = next(action for action in actions if isinstance(action, Note))
+        found.append(
+            {
+                "pool": name,
+                "queues": list(pool.queues),
+                "slots": pool.slots,
+                "queued": demand.queued,
+                "running": sum(demand.running.values()),
+                "oldest": round(demand.oldest, 1),
+                "group": None if group is None else _group(group, demand.running),
+                "wanted": None if group is None else note.wanted,
+                "decision": note.kind.value,
+                "capacity": None if group is None else note.capacity,
+                "reason": note.reason,
+            }
+        )
+    return {
+        "environment": environment,
+        "leads": database.leads(),
+        "pools": found,
+        "without_pool": dict(truth.strangers),
+    }
+
+
+def _group(group: Group, running: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "min": group.min,
+        "max": group.max,
+        "desired": group.desired,
+        "instances": [
+            {
+                "instance": each.id,
+                "address": each.address,
+                "state": each.lifecycle,
+                "protected": each.protected,
+                "running": running.get(each.address or "", 0),
+            }
+            for each in group.instances
+        ],
+    }
+
+
+def describe(found: dict[str, Any]) -> str:
+    """The status for a person."""
+    lines = [f"decides  {'this host' if found['leads'] else 'not this host'}"]
+    for pool in found["pools"]:
+        group = pool["group"]
+        lines.append(
+            f"pool     {pool['pool']}: {pool['queued']} queued (the oldest for {pool['oldest']:g} s), "
+            f"{pool['running']} running, {pool['slots']} slots a worker"
+        )
+        if group is None:
+            lines.append("  group    not known")
+            continue
+        lines.append(
+            f"  group    {group['desired']} of {group['min']} to {group['max']} workers, "
+            f"{pool['wanted']} wanted: {pool['decision']} ({pool['reason']})"
+        )
+        lines += [
+            f"  worker   {each['instance']} {each['address'] or 'no address'}: {each['state']}, "
+            f"{each['running']} running{', protected' if each['protected'] else ''}"
+            for each in group["instances"]
+        ]
+    lines += [f"no pool  {queue}: {count} queued" for queue, count in found["without_pool"].items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,211 @@
+"""`airkiln autoscale run`: every ten seconds, one look, one decision a pool, and what comes of it.
+
+Nothing of it is kept: what a leader remembers ends with it, and its successor ends no worker before a whole
+cool-down has passed before its own eyes.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import Protocol
+
+from airkiln import notify
+from airkiln.autoscale.amazon import Usage
+from airkiln.autoscale.apply import BUDGET, Applier
+from airkiln.autoscale.decision import decide
+from airkiln.autoscale.demand import Counted, Truth, by_pool
+from airkiln.autoscale.figures import Figures, metrics
+from airkiln.autoscale.model import Action, Demand, Group, Kind, Note, Seen, State
+from airkiln.autoscale.settings import Settings
+from airkiln.errors import AirkilnError
+from airkiln.journal import INFO, NOTICE, say
+
+EVERY = 10.0
+"""Seconds from one cycle to the next."""
+SAY_EVERY = 60.0
+"""Seconds between two lines of a pool where nothing new is decided."""
+
+
+class Source(Protocol):
+    """The metadata database (demand.Database)."""
+
+    def leads(self) -> bool:
+        """Whether this host leads."""
+        ...
+
+    def count(self) -> list[Counted]:
+        """What is queued and running."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One pool at one moment, and what was decided."""
+
+    seen: Seen
+    actions: tuple[Action, ...]
+
+    @property
+    def note(self) -> Note:
+        """What was decided, in a word and a reason."""
+        last = self.actions[-1]
+        if not isinstance(last, Note):
+            raise TypeError("a decision ends with its note")
+        return last
+
+
+def boottime() -> float:
+    """Seconds since the machine began, suspended or not."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Daemon:
+    """One run. `turn` is one cycle."""
+
+    def __init__(self, settings: Settings, database: Source, applier: Applier, figures: Figures) -> None:
+        self._environment, self._clock = applier.environment, applier.clock
+        self._settings = settings
+        self._database = database
+        self._applier = applier
+        self._figures = figures
+        self._trouble = applier.trouble
+        self._states: dict[str, State] = {}
+        self._said: dict[str, tuple[float, Kind, int]] = {}
+        self._stopping = threading.Event()
+        self._status = ""
+
+    def run(self) -> None:
+        """Until it is told to stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        self._figures.start()
+        say(f"event=started environment={self._environment} pools={','.join(self._settings.pools)}")
+        notify.send("READY=1")
+        while not self._stopping.is_set():
+            began = self._clock()
+            self.turn()
+            self._alive()
+            self._stopping.wait(max(0.0, EVERY - (self._clock() - began)))
+        notify.send("STOPPING=1")
+
+    def turn(self) -> None:
+        """One cycle."""
+        began = self._clock()
+        self._settings.refresh(self._trouble)
+        pools = self._settings.pools
+        try:
+            leads = self._database.leads()
+        except AirkilnError as error:
+            self._trouble.tell("database-away", str(error))
+            self._tell_status("no database: capacity stays")
+            for name in pools:
+                self._decide(name, Seen(self._clock(), time.time(), None, None), {})
+            return
+        if not leads:
+            # Somebody else decides: what is remembered here says nothing of what follows.
+            self._states.clear()
+            self._said.clear()
+            self._tell_status("another host leads")
+            return
+        self._alive()
+        groups = self._applier.look(pools)
+        self._alive()
+        truth = self._count()
+        usage = self._figures.usage(pools)
+        offered = []
+        for name in pools:
+            group = groups.get(name)
+            demand = None if truth is None else truth.of(name, group)
+            view = self._decide(name, Seen(self._clock(), time.time(), demand, group), usage)
+            if demand is not None:
+                offered += metrics(self._environment, name, demand, group, view.note.wanted)
+            if not self._applier.carry_out(name, view.actions, began + BUDGET):
+                self._states.clear()
+                return
+            self._alive()
+        self._figures.offer(offered)
+        if truth is not None:
+            self._tell_strangers(truth)
+        workers = sum(group.desired for group in groups.values())
+        self._tell_status(f"{len(groups)} of {len(pools)} pools, {workers} workers")
+
+    def _count(self) -> Truth | None:
+        try:
+            return by_pool(self._database.count(), self._settings.pools, self._settings.executors)
+        except AirkilnError as error:
+            self._trouble.tell("database-away", str(error))
+            return None
+
+    def _decide(self, name: str, seen: Seen, usage: Mapping[str, Usage]) -> View:
+        used = usage.get(name, Usage())
+        seen = replace(seen, cpu=used.cpu, memory=used.memory)
+        state, actions = decide(self._settings.pools[name], self._states.get(name, State()), seen)
+        self._states[name] = state
+        view = View(seen, actions)
+        self._tell(name, view)
+        return view
+
+    def _tell(self, name: str, view: View) -> None:
+        note, now = view.note, view.seen.now
+        at, kind, capacity = self._said.get(name, (-SAY_EVERY, Kind.HOLD, 0))
+        differs = (kind, capacity) != (note.kind, note.capacity)
+        demand = view.seen.demand
+        rests = note.capacity == 0 and demand is not None and not demand.queued and not demand.running
+        if not differs and (rests or now - at < SAY_EVERY):
+            return
+        self._said[name] = (now, note.kind, note.capacity)
+        priority = NOTICE if note.kind in (Kind.GROW, Kind.SHRINK) else INFO
+        say(f"event=decided pool={name} {inputs(view)} reason={note.reason}", priority)
+
+    def _tell_strangers(self, truth: Truth) -> None:
+        for queue, count in truth.strangers.items():
+            self._trouble.tell(
+                "no-pool",
+                f"no pool takes the queue {queue}: correct the tasks' queue or AIRKILN_POOLS",
+                f"queue={queue} queued={count}",
+            )
+
+    def _tell_status(self, text: str) -> None:
+        if text != self._status:
+            notify.status(text)
+            self._status = text
+
+    @staticmethod
+    def _alive() -> None:
+        notify.send("WATCHDOG=1")
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        if not self._stopping.is_set():
+            say(f"event=stopping reason={signal.Signals(number).name}")
+        self._stopping.set()
+
+
+def inputs(view: View) -> str:
+    """A decision and all it was made from, as the journal has it."""
+    seen, note = view.seen, view.note
+    words = [f"decision={note.kind}"]
+    if note.kind is not Kind.UNKNOWN:
+        words += [f"capacity={note.capacity}", f"wanted={note.wanted}", f"peak={note.peak}"]
+    words += [*_of_demand(seen.demand), *_of_group(seen.group)]
+    for name, value in (("cpu", seen.cpu), ("memory", seen.memory)):
+        words.append(f"{name}={'unknown' if value is None else f'{value:.0f}'}")
+    return " ".join(words)
+
+
+def _of_demand(demand: Demand | None) -> list[str]:
+    if demand is None:
+        return ["queued=unknown"]
+    running = sum(demand.running.values())
+    return [f"queued={demand.queued}", f"running={running}", f"oldest={demand.oldest:.0f}"]
+
+
+def _of_group(group: Group | None) -> list[str]:
+    if group is None:
+        return ["desired=unknown"]
+    serving = sum(each.lifecycle == "InService" for each in group.instances)
+    return [f"desired={group.desired}", f"serving={serving}", f"min={group.min}", f"max={group.max}"]

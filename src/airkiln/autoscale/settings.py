@@ -1,0 +1,63 @@
+"""What the boot path loaded, read again when it changed: a pool's settings hold from the next cycle on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from airkiln import pools
+from airkiln.autoscale.apply import Trouble
+from airkiln.errors import AirkilnError, NotReadyError
+from airkiln.journal import say
+from airkiln.layout import Layout
+from airkiln.parameters import envfile
+from airkiln.pools import Pool
+from airkiln.roles import EXECUTOR
+
+
+class Settings:
+    """`pools` by name, and the `executors` that Airflow has. Made of settings that are refused, it raises."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._stamp = self._look()
+        self.pools: Mapping[str, Pool] = {}
+        self.executors = ""
+        self._read()
+
+    def refresh(self, trouble: Trouble) -> None:
+        """Read again if the file is another. What is refused is told, and changes nothing."""
+        stamp = self._look()
+        if stamp == self._stamp or stamp is None:
+            return
+        self._stamp = stamp
+        before = self.pools
+        try:
+            self._read()
+        except AirkilnError as error:
+            reason = " ".join(str(error).split())
+            trouble.tell("refused", f"{reason}: the pools stay as they were")
+            return
+        if self.pools != before:
+            say(f"event=settings pools={','.join(self.pools)} reason=the parameters were loaded again")
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            found = self._layout.run_env.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    def _read(self) -> None:
+        variables: dict[str, str] = {}
+        with suppress(FileNotFoundError):  # a host that was not baked
+            variables |= envfile.read(self._layout.static_env)
+        try:
+            variables |= envfile.read(self._layout.run_env)
+        except OSError as error:
+            raise NotReadyError(
+                f"{self._layout.run_env}: cannot be read ({error.strerror}): look at `systemctl status "
+                "airkiln-boot`, and use sudo"
+            ) from None
+        self.pools = pools.parse(variables)
+        self.executors = variables.get(EXECUTOR, "")
