@@ -14,7 +14,7 @@ from typing import Any
 from airkiln.autoscale.amazon import Amazon, Cloud
 from airkiln.autoscale.apply import Applier
 from airkiln.autoscale.decision import decide
-from airkiln.autoscale.demand import Database, by_pool
+from airkiln.autoscale.demand import Database, Source, by_pool
 from airkiln.autoscale.model import Group, Note, Seen, State
 from airkiln.autoscale.settings import Settings
 from airkiln.errors import AirkilnError, RefusedError
@@ -94,7 +94,7 @@ def status(options: argparse.Namespace) -> None:
 def read_status(
     environment: str,
     settings: Settings,
-    database: Database,
+    database: Source,
     cloud: Cloud,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:

@@ -12,13 +12,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Protocol
 
 from airkiln import notify
 from airkiln.autoscale.amazon import Usage
 from airkiln.autoscale.apply import BUDGET, Applier
 from airkiln.autoscale.decision import decide
-from airkiln.autoscale.demand import Counted, Truth, by_pool
+from airkiln.autoscale.demand import Source, Truth, by_pool
 from airkiln.autoscale.figures import Figures, metrics
 from airkiln.autoscale.model import Action, Demand, Group, Kind, Note, Seen, State
 from airkiln.autoscale.settings import Settings
@@ -29,18 +28,6 @@ EVERY = 10.0
 """Seconds from one cycle to the next."""
 SAY_EVERY = 60.0
 """Seconds between two lines of a pool where nothing new is decided."""
-
-
-class Source(Protocol):
-    """The metadata database (demand.Database)."""
-
-    def leads(self) -> bool:
-        """Whether this host leads."""
-        ...
-
-    def count(self) -> list[Counted]:
-        """What is queued and running."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

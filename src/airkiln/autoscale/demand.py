@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, LiteralString
+from typing import Any, LiteralString, Protocol
 
 import psycopg
 
@@ -74,6 +74,18 @@ class Truth:
         here = [each.address for each in group.instances if each.address is not None]
         running = {address: self.hosts[address] for address in here if address in self.hosts}
         return replace(demand, running={**demand.running, **running})
+
+
+class Source(Protocol):
+    """What the daemon asks. Either may raise AirkilnError."""
+
+    def leads(self) -> bool:
+        """Whether this host leads."""
+        ...
+
+    def count(self) -> list[Counted]:
+        """What is queued and running."""
+        ...
 
 
 class Database:

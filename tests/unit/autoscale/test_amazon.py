@@ -1,0 +1,191 @@
+"""The calls as botocore sends them, checked by its own descriptions; and the part of EC2's that is ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.loaders import Loader
+from botocore.stub import ANY, Stubber
+
+from airkiln.autoscale.amazon import FILTERED, MODELS, Amazon, Usage, batches
+from airkiln.autoscale.model import Group, Instance
+
+GROUP = "airkiln-prod-worker-default"
+LIMIT = 64
+"""MiB that the daemon may have, resident."""
+
+
+class Stubs:
+    """Clients as the product makes them, with an answer for each call."""
+
+    def __init__(self) -> None:
+        session = botocore.session.get_session()
+        session.set_config_variable("data_path", str(MODELS))
+        self.of = {
+            service: Stubber(session.create_client(service, region_name="eu-west-1"))
+            for service in ("autoscaling", "ec2", "cloudwatch")
+        }
+        for stub in self.of.values():
+            stub.activate()
+        self.amazon = Amazon("eu-west-1", self.make)
+
+    def make(self, service: str, region: str | None) -> Any:  # noqa: ANN401 - botocore's clients
+        assert region == "eu-west-1"
+        return self.of[service].client
+
+    def answer(self, service: str, operation: str, response: Any, asked: Any) -> None:  # noqa: ANN401
+        self.of[service].add_response(operation, response, asked)
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+
+
+@pytest.fixture
+def stubs() -> Stubs:
+    return Stubs()
+
+
+def described(name: str, *instances: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "AutoScalingGroupName": name,
+        "MinSize": 0,
+        "MaxSize": 9,
+        "DesiredCapacity": 2,
+        "DefaultCooldown": 300,
+        "AvailabilityZones": ["a"],
+        "HealthCheckType": "EC2",
+        "CreatedTime": 0,
+        "Instances": list(instances),
+    }
+
+
+def test_groups_come_page_by_page(stubs: Stubs) -> None:
+    one = {
+        "InstanceId": "i-1",
+        "AvailabilityZone": "eu-west-1b",
+        "LifecycleState": "Terminating:Wait",
+        "HealthStatus": "Healthy",
+        "ProtectedFromScaleIn": True,
+    }
+    asked = {"AutoScalingGroupNames": [GROUP, "other"], "MaxRecords": 100}
+    stubs.answer(
+        "autoscaling",
+        "describe_auto_scaling_groups",
+        {"AutoScalingGroups": [described(GROUP, one)], "NextToken": "more"},
+        asked,
+    )
+    stubs.answer(
+        "autoscaling",
+        "describe_auto_scaling_groups",
+        {"AutoScalingGroups": [described("other")]},
+        {**asked, "NextToken": "more"},
+    )
+    assert stubs.amazon.groups([GROUP, "other"]) == {
+        GROUP: Group(0, 9, 2, (Instance("i-1", None, "Terminating:Wait", True, "eu-west-1b"),)),
+        "other": Group(0, 9, 2, ()),
+    }
+
+
+def test_addresses_are_asked_for_by_filters_of_a_length_that_ec2_takes(stubs: Stubs) -> None:
+    names = [f"i-{number}" for number in range(FILTERED + 1)]
+    for some in (names[:FILTERED], names[FILTERED:]):
+        reservation = {
+            "Instances": [{"InstanceId": some[0], "PrivateIpAddress": "10.0.0.1"}, {"InstanceId": "i-x"}]
+        }
+        stubs.answer(
+            "ec2",
+            "describe_instances",
+            {"Reservations": [reservation]},
+            {"Filters": [{"Name": "instance-id", "Values": some}]},
+        )
+    assert stubs.amazon.addresses(names) == {names[0]: "10.0.0.1", names[FILTERED]: "10.0.0.1"}
+
+
+def test_the_changing_calls(stubs: Stubs) -> None:
+    stubs.answer(
+        "autoscaling",
+        "set_desired_capacity",
+        {},
+        {"AutoScalingGroupName": GROUP, "DesiredCapacity": 3, "HonorCooldown": False},
+    )
+    stubs.answer(
+        "autoscaling",
+        "terminate_instance_in_auto_scaling_group",
+        {},
+        {"InstanceId": "i-1", "ShouldDecrementDesiredCapacity": True},
+    )
+    stubs.answer(
+        "autoscaling",
+        "set_instance_protection",
+        {},
+        {"AutoScalingGroupName": GROUP, "InstanceIds": ["i-2"], "ProtectedFromScaleIn": True},
+    )
+    stubs.amazon.set_desired(GROUP, 3)
+    stubs.amazon.terminate("i-1")
+    stubs.amazon.protect(GROUP, ["i-2"], protected=True)
+    stubs.of["autoscaling"].assert_no_pending_responses()
+
+
+def test_usage_is_the_newest_minute_of_each_group(stubs: Stubs) -> None:
+    def result(name: str, *values: float) -> dict[str, Any]:
+        return {"Id": name, "Label": name, "Values": list(values), "Timestamps": [0 for _ in values]}
+
+    answer = {"MetricDataResults": [result("cpu0", 91.0, 10.0), result("memory0"), result("memory1", 50.0)]}
+    asked = {"MetricDataQueries": ANY, "StartTime": ANY, "EndTime": ANY, "ScanBy": "TimestampDescending"}
+    stubs.answer("cloudwatch", "get_metric_data", answer, asked)
+    assert stubs.amazon.usage([GROUP, "other"]) == {GROUP: Usage(91.0, None), "other": Usage(None, 50.0)}
+
+
+def test_metrics_are_sent(stubs: Stubs) -> None:
+    data = [{"MetricName": "Workers", "Value": 1.0, "StorageResolution": 1}]
+    stubs.answer("cloudwatch", "put_metric_data", {}, {"Namespace": "Airkiln", "MetricData": data})
+    stubs.amazon.publish("Airkiln", data)
+
+
+def test_batches_hold_everything_in_order() -> None:
+    assert list(batches("abcde", 2)) == [("a", "b"), ("c", "d"), ("e",)]
+    assert list(batches([], 2)) == []
+
+
+def without_words(thing: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(thing, dict):
+        return {key: without_words(value) for key, value in thing.items() if key != "documentation"}
+    return [without_words(each) for each in thing] if isinstance(thing, list) else thing
+
+
+def test_our_part_of_ec2_is_botocores_own() -> None:
+    """Each member of each shape of ours is one of botocore's, described alike."""
+    full = without_words(Loader().load_service_model("ec2", "service-2"))
+    part = json.loads((MODELS / "ec2/2016-11-15/service-2.json").read_text())
+    assert part["metadata"] == full["metadata"]
+    for name, operation in part["operations"].items():
+        assert operation == full["operations"][name]
+    for name, shape in part["shapes"].items():
+        whole = full["shapes"][name]
+        assert {key: value for key, value in shape.items() if key != "members"} == {
+            key: value for key, value in whole.items() if key != "members"
+        }
+        for member, form in shape.get("members", {}).items():
+            assert form == whole["members"][member], f"{name}.{member}"
+
+
+def test_all_clients_together_stay_within_the_memory() -> None:
+    program = (
+        "from airkiln.autoscale import daemon, commands; from airkiln.autoscale.amazon import Amazon; "
+        "Amazon('eu-west-1').prepare(); "
+        "print(next(l.split()[1] for l in open('/proc/self/status') if l.startswith('VmRSS')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**os.environ}
+    )
+    assert int(done.stdout) / 1024 < LIMIT
