@@ -28,6 +28,11 @@ WORKER_UNIT = "airflow-worker@1.service"
 """The worker's first generation, which a role's target starts; a reload starts the next one."""
 WORKER_LOGS_UNIT = "airflow-worker-logs.service"
 LIFECYCLE_UNIT = "airkiln-lifecycle.service"
+AUTOSCALE_UNIT = "airkiln-autoscale.service"
+FOLLOWERS = (DAG_PROCESSOR_UNIT, AUTOSCALE_UNIT)
+"""What the failover controller starts where its host leads, and stops where it no longer does."""
+LEADER_UNITS = (SCHEDULER_UNIT, *FOLLOWERS)
+"""What runs on the leader alone. The scheduler is started everywhere and waits at the gate."""
 EFS_TUNNEL_UNIT = "airkiln-efs-tunnel.service"
 """On every role that runs Airflow; skipped where the environment names no file system."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from testinfra.host import Host
 
+from airkiln.roles import FOLLOWERS, LEADER_UNITS
 from tests.image.conftest import ROOT, lines
 
 OURS = re.compile(r"^(airkiln|airflow)[-@]")
@@ -58,12 +59,14 @@ def test_every_role_tells_the_stack_that_waits_for_it(host: Host, role: str) -> 
     assert "Wants=airkiln-signal.service" in text.splitlines()
 
 
-def test_a_scheduler_host_starts_the_controller_and_leaves_the_dag_processor_to_it(host: Host) -> None:
+def test_a_scheduler_host_starts_the_controller_and_leaves_what_follows_the_leader_to_it(host: Host) -> None:
     folder = "/etc/systemd/system"
     target = host.file(f"{folder}/airkiln-scheduler.target").content_string
     added = host.file(f"{folder}/airkiln-scheduler.target.d/20-failover.conf").content_string
     assert "Wants=airkiln-failover.service" in added.splitlines()
-    assert "airflow-dag-processor.service" not in target + added
+    assert not [unit for unit in FOLLOWERS if unit in target + added]
+    controller = host.file(f"{folder}/airkiln-failover.service").content_string
+    assert f"PropagatesStopTo={' '.join(LEADER_UNITS)}" in controller.splitlines()
 
 
 @pytest.mark.parametrize("role", ["worker", "all"])

@@ -21,7 +21,7 @@ from airkiln.autoscale.demand import Source, Truth, by_pool
 from airkiln.autoscale.figures import Figures, metrics
 from airkiln.autoscale.model import Action, Demand, Group, Kind, Note, Seen, State
 from airkiln.autoscale.settings import Settings
-from airkiln.errors import AirkilnError
+from airkiln.errors import AirkilnError, DeniedError, RefusedError
 from airkiln.journal import INFO, NOTICE, say
 
 EVERY = 10.0
@@ -87,6 +87,8 @@ class Daemon:
         pools = self._settings.pools
         try:
             leads = self._database.leads()
+        except (DeniedError, RefusedError):
+            raise  # the next start reads the login again
         except AirkilnError as error:
             self._trouble.tell("database-away", str(error))
             self._tell_status("no database: capacity stays")

@@ -47,7 +47,7 @@ from airkiln.failover.place import Folder, keywords, service_entry
 from airkiln.failover.supervisor import Groups, Units
 from airkiln.journal import INFO, say
 from airkiln.layout import SERVICE_USER
-from airkiln.roles import DAG_PROCESSOR_UNIT, SCHEDULER_UNIT
+from airkiln.roles import FOLLOWERS, SCHEDULER_UNIT
 
 LONGEST_SLEEP = 1.0
 """Seconds: the watchdog is fed that often."""
@@ -113,7 +113,7 @@ class Daemon:
         # What an earlier run may have left runs without a lease that anybody renews.
         if self._folder.state.exists():
             self._groups.kill()
-            self._units.ask("stop", DAG_PROCESSOR_UNIT)
+            self._ask_followers("stop")
         say(f"event=started host={self._here.host} holder={self._state.holder}")
         notify.send("READY=1")
         while not self._done:
@@ -199,7 +199,7 @@ class Daemon:
             case OpenGate():
                 self._open(action)
             case Follow():
-                self._units.ask("start", DAG_PROCESSOR_UNIT)
+                self._ask_followers("start")
             case Dump():
                 self._dump(action.pid)
             case ReportUnhealthy():
@@ -227,10 +227,14 @@ class Daemon:
         self._gate.close()
         self._forget_login()
         self._groups.kill()
-        self._units.ask("stop", DAG_PROCESSOR_UNIT)
+        self._ask_followers("stop")
         self._health = None
         self._aws.figures = None
         self._asked_at = boottime()
+
+    def _ask_followers(self, verb: str) -> None:
+        for unit in FOLLOWERS:
+            self._units.ask(verb, unit)
 
     def _forget_login(self) -> None:
         self._folder.service.unlink(missing_ok=True)

@@ -14,9 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from airkiln.journal import ERROR, WARNING, say
-from airkiln.roles import DAG_PROCESSOR_UNIT, SCHEDULER_UNIT
+from airkiln.roles import LEADER_UNITS
 
-LEADER_UNITS = (SCHEDULER_UNIT, DAG_PROCESSOR_UNIT)
 SYSTEM = Path("/sys/fs/cgroup/system.slice")
 SYSTEMCTL_LIMIT = 10.0
 """Seconds for a job to be queued."""

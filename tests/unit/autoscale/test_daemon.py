@@ -13,7 +13,7 @@ from airkiln.autoscale.apply import Applier
 from airkiln.autoscale.daemon import Daemon
 from airkiln.autoscale.figures import Figures
 from airkiln.autoscale.settings import Settings
-from airkiln.errors import NotReadyError, RefusedError, UnavailableError
+from airkiln.errors import DeniedError, NotReadyError, RefusedError, UnavailableError
 from airkiln.layout import Layout
 from tests.unit.autoscale.fakes import AwsError, Clock, FakeCloud, FakeDatabase, queued, running
 
@@ -139,6 +139,12 @@ def test_without_the_database_capacity_stays(
     assert told.count("event=database-away ") <= 2
     assert "decision=unknown" in told
     assert "capacity stays" in told
+
+
+def test_a_login_that_is_refused_ends_the_run_so_that_the_next_one_reads_it_again(host: Host) -> None:
+    host.database.lead = [DeniedError("airkiln_controller may not log in")]
+    with pytest.raises(DeniedError):
+        host.turns()
 
 
 def test_without_aws_nothing_is_done_and_the_loop_goes_on(host: Host) -> None:

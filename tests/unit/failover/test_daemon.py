@@ -26,7 +26,7 @@ from airkiln.failover.gate import Gate
 from airkiln.failover.place import PASSWORD as CONTROLLERS_PASSWORD
 from airkiln.failover.place import Folder
 from airkiln.failover.supervisor import Groups, Units
-from airkiln.roles import DAG_PROCESSOR_UNIT, DATABASE, SCHEDULER_UNIT
+from airkiln.roles import AUTOSCALE_UNIT, DAG_PROCESSOR_UNIT, DATABASE, SCHEDULER_UNIT
 from tests.unit.failover.fake_client import PASSWORD, FakeClient, Lease
 from tests.unit.failover.scheduler import PATIENCE, Scheduler, Start, belongs, eventually
 
@@ -67,8 +67,14 @@ class FakeUnits(Units):
     def ask(self, verb: str, unit: str) -> None:
         self.asked.append((verb, unit))
 
-    def processor(self) -> list[str]:
-        return [verb for verb, unit in self.asked if unit == DAG_PROCESSOR_UNIT]
+    def followers(self) -> list[str]:
+        """What was asked of them; both are asked alike."""
+        processor, autoscale = (
+            [verb for verb, unit in self.asked if unit == follower]
+            for follower in (DAG_PROCESSOR_UNIT, AUTOSCALE_UNIT)
+        )
+        assert processor == autoscale
+        return processor
 
 
 class NoAws(Aws):
@@ -165,7 +171,7 @@ def test_a_free_lease_opens_the_gate_after_the_fence(machine: Machine, start: St
     machine.runs(story)
     wanted = ["poll", "acquire", "fence", "fence", "adopt"]
     assert [call for call in machine.lease.calls if call in wanted][:5] == wanted
-    assert machine.units.processor() == ["start", "stop"]
+    assert machine.units.followers() == ["start", "stop"]
 
 
 def test_the_scheduler_finds_the_epochs_login_and_nobody_else_may(machine: Machine, start: Start) -> None:
@@ -210,7 +216,7 @@ def test_a_scheduler_that_dies_is_given_up_and_the_lease_released(
     machine.runs(story)
     assert "event=gives-up epoch=7" in (said := capfd.readouterr().err)
     assert "reason=the scheduler died" in said
-    assert machine.units.processor() == ["start", "stop"]
+    assert machine.units.followers() == ["start", "stop"]
     assert machine.groups.kills == 1
 
 
@@ -376,7 +382,7 @@ def test_what_an_earlier_run_led_is_killed_at_the_start(machine: Machine) -> Non
     machine.folder.service.write_text("a login of then")
     machine.runs(lambda: eventually(lambda: not machine.folder.state.exists()))
     assert machine.groups.kills == 1
-    assert machine.units.asked[0] == ("stop", DAG_PROCESSOR_UNIT)
+    assert machine.units.asked[:2] == [("stop", DAG_PROCESSOR_UNIT), ("stop", AUTOSCALE_UNIT)]
     assert not machine.folder.service.exists()
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from airkiln.failover import supervisor
-from airkiln.failover.supervisor import LEADER_UNITS, Groups, Units
-from airkiln.roles import DAG_PROCESSOR_UNIT, SCHEDULER_UNIT
+from airkiln.failover.supervisor import Groups, Units
+from airkiln.roles import AUTOSCALE_UNIT, DAG_PROCESSOR_UNIT, LEADER_UNITS, SCHEDULER_UNIT
 from tests.unit.failover.scheduler import PATIENCE
 
 
@@ -52,13 +52,14 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def test_both_units_are_killed_whole(tree: Tree) -> None:
+def test_every_unit_of_the_leader_is_killed_whole(tree: Tree) -> None:
     for unit in LEADER_UNITS:
         tree.unit(unit)
     Groups(tree.root).kill()
     assert {unit: tree.written(unit) for unit in LEADER_UNITS} == {
         SCHEDULER_UNIT: "1",
         DAG_PROCESSOR_UNIT: "1",
+        AUTOSCALE_UNIT: "1",
     }
 
 
