@@ -98,7 +98,9 @@ class Amazon:
             page = self._client("autoscaling").describe_auto_scaling_groups(
                 AutoScalingGroupNames=list(names), MaxRecords=NAMED, **token
             )
-            found |= {each["AutoScalingGroupName"]: _group(each) for each in page["AutoScalingGroups"]}
+            found |= {
+                each["AutoScalingGroupName"]: _group(each) for each in page.get("AutoScalingGroups", ())
+            }
             if not page.get("NextToken"):
                 return found
             token = {"NextToken": page["NextToken"]}
@@ -151,7 +153,8 @@ class Amazon:
             EndTime=end + PERIOD,
             ScanBy="TimestampDescending",
         )
-        newest = {each["Id"]: each["Values"][0] for each in answer["MetricDataResults"] if each["Values"]}
+        results = answer.get("MetricDataResults", ())
+        newest = {each["Id"]: each["Values"][0] for each in results if each["Values"]}
         return {
             name: Usage(newest.get(f"cpu{number}"), newest.get(f"memory{number}"))
             for number, name in enumerate(names)

@@ -39,7 +39,7 @@ _S3 = {
     "ListObjectsV2": "s3:ListBucket",
 }
 _GROUPS = {"webserver": "webserver", "scheduler": "scheduler", "worker": "worker-default"}
-"""The group of a role's instances; SetInstanceHealth names the instance only."""
+"""The group of a role's instances; some calls name the instance only."""
 
 Permission = tuple[str, str, dict[str, str]]
 
@@ -53,6 +53,7 @@ def requests(role: str, call: str, on: Mapping[str, Any]) -> list[Request]:
         "ssm": _ssm,
         "ecs": _ecs,
         "cloudwatch": _cloudwatch,
+        "ec2": _ec2,
         "cloudformation": _cloudformation,
         "autoscaling": partial(_autoscaling, group=_GROUPS.get(role, role)),
     }
@@ -114,7 +115,13 @@ def _ecs(operation: str, on: Mapping[str, Any]) -> Iterator[Permission]:
 
 
 def _cloudwatch(operation: str, on: Mapping[str, Any]) -> Iterator[Permission]:
-    yield f"cloudwatch:{operation}", "*", {"cloudwatch:namespace": on["Namespace"]}
+    # Who reads is bound to no namespace.
+    named = {"cloudwatch:namespace": on["Namespace"]} if operation == "PutMetricData" else {}
+    yield f"cloudwatch:{operation}", "*", named
+
+
+def _ec2(operation: str, _on: Mapping[str, Any]) -> Iterator[Permission]:
+    yield f"ec2:{operation}", "*", {}
 
 
 def _cloudformation(operation: str, on: Mapping[str, Any]) -> Iterator[Permission]:
@@ -125,7 +132,9 @@ def _autoscaling(operation: str, on: Mapping[str, Any], group: str) -> Iterator[
     if operation.startswith("Describe"):
         yield f"autoscaling:{operation}", "*", {}
     else:
-        name = on.get("AutoScalingGroupName", f"airkiln-test-{group}")
+        # A scheduler host reports itself, and ends workers.
+        of_instance = "worker-default" if operation == "TerminateInstanceInAutoScalingGroup" else group
+        name = on.get("AutoScalingGroupName", f"airkiln-test-{of_instance}")
         yield f"autoscaling:{operation}", expanded(f"group:{name}"), {}
 
 

@@ -16,9 +16,16 @@ from pathlib import Path
 from typing import Any, cast
 from unittest import mock
 
+from airkiln.autoscale.amazon import Amazon
+from airkiln.autoscale.apply import Applier, Trouble
+from airkiln.autoscale.figures import Figures, metrics
+from airkiln.autoscale.model import Demand, End, Grow, Protect, Unprotect
 from airkiln.failover import aws
 from airkiln.failover.backlog import Backlog
 from airkiln.imds import Identity, Imds, NoImdsError
+from airkiln.lifecycle.hook import Hook
+from airkiln.lifecycle.model import HookAnswer, Told
+from airkiln.lifecycle.place import Host
 from airkiln.parameters.ssm import SsmSource, create_client
 from airkiln.roles import ROLES
 from airkiln.stack_signal import Signal, Unit
@@ -136,6 +143,34 @@ def leader_tells_its_figures_and_a_hopeless_host(_role: str) -> None:
         thread.run()
 
 
+def leader_sizes_the_pools(_role: str) -> None:
+    """Every call of the autoscaling; here nothing that fails is only told."""
+    cloud = Amazon(REGION)
+    applier = Applier(ENVIRONMENT, cloud, lambda: True)
+    figures = Figures(ENVIRONMENT, cloud)
+    with mock.patch.object(Trouble, "tell", _refuse):
+        applier.look(["default"])
+        cloud.addresses([INSTANCE])
+        actions = (Grow(2), End((INSTANCE,)), Protect((INSTANCE,)), Unprotect((INSTANCE,)))
+        applier.carry_out("default", actions, float("inf"))
+        figures.usage(["default"])
+        figures.offer(metrics(ENVIRONMENT, "default", Demand(1, {}), None, 1))
+        figures.turn()
+
+
+def _refuse(_trouble: Trouble, what: str, reason: str, detail: str = "") -> None:
+    if what != "no-group":  # the recorder knows none
+        raise RuntimeError(f"{what} {reason} {detail}")
+
+
+def worker_ends_in_good_order(_role: str) -> None:
+    """What a drain says to the hook of its group."""
+    host, hook = Host(ENVIRONMENT, "default", INSTANCE, REGION), Hook()
+    for told in Told:
+        if hook.tell(told, host) is not HookAnswer.DONE:
+            raise RuntimeError(hook.trouble)
+
+
 def _raise(_what: str, error: Exception) -> None:
     raise error
 
@@ -146,6 +181,8 @@ SCENES: dict[Scene, tuple[str, ...]] = {
     boot_reads_parameters: ALL,
     signal_tells_the_stack: ALL,
     leader_tells_its_figures_and_a_hopeless_host: ("scheduler",),
+    leader_sizes_the_pools: ("scheduler",),
+    worker_ends_in_good_order: ("worker",),
     support_bundle_is_kept: ("webserver", "scheduler", "worker", "database"),
     large_support_bundle_is_kept: ("webserver",),
 }

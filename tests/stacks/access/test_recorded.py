@@ -28,12 +28,8 @@ SERVICES = (
 )  # fmt: skip
 """Services whose operations are looked for in our source."""
 AHEAD = {
-    "autoscaling:CompleteLifecycleAction": "the drain of an instance that ends (to come)",
-    "autoscaling:DescribeAutoScalingGroups": "autoscaling in the leader (to come)",
-    "autoscaling:RecordLifecycleActionHeartbeat": "the drain of an instance that ends (to come)",
-    "autoscaling:SetDesiredCapacity": "autoscaling in the leader (to come)",
-    "autoscaling:SetInstanceProtection": "autoscaling in the leader (to come)",
-    "autoscaling:TerminateInstanceInAutoScalingGroup": "autoscaling in the leader (to come)",
+    "autoscaling:CompleteLifecycleAction": "the end of a web server and of a scheduler host (to come)",
+    "autoscaling:RecordLifecycleActionHeartbeat": "the end of a web server and of a scheduler host (to come)",
 }
 """What machines are allowed and no code calls yet. The code that calls it ends the entry."""
 ENDPOINTS = {"cloudwatch": "monitoring", "ecr": "ecr.api"}
