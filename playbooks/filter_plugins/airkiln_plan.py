@@ -125,7 +125,7 @@ class _Environment:
         if kind != "workers":
             return [self._stack(wire, kind, self.of_stacks.get(kind, {}))]
         return [
-            self._stack(wire, f"worker-{pool}", own or {}, {"PoolName": pool})
+            self._stack(wire, f"worker-{pool}", _of_the_stack(own or {}), {"PoolName": pool})
             for pool, own in self.pools.items()
         ]
 
@@ -252,6 +252,11 @@ class _Environment:
                 "another VPC. Remove airkiln_vpc, or deploy another environment."
             )
         return found
+
+
+def _of_the_stack(own: Mapping[str, Json]) -> dict[str, Json]:
+    """What of a pool is its stack's; keys that begin with a small letter are settings (airkiln_pools.py)."""
+    return {key: value for key, value in own.items() if not str(key)[:1].islower()}
 
 
 def _own_variable(kind: str, short: str) -> str:
