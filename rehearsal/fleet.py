@@ -39,8 +39,11 @@ class Fleet:
         """The group's name, as the stack gives it."""
         return f"airkiln-{environment.NAME}-worker-{self.pool}"
 
-    def create(self, image: str, *, desired: int, minimum: int = 0, maximum: int = 8) -> None:
-        """Make launch template, group and hook, and have so many workers."""
+    def create(self, image: str, *, desired: int, minimum: int = 0, maximum: int | None = None) -> None:
+        """Make launch template, group and hook, and have so many workers.
+
+        :param maximum: without it there are never more; the leader's autoscaling follows the load up to it.
+        """
         tags = {
             "Name": self.group,
             up.ENVIRONMENT_TAG: environment.NAME,
@@ -66,7 +69,7 @@ class Fleet:
             AutoScalingGroupName=self.group,
             LaunchTemplate={"LaunchTemplateName": self.group, "Version": "1"},
             MinSize=minimum,
-            MaxSize=maximum,
+            MaxSize=desired if maximum is None else maximum,
             DesiredCapacity=desired,
             AvailabilityZones=[aws_region() + "a"],
             LifecycleHookSpecificationList=[hook],
