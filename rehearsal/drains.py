@@ -53,10 +53,13 @@ SELECT t.run_id, t.map_index, extract(epoch FROM l.dttm)::float,
        (SELECT extract(epoch FROM min(m.at))::float FROM rehearsal.mark m
          WHERE (m.run_id, m.task_id, m.map_index) = (t.run_id, t.task_id, t.map_index)
            AND m.what = 'start' AND m.at > l.dttm)
-FROM log l JOIN task_instance t ON (t.dag_id, t.run_id, t.task_id, t.map_index) =
-                                   (l.dag_id, l.run_id, l.task_id, l.map_index)
-WHERE l.event = 'clear' AND t.run_id = ANY(%s)
+FROM log l
+CROSS JOIN jsonb_array_elements(l.extra::jsonb -> 'task_ids') AS named
+JOIN task_instance t ON (t.run_id, t.task_id, t.map_index) =
+                        (l.run_id, named ->> 0, (named ->> 1)::int)
+WHERE l.event = 'post_clear_task_instances' AND l.run_id = ANY(%s)
 """
+"""The REST API's own log of what it was asked."""
 
 
 @dataclass
