@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rehearsal import control, environment
 from rehearsal.cluster import CONTROLLER_UNIT, LOAD, PROBE, SCHEDULER_UNIT, Cluster, Host
 from rehearsal.faults import DAG_PROCESSOR_UNIT, DATABASE_UNIT, Fault, first_connection
 from rehearsal.interference import cut_from_aws, freeze, frozen, thaw
@@ -31,8 +32,10 @@ WHERE usename LIKE '{role}' AND client_addr = '{address}';
 FENCED = "airflow\\_scheduler\\_%"
 RESTARTS = 2
 """Times that a unit may restart while the database is away: each waits for it then, within one start."""
-QUIET_LINES, QUIET_RATE = 150, 0.5
-"""Lines that a host's units may write when the database goes and comes, and each second in between."""
+QUIET_LINES, QUIET_RATE = 300, 0.5
+"""Lines that a host's units may write when the database goes and comes, and each second in between. Where a
+scheduler leads, four components end and start, each with fifty lines or so."""
+TRACEBACK = "Traceback (most recent call last)"
 LIBFAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 SKEWED_UNITS = (CONTROLLER_UNIT, SCHEDULER_UNIT, DAG_PROCESSOR_UNIT, "airflow-triggerer.service")
 
@@ -179,18 +182,20 @@ def skewed_while_idle(observer: Observer, seconds: float) -> list[str]:
 
 
 def database_away(observer: Observer, seconds: float) -> tuple[list[str], float]:
-    """The database is down for so long while tasks run and end; the verdict, and how soon work resumed.
+    """The database is down for so long while tasks run, end and are received; the verdict, and how soon work
+    resumed.
 
-    The verdict names as well what restarted again and again.
+    The verdict names as well what restarted again and again, and journals that nobody could read.
     """
     make_whole(observer)
-    cluster = observer.cluster
+    cluster, began = observer.cluster, time.time()
     for length in (seconds / 3, seconds + 15):
         observer.start(LOAD, tasks=1, seconds=length)
     observer.wait_until("both tasks run", lambda: _running(observer) == 2, 60)
     before = restarts(cluster)
     server = cluster.postgres.machine
-    server.execute(["systemctl", "stop", DATABASE_UNIT])
+    with _queued_and_not_received(observer):
+        server.execute(["systemctl", "stop", DATABASE_UNIT])
     try:
         observer.close()
         time.sleep(seconds)
@@ -203,7 +208,35 @@ def database_away(observer: Observer, seconds: float) -> tuple[list[str], float]
     for name, count in restarts(cluster).items():
         if (more := count - before.get(name, 0)) > RESTARTS:
             problems.append(f"{name} restarted {more} times within {seconds:g} s")
+    passed = time.time() - began
+    for host, lines in journals(cluster, began).items():
+        if len(lines) > QUIET_LINES + QUIET_RATE * passed:
+            problems.append(f"{host} wrote {len(lines)} lines to its journal within {passed:.0f} s")
+        if traces := sum(TRACEBACK in line for line in lines):
+            problems.append(f"{host} wrote {traces} tracebacks to its journal")
     return problems, resumed
+
+
+@contextmanager
+def _queued_and_not_received(observer: Observer) -> Iterator[None]:
+    """A task lies in the broker: its worker stands still, and goes on afterwards."""
+    worker = observer.cluster.worker
+    if worker is None:
+        raise RehearsalError("This cluster has no worker of its own.")
+    with frozen(worker):
+        before = messages()
+        run = observer.start(PROBE)
+        observer.wait_until(f"{run} lies in the broker", lambda: messages() > before, 20)
+        yield
+
+
+def messages() -> int:
+    """Messages in the queue, those included that somebody received and did not delete."""
+    sqs = control.client("sqs")
+    counts = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    url = sqs.get_queue_url(QueueName=f"airkiln-{environment.NAME}-{environment.QUEUE}")["QueueUrl"]
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(counts))["Attributes"]
+    return sum(int(found[name]) for name in counts)
 
 
 def restarts(cluster: Cluster) -> dict[str, int]:
@@ -217,12 +250,12 @@ def restarts(cluster: Cluster) -> dict[str, int]:
     return found
 
 
-def journal_lines(cluster: Cluster, began: float) -> dict[str, int]:
-    """Lines of each host's units since then (seconds since 1970), but for what a web server was asked."""
+def journals(cluster: Cluster, began: float) -> dict[str, list[str]]:
+    """What each host's units said since then (seconds since 1970), but for what a web server was asked."""
     found = {}
     for host in cluster.hosts:
         said = host.journal(f"--since=@{began:.0f}", "--output=cat", lines=100_000).splitlines()
-        found[host.name] = sum("http.access" not in line for line in said)
+        found[host.name] = [line for line in said if "http.access" not in line]
     return found
 
 
@@ -262,10 +295,6 @@ def _in_login(observer: Observer) -> Trial:
 def _ten_minutes(observer: Observer) -> Trial:
     began = time.time()
     problems, resumed = database_away(observer, 600)
-    seconds = time.time() - began
-    for name, lines in journal_lines(observer.cluster, began).items():
-        if lines > QUIET_LINES + QUIET_RATE * seconds:
-            problems.append(f"{name} wrote {lines} lines to its journal within {seconds:.0f} s")
     return Trial("database_away", began, resumed, 0, problems=problems)
 
 

@@ -1,4 +1,4 @@
-"""The Airflow plugin that reports a component as ready to systemd.
+"""The Airflow plugin that reports a component as ready to systemd, and shortens its journal in an outage.
 
 The scheduler, the DAG processor and the triggerer each begin with a row in the ``job`` table and enter their
 loop right after it. Airflow calls the ``on_starting`` listeners a little too early for that, while the job is
@@ -35,6 +35,7 @@ def on_starting(component: object) -> None:
     """
     if getattr(type(component), "__tablename__", None) == "job":
         event.listen(type(component), "after_insert", _on_inserted)
+        outage.install()
 
 
 def _on_inserted(_mapper: object, _connection: object, job: _Job) -> None:
@@ -51,9 +52,7 @@ class AirkilnPlugin(AirflowPlugin):
 
     name = "airkiln"
     listeners: ClassVar[list[ModuleType]] = [sys.modules[__name__]]
-
-    @classmethod
-    def on_load(cls, *_: object, **__: object) -> None:
-        """Shorten what the web server says of an outage; never what a task says of a database of its own."""
-        if "api-server" in sys.argv:
-            outage.install()
+    # A web server is no job. What a task says of a database of its own is nobody's but the task's.
+    fastapi_root_middlewares: ClassVar[list[dict[str, object]]] = [
+        {"name": "airkiln short journal", "middleware": outage.ShortJournal, "args": [], "kwargs": {}}
+    ]
