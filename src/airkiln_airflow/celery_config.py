@@ -1,18 +1,88 @@
-"""Celery's configuration, ``[celery] celery_config_options``: Airflow's own, and readiness for systemd.
+"""Celery's configuration, ``[celery] celery_config_options``: Airflow's own, and what Airkiln adds to it.
 
-A worker is ready when its consumer reads the queue, which is what Celery's ``worker_ready`` says.
+- A worker is ready for systemd when its consumer reads the queue: Celery's ``worker_ready`` says so.
+- What a worker cannot keep in the result backend it tries to keep again for as long as it takes. Celery gives
+  up after three attempts, and takes the message for done: a task that was received while the database was
+  away would stay queued until ``task_queued_timeout``.
+- A message whose token has expired is left to the scheduler, which queues again what is queued for too long.
+  Airflow would report a failure, also where the message is a copy and the task runs in good health.
+- A copy whose task has ended is a line in the journal, not a traceback.
 """
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
+import jwt
+from airflow.configuration import conf
 from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
-from celery.signals import worker_ready
+from celery.exceptions import Ignore
+from celery.signals import celeryd_init, worker_ready
 
+from airkiln_airflow import outage
 from airkiln_airflow.readiness import notify_ready
 
-CELERY_CONFIG: dict[str, Any] = DEFAULT_CELERY_CONFIG
+NOTHING_TO_RUN = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.GONE)
+"""Answers to a worker that asks to run a task instance which is unknown, or not queued."""
+
+log = logging.getLogger(__name__)
+
+
+def leave_what_has_expired(_task: object, task_id: str, args: Sequence[str], _kwargs: object) -> None:
+    """Drop a message whose token has expired: ``before_start`` of Celery's task ``execute_workload``.
+
+    The signature is for the task execution API to check; here it is only asked whether it would refuse.
+
+    :raises Ignore: Celery acknowledges the message then, and records no result.
+    """
+    token = json.loads(args[0])["token"]
+    try:
+        jwt.decode(
+            token,
+            options={"verify_signature": False, "verify_exp": True},
+            leeway=conf.getint("api_auth", "jwt_leeway"),
+        )
+    except jwt.ExpiredSignatureError:
+        log.warning(
+            "[%s] The token of this message has expired, so it starts nothing; if its task is still queued, "
+            "the scheduler queues it again ([scheduler] task_queued_timeout)",
+            task_id,
+        )
+        raise Ignore from None
+    except jwt.InvalidTokenError:
+        return  # for Airflow to refuse, which names the reason
+
+
+def name_what_is_refused(record: logging.LogRecord) -> bool:
+    """Say of a message for which there is nothing to run that it is so: a filter of ``celery.app.trace``."""
+    error = record.exc_info[1] if record.exc_info else None
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if type(error).__name__ == "ServerResponseError" and status in NOTHING_TO_RUN:
+        record.msg = (
+            f"The task execution API answers {status}: this message's task instance has ended, or was queued "
+            "anew by another message"
+        )
+        record.args, record.exc_info, record.exc_text = None, None, None
+    return True
+
+
+CELERY_CONFIG: dict[str, Any] = DEFAULT_CELERY_CONFIG | {
+    "task_annotations": {"execute_workload": {"before_start": leave_what_has_expired}},
+}
+
+
+@celeryd_init.connect
+def _on_worker_start(instance: Any, **_: object) -> None:  # noqa: ANN401 - Celery's worker has no type
+    # Not in the configuration above: a scheduler that asks for a result must not wait for a database.
+    instance.app.conf.result_backend_always_retry = True
+    # Airflow's command has made the main thread's backend already; the tasks' processes inherit that one.
+    instance.app.backend.always_retry = True
+    outage.shorten("celery.backends.database")
+    logging.getLogger("celery.app.trace").addFilter(name_what_is_refused)
 
 
 @worker_ready.connect

@@ -1,0 +1,23 @@
+"""What a queue does to tasks: each runs once, whatever the broker hands out again or to whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from rehearsal import hygiene
+from rehearsal.observer import Observer
+
+pytestmark = pytest.mark.root
+
+
+def test_a_message_that_is_handed_out_again_neither_runs_nor_ends_a_task(observer: Observer) -> None:
+    assert hygiene.copied(observer) == []
+
+
+def test_a_copy_whose_token_has_expired_does_not_end_the_task(observer: Observer) -> None:
+    assert hygiene.copied_when_expired(observer) == []
+
+
+def test_a_worker_that_is_killed_while_it_polls_strands_no_task(observer: Observer) -> None:
+    problems, _ = hygiene.killed_while_polling(observer)
+    assert problems == []
