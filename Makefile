@@ -88,16 +88,31 @@ test-stacks: $(VENV)/stamp $(STACKS_TOOLS) ## The static proof of the CloudForma
 
 # Figures; each writes benchmarks/results/<name>.json
 
-.PHONY: benchmark-bake benchmark-boot benchmark-failover benchmark-parameters
+.PHONY: benchmark-autoscale benchmark-bake benchmark-boot benchmark-drain benchmark-failover benchmark-parameters
+.PHONY: benchmark-queue benchmark-scaling
+
+benchmark-autoscale: $(VENV)/stamp ## A simulated week by our policy and by others; a million tasks replayed
+	$(PYTHON) -m benchmarks.autoscale
+
 benchmark-bake: setup $(PACKER_STAMP) ## Bake time, image size, the install step beside pip, site.yml run again (root)
 	$(PYTHON) -m benchmarks.bake
 
 benchmark-boot: setup ## Instance start to healthy, by role, beside the bare Airflow command (root)
 	$(PYTHON) -m benchmarks.boot
 
+# Hours for all of it. KINDS="scale_in reload" RUNS=10 KEEP=--keep does a part; the next call goes on from there.
+benchmark-drain: setup ## What becomes of the tasks of workers that end, by kind of end (root)
+	$(PYTHON) -m benchmarks.drain --runs $(or $(RUNS),100) $(KEEP) $(KINDS)
+
 # Hours for all of it. FAULTS="hand_over host_killed" RUNS=10 KEEP=--keep does a part; the next call goes on from there.
 benchmark-failover: setup ## Fault to the next task queued, by kind of fault, beside Airflow's own way (root)
 	$(PYTHON) -m benchmarks.failover --runs $(or $(RUNS),50) $(KEEP) $(FAULTS)
+
+benchmark-queue: setup ## What a queue that hands messages out again does to tasks (root)
+	$(PYTHON) -m benchmarks.queue --runs $(or $(RUNS),20) $(KEEP)
+
+benchmark-scaling: setup ## Demand to a running task, from zero and back (root)
+	$(PYTHON) -m benchmarks.scaling --runs $(or $(RUNS),30) $(KEEP)
 
 benchmark-parameters: $(VENV)/stamp ## Time to load 10, 100 and 1000 parameters
 	$(PYTHON) -m benchmarks.parameters

@@ -5,18 +5,16 @@ The lines lie in build/failover/runs.jsonl. A run that went wrong has a line too
 
 from __future__ import annotations
 
-import datetime
-import json
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from benchmarks import results
+from benchmarks import kept, results
 from benchmarks.rehearsed import say
 from rehearsal.cluster import Cluster
 from rehearsal.faults import FAULTS
@@ -63,15 +61,11 @@ class Lines:
         self._path = path
 
     def __iter__(self) -> Iterator[Line]:
-        if self._path.exists():
-            for line in self._path.read_text().splitlines():
-                yield Line(**json.loads(line))
+        return kept.lines(self._path, Line)
 
     def add(self, line: Line) -> None:
         """Keep a run."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a") as file:
-            file.write(json.dumps(asdict(line)) + "\n")
+        kept.keep(line, self._path)
 
     def count(self, subject: str, fault: str, *, adopted: bool = False) -> int:
         """Runs that went to their end."""
@@ -111,7 +105,7 @@ class Campaign:
         line = Line(
             subject=self._subject,
             fault=fault,
-            date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            date=kept.now(),
             commit=results.commit(),
             image=self._cluster.image,
         )

@@ -21,14 +21,12 @@ The peer is the same load on the same machines with the worker's unit of apache/
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from benchmarks import rehearsed, results
+from benchmarks import kept, rehearsed, results
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
 from rehearsal import control, drains, up
@@ -78,23 +76,11 @@ class Line:
     error: str = ""
 
 
-def lines(path: Path = RUNS) -> Iterator[Line]:
-    """What was kept."""
-    if path.exists():
-        for text in path.read_text().splitlines():
-            yield Line(**json.loads(text))
-
-
-def keep(line: Line, path: Path = RUNS) -> None:
-    """Keep a line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(asdict(line)) + "\n")
-
-
 def count(subject: str, kind: str) -> int:
     """Drains that were judged."""
-    return sum(len(line.drains) for line in lines() if (line.subject, line.kind) == (subject, kind))
+    return sum(
+        len(line.drains) for line in kept.lines(RUNS, Line) if (line.subject, line.kind) == (subject, kind)
+    )
 
 
 def strikes(observer: Observer, fleet: Fleet, kind: Kind, wanted: int) -> tuple[list[Drained], list[str]]:
@@ -130,7 +116,7 @@ def gather(observer: Observer, fleet: Fleet, kind: Kind, *, subject: str, wanted
         line = Line(
             subject=subject,
             kind=kind.name,
-            date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            date=kept.now(),
             commit=results.commit(),
             image=observer.cluster.image,
         )
@@ -141,7 +127,7 @@ def gather(observer: Observer, fleet: Fleet, kind: Kind, *, subject: str, wanted
         line.drains = [asdict(each) for each in done]
         line.tasks, line.problems, line.reruns = found.tasks, found.problems, found.reruns
         line.error = "; ".join(errors)
-        keep(line)
+        kept.keep(line, RUNS)
         say(f"{subject} {kind.name}: {have + len(done)}/{wanted}, {line.tasks} tasks; {line.error}")
         for problem in line.problems:
             say(f"  {problem}")
@@ -149,12 +135,12 @@ def gather(observer: Observer, fleet: Fleet, kind: Kind, *, subject: str, wanted
             return
 
 
-def figures(kept: Sequence[Line]) -> list[Figure]:
+def figures(runs: Sequence[Line]) -> list[Figure]:
     """Rows of all that was kept."""
     made = []
     for subject in (AIRKILN, PEER):
         for kind in KINDS:
-            of_kind = [line for line in kept if (line.subject, line.kind) == (subject, kind)]
+            of_kind = [line for line in runs if (line.subject, line.kind) == (subject, kind)]
             if not (seconds := [float(str(d["seconds"])) for line in of_kind for d in line.drains]):
                 continue
             made.append(summarise(kind, subject, seconds))
@@ -169,7 +155,7 @@ def figures(kept: Sequence[Line]) -> list[Figure]:
 
 def publish(output: Path | None) -> None:
     """Write the results file."""
-    made = figures(list(lines()))
+    made = figures(list(kept.lines(RUNS, Line)))
     path = results.record("drain", made, output, conditions=CONDITIONS)
     say(results.table(made))
     say(f"written to {path}")

@@ -1,0 +1,101 @@
+"""What a queue that hands messages out again does to tasks: `python -m benchmarks.queue`.
+
+- `killed_while_polling`: from the death of a worker that was just handed a message until its task runs.
+  The queue's visibility time-out is a minute;
+- `…_lost_failed_or_twice`: task instances, of that, of running tasks whose message is handed out again
+  (`copied`), and of those where the copy's token has expired (`copied_when_expired`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import kept, rehearsed, results
+from benchmarks.rehearsed import say
+from benchmarks.results import Figure, summarise
+from rehearsal import hygiene, up
+from rehearsal.cluster import Cluster
+from rehearsal.observer import Observer
+from rehearsal.settings import RehearsalError
+from rehearsal.stages import Stages
+
+RUNS = results.ROOT / "build" / "queue" / "runs.jsonl"
+SUBJECT = "airkiln"
+CASES: dict[str, Callable[[Observer], tuple[list[str], float | None]]] = {
+    "killed_while_polling": hygiene.killed_while_polling,
+    "copied": lambda observer: (hygiene.copied(observer), None),
+    "copied_when_expired": lambda observer: (hygiene.copied_when_expired(observer), None),
+}
+CONDITIONS = (
+    "a rehearsal on this machine: the broker is the rehearsal's SQS, its visibility time-outs are real"
+)
+
+
+@dataclass
+class Line:
+    """One run, as it is kept."""
+
+    case: str
+    date: str
+    commit: str
+    image: str
+    seconds: float | None = None
+    problems: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+def gather(observer: Observer, case: str, wanted: int) -> None:
+    """Run until there are so many."""
+    while (have := sum(each.case == case and not each.error for each in kept.lines(RUNS, Line))) < wanted:
+        line = Line(case, kept.now(), results.commit(), observer.cluster.image)
+        try:
+            line.problems, line.seconds = CASES[case](observer)
+        except RehearsalError as problem:
+            line.error = str(problem)
+        kept.keep(line, RUNS)
+        seconds = "" if line.seconds is None else f"{line.seconds:.1f} s"
+        say(f"{case} {have + 1}/{wanted}: {seconds} {line.error} {'; '.join(line.problems)}".rstrip())
+        if line.error:
+            return
+
+
+def figures(runs: list[Line]) -> list[Figure]:
+    """Rows of all that was kept."""
+    made = []
+    for case in CASES:
+        of_case = [line for line in runs if line.case == case and not line.error]
+        if not of_case:
+            continue
+        if seconds := [line.seconds for line in of_case if line.seconds is not None]:
+            made.append(summarise(case, SUBJECT, seconds, budget=hygiene.STRANDED))
+        wrong = sum(len(line.problems) for line in of_case)
+        name = f"{case}_lost_failed_or_twice"
+        made.append(Figure(name, SUBJECT, "tasks", len(of_case), wrong, wrong, wrong, budget=0.0))
+    return made
+
+
+def main() -> None:
+    """Gather and publish; or only one of them."""
+    parser = argparse.ArgumentParser(description="What a queue does to tasks.")
+    parser.add_argument("--runs", type=int, default=20, help="of each case (default: %(default)s)")
+    parser.add_argument("--keep", action="store_true", help="leave the cluster running")
+    parser.add_argument("--publish", action="store_true", help="only write the results, from what there is")
+    parser.add_argument("--output", type=Path, help="default: benchmarks/results/queue.json")
+    options = parser.parse_args()
+    if not options.publish:
+        with rehearsed.region(keep=options.keep) as region:
+            cluster = Cluster.find(region) or Cluster.boot(region, up.baked_image(region, Stages(1)))
+            observer = Observer(cluster)
+            for case in CASES:
+                gather(observer, case, options.runs)
+    made = figures(list(kept.lines(RUNS, Line)))
+    path = results.record("queue", made, options.output, conditions=CONDITIONS)
+    say(results.table(made))
+    say(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()

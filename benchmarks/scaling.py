@@ -1,0 +1,182 @@
+"""How soon a pool of workers follows its demand: `python -m benchmarks.scaling`.
+
+A cluster with two scheduler hosts and a group of workers that begins at zero. Each run: a task is asked for
+while there is no worker at all (`zero_…`), then more than the one worker's slots (`one_…`); then everything
+ends, and the pool goes back to zero.
+
+- `…_decided`: from the first task instance that is queued until the group's desired capacity is more;
+- `…_running`: until a task runs on a worker that had not been there, whose machine boots in between;
+- `back_at_zero`: from the end of the last task until no worker is wanted; `budget` is the cool-down and one
+  cycle of ten seconds;
+- `leader_lost`: the same where the leader's host is killed as soon as the first worker was told to end: its
+  successor begins a cool-down of its own;
+- `lost_failed_or_twice`: task instances, of all runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from benchmarks import kept, rehearsed, results
+from benchmarks.rehearsed import say
+from benchmarks.results import Figure, summarise
+from rehearsal import control, drains, growth, up
+from rehearsal.cluster import Cluster
+from rehearsal.fleet import Fleet
+from rehearsal.growth import COOLDOWN, SLOTS, Growth
+from rehearsal.observer import Observer
+from rehearsal.settings import Region, RehearsalError
+from rehearsal.stages import Stages
+from rehearsal.trial import make_whole
+
+RUNS = results.ROOT / "build" / "scaling" / "runs.jsonl"
+SUBJECT = "airkiln"
+DECIDED, RUNNING = 15.0, 45.0
+"""Budgets, in seconds."""
+CYCLE = 10.0
+"""Seconds between two decisions (airkiln.autoscale.daemon)."""
+LASTS = 75.0
+"""Seconds of the tasks that keep one worker full while the next one boots."""
+MAXIMUM = 3
+CHANCE = random.SystemRandom()
+CONDITIONS = (
+    "a rehearsal on this machine: all instances share the two cores, the Auto Scaling group is the "
+    "rehearsal's, and a worker's machine boots from the image in the place of an EC2 instance"
+)
+
+
+@dataclass
+class Line:
+    """One run, as it is kept."""
+
+    date: str
+    commit: str
+    image: str
+    zero: dict[str, float] | None = None
+    one: dict[str, float] | None = None
+    back: float | None = None
+    leader_lost: bool = False
+    tasks: int = 0
+    problems: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+def run(observer: Observer, fleet: Fleet, *, leader_lost: bool) -> Line:
+    """From zero, from one, and back."""
+    line = Line(kept.now(), results.commit(), observer.cluster.image, leader_lost=leader_lost)
+    try:
+        make_whole(observer)
+        fleet.wait_until("no worker is left", lambda: fleet.desired() == 0 and not fleet.members(), 300)
+        time.sleep(CHANCE.uniform(0, CYCLE))  # so that demand appears at any moment of a cycle
+        line.zero = asdict(growth.grow(observer, fleet, tasks=1, seconds=LASTS))
+        line.one = asdict(growth.grow(observer, fleet, tasks=2 * SLOTS - 1, seconds=LASTS))
+        if leader_lost:
+            lose_leader(observer, fleet)
+        line.back = growth.shrink(observer, fleet)
+    except RehearsalError as problem:
+        line.error = str(problem)
+        observer.wait_until("every task has ended", observer.idle, 300)
+    verdict = drains.verdict(observer, may_rerun=False)
+    line.tasks, line.problems = verdict.tasks, verdict.problems
+    return line
+
+
+def lose_leader(observer: Observer, fleet: Fleet) -> None:
+    """Cut the power of the leader's host as soon as one worker has been told to end; it boots again."""
+    leader, wanted = observer.leader(), fleet.desired()
+    observer.wait_until("every task has ended", observer.idle, growth.RUNNING)
+    growth.moment("a worker is told to end", lambda: fleet.desired() < wanted, 3 * COOLDOWN)
+    leader.host.cut_power()
+    observer.wait_until("another leads", lambda: observer.leads_after(leader.job), 60)
+    observer.cluster.power_on(leader.host)
+
+
+def gather(observer: Observer, fleet: Fleet, *, wanted: int, leader_lost: bool) -> None:
+    """Run until there are so many."""
+    while (
+        have := sum(each.leader_lost == leader_lost and not each.error for each in kept.lines(RUNS, Line))
+    ) < wanted:
+        line = run(observer, fleet, leader_lost=leader_lost)
+        kept.keep(line, RUNS)
+        say(f"{have + 1}/{wanted}: {describe(line)}")
+        for problem in line.problems:
+            say(f"  {problem}")
+
+
+def describe(line: Line) -> str:
+    """A line for a person."""
+    if line.error:
+        return line.error
+    parts = [
+        f"{name} {Growth(**grown).decided:.1f} and {Growth(**grown).running:.1f} s"
+        for name, grown in (("from zero", line.zero), ("from one", line.one))
+        if grown is not None
+    ]
+    return f"{', '.join(parts)}, back after {line.back or 0.0:.1f} s, {line.tasks} tasks"
+
+
+def figures(runs: list[Line]) -> list[Figure]:
+    """Rows of all that was kept."""
+    made = []
+    for name, grown in (("zero", [x.zero for x in runs]), ("one", [x.one for x in runs])):
+        found = [Growth(**each) for each in grown if each is not None]
+        if found:
+            made.append(summarise(f"{name}_decided", SUBJECT, [x.decided for x in found], budget=DECIDED))
+            made.append(summarise(f"{name}_running", SUBJECT, [x.running for x in found], budget=RUNNING))
+    for name, lost, budget in (
+        ("back_at_zero", False, COOLDOWN + CYCLE),
+        ("leader_lost", True, None),
+    ):
+        if back := [x.back for x in runs if x.back is not None and x.leader_lost == lost]:
+            made.append(summarise(name, SUBJECT, back, budget=budget))
+    tasks, wrong = sum(x.tasks for x in runs), sum(len(x.problems) for x in runs)
+    made.append(Figure("lost_failed_or_twice", SUBJECT, "tasks", tasks, wrong, wrong, wrong, budget=0.0))
+    return made
+
+
+def publish(output: Path | None) -> None:
+    """Write the results file."""
+    made = figures(list(kept.lines(RUNS, Line)))
+    path = results.record("scaling", made, output, conditions=CONDITIONS)
+    say(results.table(made))
+    say(f"written to {path}")
+
+
+def pool(region: Region) -> tuple[Cluster, Fleet]:
+    """A cluster without a worker of its own, and an empty group beside it."""
+    fleet = Fleet(region)
+    cluster = Cluster.find(region)
+    if cluster is None:
+        growth.set_pool()
+        cluster = Cluster.boot(region, up.baked_image(region, Stages(1)), workers=0)
+        fleet.create(cluster.image, desired=0, maximum=MAXIMUM)
+    return cluster, fleet
+
+
+def main() -> None:
+    """Gather and publish; or only one of them."""
+    parser = argparse.ArgumentParser(description="How soon a pool of workers follows its demand.")
+    parser.add_argument("--runs", type=int, default=30, help="(default: %(default)s)")
+    parser.add_argument(
+        "--lost", type=int, default=5, help="runs that lose the leader (default: %(default)s)"
+    )
+    parser.add_argument("--keep", action="store_true", help="leave the cluster running")
+    parser.add_argument("--publish", action="store_true", help="only write the results, from what there is")
+    parser.add_argument("--output", type=Path, help="default: benchmarks/results/scaling.json")
+    options = parser.parse_args()
+    if not options.publish:
+        with rehearsed.region(keep=options.keep) as region:
+            control.require_root()
+            cluster, fleet = pool(region)
+            observer = Observer(cluster)
+            gather(observer, fleet, wanted=options.runs, leader_lost=False)
+            gather(observer, fleet, wanted=options.lost, leader_lost=True)
+    publish(options.output)
+
+
+if __name__ == "__main__":
+    main()
