@@ -118,14 +118,14 @@ def test_an_action_that_aws_knows_only_later_than_the_metadata_is_waited_for() -
     assert len(world.at(Complete)) == 1
 
 
-def test_a_spot_notice_stops_at_once_clears_at_45_seconds_and_kills_at_5() -> None:
+def test_a_spot_notice_stops_at_once_clears_at_45_seconds_and_kills_at_10() -> None:
     world = World(workers={1: Worker(busy=600)}, spot_end=1120.0).run(130)
     assert world.at(StopWorkers)[0] == 1000
     clearings = world.at(ClearUnfinished)
     assert clearings[0] == 1120 - 45
     assert all(later - earlier >= LIMITS.repeat for earlier, later in pairwise(clearings[:-1]))
-    assert world.at(KillWorkers) == [1115]
-    assert clearings[-1] == 1116, "what the killed ones left behind"
+    assert world.at(KillWorkers) == [1110]
+    assert clearings[-1] == 1111, "what the killed ones left behind"
     orders = [each for _, each in world.log if isinstance(each, ClearUnfinished)]
     assert orders[0] == ClearUnfinished((1,), whole=True)
 
@@ -143,7 +143,7 @@ def test_without_a_group_a_spot_notice_calls_no_hook() -> None:
 def test_a_spot_notice_in_a_group_that_lets_the_instance_go_completes_the_hook_too() -> None:
     world = World(target=TERMINATED, workers={1: Worker(busy=600)}, spot_end=1120.0).run(130)
     (completed,) = world.at(Complete)
-    assert 1115 < completed < 1120
+    assert 1110 < completed < 1120
 
 
 @pytest.mark.parametrize(("rebalance", "stops"), [(True, 1), (False, 0)])
@@ -156,7 +156,7 @@ def test_a_recommendation_drains_where_the_pool_follows_it(rebalance: bool, stop
 def test_a_stop_that_somebody_else_asked_for_is_cleared_before_systemd_kills_it() -> None:
     world = World(workers={1: Worker(busy=1e9, limit=100, stage=Stage.STOPPING, since=1000.0)}).run(100)
     assert world.at(ClearUnfinished)[0] == 1055
-    assert world.at(KillWorkers) == [1095]
+    assert world.at(KillWorkers) == [1090]
     assert world.at(StopWorkers) == world.at(Mark) == []
 
 
@@ -177,7 +177,7 @@ def test_a_stop_without_a_limit_has_no_end() -> None:
 def test_a_limit_shorter_than_the_clearing_clears_at_once() -> None:
     world = World(workers={1: Worker(busy=1e9, limit=30, stage=Stage.STOPPING, since=1000.0)}).run(40)
     assert world.at(ClearUnfinished)[0] == 1000
-    assert world.at(KillWorkers) == [1025]
+    assert world.at(KillWorkers) == [1020]
 
 
 def test_every_generation_is_stopped_and_one_that_starts_late_too() -> None:
