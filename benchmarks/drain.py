@@ -1,7 +1,7 @@
 """What becomes of the tasks of a worker that ends: `python -m benchmarks.drain`.
 
 A group of workers runs a load of tasks of 1 s to 5 min. Again and again the two workers that run most of it
-are struck in one of five ways, and waited for; then the load ends and every task is judged by marks of its
+are struck in one way, and waited for; then the load ends and every task is judged by marks of its
 own: it writes its start and its end to a table that is the test's.
 
 - `scale_in`: ended by Auto Scaling, with the drain's hook;
@@ -9,7 +9,9 @@ own: it writes its start and its end to a table that is the test's.
 - `systemctl_stop`: its unit is stopped, and started again;
 - `reload`: a parameter changes and `systemctl reload airkiln-boot` takes it: another generation starts beside
   the one that drains;
-- `host_shutdown`: `systemctl poweroff`.
+- `host_shutdown`: `systemctl poweroff`;
+- `metadata_away`, `throttled`, `without_hook`, `clock_jumps`: scale-ins in which something else goes wrong
+  (rehearsal/astray.py).
 
 `…` is how long the drain took, which is how long the tasks took; `…_lost_failed_or_twice` counts task
 instances; `spot_notice_rerun` is the time from a task instance's being cleared until it began again.
@@ -29,14 +31,15 @@ from pathlib import Path
 from benchmarks import kept, rehearsed, results
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
-from rehearsal import control, drains, up
+from rehearsal import astray, control, drains, up
 from rehearsal.cluster import Cluster, Host
-from rehearsal.drains import KINDS, Drained, Kind
+from rehearsal.drains import Drained, Kind
 from rehearsal.fleet import Fleet
 from rehearsal.observer import Observer
 from rehearsal.settings import Region, RehearsalError
 from rehearsal.stages import Stages
 
+KINDS = drains.KINDS | astray.KINDS
 RUNS = results.ROOT / "build" / "drain" / "runs.jsonl"
 AIRKILN, PEER = "airkiln", "airflow, scripts/systemd"
 WORKERS, AT_A_TIME = 4, 2
@@ -201,7 +204,7 @@ def main() -> None:
             if options.peer:
                 peers_way(fleet)
             observer = Observer(cluster)
-            for name in options.kinds or (["systemctl_stop"] if options.peer else KINDS):
+            for name in options.kinds or (["systemctl_stop"] if options.peer else drains.KINDS):
                 gather(observer, fleet, KINDS[name], subject=subject, wanted=options.runs)
     publish(options.output)
 

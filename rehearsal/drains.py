@@ -26,6 +26,7 @@ from rehearsal.witness import parameter, put
 
 SPOT_SECONDS = 120
 """From a Spot notice to the end of the instance."""
+DAEMON = "airkiln-lifecycle.service"
 LONGEST = 300.0
 """Seconds of the longest task of the load."""
 PATIENCE = LONGEST + 120
@@ -89,9 +90,12 @@ class Kind:
     """Have the worker take tasks again, where its host stays."""
     may_rerun: bool = False
     """Whether a task instance may be ended early, and run again."""
+    says: str = ""
+    """What the daemon is to say in its journal, where something goes astray."""
 
 
-def _gone(fleet: Fleet, host: Host) -> bool:
+def gone(fleet: Fleet, host: Host) -> bool:
+    """Whether its machine is no more."""
     return not (fleet.region.machines / host.name).exists()
 
 
@@ -134,11 +138,11 @@ def _power_off(_: Fleet, host: Host) -> None:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("scale_in", _scale_in, _gone),
-        Kind("spot_notice", _spot_notice, _gone, may_rerun=True),
+        Kind("scale_in", _scale_in, gone),
+        Kind("spot_notice", _spot_notice, gone, may_rerun=True),
         Kind("systemctl_stop", _stop, _stopped, _start),
         Kind("reload", _reload, _one_generation),
-        Kind("host_shutdown", _power_off, _gone),
+        Kind("host_shutdown", _power_off, gone),
     )
 }
 """By name, in the order in which a campaign goes through them."""
@@ -151,9 +155,21 @@ def drain(observer: Observer, fleet: Fleet, kind: Kind, host: Host) -> Drained:
     kind.strike(fleet, host)
     if kind.name == "reload":
         fleet.wait_until("another generation starts", lambda: _newest(host) > 1, 60)
-    fleet.wait_until(f"{kind.name} of {host.name} is over", lambda: kind.over(fleet, host), PATIENCE)
+    said = ""
+
+    def over() -> bool:
+        nonlocal said
+        if kind.says not in said:
+            said = host.journal(f"--unit={DAEMON}", lines=50)
+        return kind.over(fleet, host)
+
+    try:
+        fleet.wait_until(f"{kind.name} of {host.name} is over", over, PATIENCE)
+    finally:
+        kind.restore(fleet, host)
     took = time.monotonic() - at
-    kind.restore(fleet, host)
+    if kind.says not in said:
+        raise RehearsalError(f"{host.name} has not said {kind.says!r} while it drained, but:\n{said}")
     return Drained(kind.name, host.name, running, round(took, 3))
 
 

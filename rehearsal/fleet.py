@@ -15,6 +15,13 @@ from rehearsal.cluster import Host
 from rehearsal.settings import Region, RehearsalError, aws_region
 
 HOOK = "airkiln-drain"
+HEARTBEAT = 60
+"""Seconds that the hook waits for a heartbeat; the stack has more."""
+WAITS = {
+    "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+    "HeartbeatTimeout": HEARTBEAT,
+    "DefaultResult": "CONTINUE",
+}
 WORKER_UNITS = "airflow-worker@*.service"
 
 
@@ -59,12 +66,6 @@ class Fleet:
                 "MetadataOptions": {"HttpTokens": "required", "InstanceMetadataTags": "enabled"},
             },
         )
-        hook = {
-            "LifecycleHookName": HOOK,
-            "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
-            "HeartbeatTimeout": 60,
-            "DefaultResult": "CONTINUE",
-        }
         control.client("autoscaling").create_auto_scaling_group(
             AutoScalingGroupName=self.group,
             LaunchTemplate={"LaunchTemplateName": self.group, "Version": "1"},
@@ -72,9 +73,19 @@ class Fleet:
             MaxSize=desired if maximum is None else maximum,
             DesiredCapacity=desired,
             AvailabilityZones=[aws_region() + "a"],
-            LifecycleHookSpecificationList=[hook],
+            LifecycleHookSpecificationList=[{"LifecycleHookName": HOOK, **WAITS}],
             Tags=[{"Key": name, "Value": value, "PropagateAtLaunch": True} for name, value in tags.items()],
         )
+
+    def set_hook(self, name: str = HOOK, *, heartbeat: int = HEARTBEAT) -> None:
+        """Have this hook and no other."""
+        client = control.client("autoscaling")
+        for each in client.describe_lifecycle_hooks(AutoScalingGroupName=self.group)["LifecycleHooks"]:
+            client.delete_lifecycle_hook(
+                AutoScalingGroupName=self.group, LifecycleHookName=each["LifecycleHookName"]
+            )
+        waits = WAITS | {"HeartbeatTimeout": heartbeat}
+        client.put_lifecycle_hook(AutoScalingGroupName=self.group, LifecycleHookName=name, **waits)
 
     def exists(self) -> bool:
         """Whether the group is there."""

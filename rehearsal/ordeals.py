@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from rehearsal import control, environment
-from rehearsal.cluster import CONTROLLER_UNIT, LOAD, PROBE, SCHEDULER_UNIT, Cluster, Host
-from rehearsal.faults import DAG_PROCESSOR_UNIT, DATABASE_UNIT, Fault, first_connection
+from rehearsal.clocks import skewed
+from rehearsal.cluster import LOAD, PROBE, SCHEDULER_UNIT, Cluster, Host
+from rehearsal.faults import DATABASE_UNIT, Fault, first_connection
 from rehearsal.interference import cut_from_aws, freeze, frozen, thaw
 from rehearsal.observer import Observer, background
 from rehearsal.postgres import Postgres
@@ -36,8 +37,6 @@ QUIET_LINES, QUIET_RATE = 300, 0.5
 """Lines that a host's units may write when the database goes and comes, and each second in between. Where a
 scheduler leads, four components end and start, each with fifty lines or so."""
 TRACEBACK = "Traceback (most recent call last)"
-LIBFAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
-SKEWED_UNITS = (CONTROLLER_UNIT, SCHEDULER_UNIT, DAG_PROCESSOR_UNIT, "airflow-triggerer.service")
 
 
 def killed_before_sending(observer: Observer) -> Fault:
@@ -134,32 +133,6 @@ def half_open(records: Sequence[Mapping[str, Any]], address: str, at: float) -> 
         ):
             received.discard(session)
     return len(received)
-
-
-@contextmanager
-def skewed(host: Host, seconds: float) -> Iterator[None]:
-    """The scheduler's and the controller's wall clock on this host is ahead by so much, or behind."""
-    install = "test -e {0} || {{ apt-get -qq update && apt-get -qq install -y libfaketime >/dev/null; }}"
-    host.machine.execute(["sh", "-c", install.format(LIBFAKETIME)], timeout=180)
-    settings = {"LD_PRELOAD": LIBFAKETIME, "FAKETIME": f"{seconds:+g}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-    lines = [f"Environment={name}={value}" for name, value in settings.items()]
-    _drop_in(host, "\n".join(["[Service]", *lines]) + "\n")
-    try:
-        yield
-    finally:
-        _drop_in(host, None)
-
-
-def _drop_in(host: Host, text: str | None) -> None:
-    for unit in SKEWED_UNITS:
-        folder = f"/etc/systemd/system/{unit}.d"
-        path = f"{folder}/90-skew.conf"
-        if text is None:
-            host.machine.execute(["rm", "-f", path])
-        else:
-            host.machine.execute(["sh", "-c", f"mkdir -p {folder} && cat > {path}"], text=text)
-    host.systemctl("daemon-reload")
-    host.systemctl("restart", *SKEWED_UNITS[:2], SKEWED_UNITS[3])
 
 
 def skewed_while_idle(observer: Observer, seconds: float) -> list[str]:

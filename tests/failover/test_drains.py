@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from rehearsal import drains
+from rehearsal import astray, drains
 from rehearsal.cluster import Cluster
 from rehearsal.drains import KINDS, Kind
 from rehearsal.fleet import Fleet
@@ -45,6 +45,18 @@ def longer_than_a_notice() -> Callable[[], float]:
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_a_worker_that_ends_loses_no_task(observer: Observer, fleet: Fleet, kind: Kind) -> None:
+    strike(observer, fleet, kind)
+
+
+@pytest.mark.parametrize("kind", astray.KINDS.values(), ids=astray.KINDS)
+def test_what_goes_astray_while_a_worker_ends_loses_none_either(
+    observer: Observer, fleet: Fleet, kind: Kind
+) -> None:
+    strike(observer, fleet, kind)
+
+
+def strike(observer: Observer, fleet: Fleet, kind: Kind) -> None:
+    """Strike a worker that runs tasks, and judge all that ran."""
     fleet.resize(WORKERS)
     hosts = fleet.wait_until_serving(WORKERS, 180)
     draw = longer_than_a_notice() if kind.may_rerun else short()

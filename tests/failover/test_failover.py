@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal import ordeals
+from rehearsal import clocks, ordeals
 from rehearsal.faults import FAULTS, Fault
 from rehearsal.observer import Observer
 from rehearsal.statements import parse
@@ -57,7 +57,7 @@ def test_a_host_that_was_frozen_while_it_logged_in_writes_nothing_more(
 def test_a_leader_whose_clock_is_wrong_by_seconds_is_succeeded_as_any_other(
     observer: Observer, checker: Checker, seconds: int
 ) -> None:
-    with ordeals.skewed(observer.leader().host, seconds):
+    with clocks.skewed(observer.leader().host, seconds):
         assert trial(observer, FAULTS["scheduler_sigkill"]).problems == []
         assert trial(observer, FAULTS["scheduler_sigkill"]).problems == []
     checker.finds_nothing()
