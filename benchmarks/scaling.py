@@ -10,7 +10,9 @@ ends, and the pool goes back to zero.
   cycle of ten seconds;
 - `leader_lost`: the same where the leader's host is killed as soon as the first worker was told to end: its
   successor begins a cool-down of its own;
-- `lost_failed_or_twice`: task instances, of all runs.
+- `lost_failed_or_twice`: task instances, of all runs;
+- `demand_query`: the one query of a cycle, in Airflow's own table with a million task instances that have
+  ended, 300 that are queued and 200 that run.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from benchmarks import kept, rehearsed, results
+from benchmarks import demand, kept, rehearsed, results
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
 from rehearsal import control, drains, growth, up
@@ -34,9 +36,12 @@ from rehearsal.stages import Stages
 from rehearsal.trial import make_whole
 
 RUNS = results.ROOT / "build" / "scaling" / "runs.jsonl"
+QUERIES = RUNS.with_name("queries.jsonl")
 SUBJECT = "airkiln"
 DECIDED, RUNNING = 15.0, 45.0
 """Budgets, in seconds."""
+QUERY = 0.020
+"""The same of the query."""
 CYCLE = 10.0
 """Seconds between two decisions (airkiln.autoscale.daemon)."""
 LASTS = 75.0
@@ -63,6 +68,15 @@ class Line:
     tasks: int = 0
     problems: list[str] = field(default_factory=list)
     error: str = ""
+
+
+@dataclass
+class Queries:
+    """The demand query, many times."""
+
+    date: str
+    commit: str
+    seconds: list[float]
 
 
 def run(observer: Observer, fleet: Fleet, *, leader_lost: bool) -> Line:
@@ -93,6 +107,12 @@ def lose_leader(observer: Observer, fleet: Fleet) -> None:
     leader.host.cut_power()
     observer.wait_until("another leads", lambda: observer.leads_after(leader.job), 60)
     observer.cluster.power_on(leader.host)
+
+
+def gather_queries(runs: int = 1) -> None:
+    """Time the query, unless that has been done."""
+    while len(list(kept.lines(QUERIES, Queries))) < runs:
+        kept.keep(Queries(kept.now(), results.commit(), demand.query_seconds()), QUERIES)
 
 
 def gather(observer: Observer, fleet: Fleet, *, wanted: int, leader_lost: bool) -> None:
@@ -141,6 +161,8 @@ def figures(runs: list[Line]) -> list[Figure]:
 def publish(output: Path | None) -> None:
     """Write the results file."""
     made = figures(list(kept.lines(RUNS, Line)))
+    for line in kept.lines(QUERIES, Queries):
+        made.append(summarise("demand_query", SUBJECT, line.seconds, budget=QUERY))
     path = results.record("scaling", made, output, conditions=CONDITIONS)
     say(results.table(made))
     say(f"written to {path}")
@@ -175,6 +197,7 @@ def main() -> None:
             observer = Observer(cluster)
             gather(observer, fleet, wanted=options.runs, leader_lost=False)
             gather(observer, fleet, wanted=options.lost, leader_lost=True)
+            gather_queries()
     publish(options.output)
 
 

@@ -1,9 +1,8 @@
-"""What the autoscaling asks PostgreSQL 17: what it finds beside a million ended tasks, and how soon."""
+"""What the autoscaling asks PostgreSQL 17: what it finds beside a million ended tasks, and by which plan."""
 
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,8 +21,6 @@ from tests.database.support import expire, take
 pytestmark = pytest.mark.root
 
 FINISHED = 1_000_000
-LIMIT = 0.020
-"""Seconds that the query may take beside so many."""
 
 # Airflow 3.3.2's types of the columns that are read, its index, and as much beside them as a row of its has.
 TABLE = """
@@ -109,20 +106,6 @@ def test_the_plan_uses_airflows_index_with_statistics_and_without(
     used = list(scans(found[0]["Plan"]))
     assert {each["Node Type"] for each in used} <= {"Index Scan", "Bitmap Heap Scan", "Bitmap Index Scan"}
     assert {each["Index Name"] for each in used if "Index Name" in each} == {"ti_state"}
-
-
-def test_it_takes_twenty_milliseconds_at_most_beside_a_million_finished_tasks(
-    server: Postgres, database: Callable[..., Database]
-) -> None:
-    server.sql("ANALYZE task_instance", "airflow")
-    asked = database()
-    asked.count()
-    taken = []
-    for _ in range(50):
-        began = time.perf_counter()
-        asked.count()
-        taken.append(time.perf_counter() - began)
-    assert statistics.median(taken) < LIMIT, taken
 
 
 def test_it_cannot_write(session: Connection) -> None:
