@@ -39,7 +39,7 @@ def leave_what_has_expired(_task: object, task_id: str, args: Sequence[str], _kw
 
     :raises Ignore: Celery acknowledges the message then, and records no result.
     """
-    token = json.loads(args[0])["token"]
+    token = str(json.loads(args[0]).get("token", ""))
     try:
         jwt.decode(
             token,
