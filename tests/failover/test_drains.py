@@ -18,7 +18,7 @@ from rehearsal.fleet import Fleet
 from rehearsal.observer import Observer
 
 pytestmark = pytest.mark.root
-WORKERS = 2
+WORKERS, TASKS = 2, 10
 NOTICE = 65.0
 """Seconds; the daemon clears what runs from 45 before the end."""
 
@@ -41,8 +41,8 @@ def short() -> Callable[[], float]:
 
 
 def longer_than_a_notice() -> Callable[[], float]:
-    """Among them tasks that a Spot notice does not leave the time to end."""
-    lengths = itertools.cycle((2.0, NOTICE + 20, 12.0))
+    """At first only tasks that a Spot notice does not leave the time to end: every worker has some."""
+    lengths = itertools.chain([NOTICE + 20] * TASKS, itertools.cycle((2.0, 12.0)))
     return lambda: next(lengths)
 
 
@@ -68,7 +68,7 @@ def strike(observer: Observer, fleet: Fleet, kind: Kind) -> None:
     fleet.resize(WORKERS)
     hosts = fleet.wait_until_serving(WORKERS, 180)
     draw = longer_than_a_notice() if kind.may_rerun else short()
-    with drains.load(observer, tasks=10, draw=draw):
+    with drains.load(observer, tasks=TASKS, draw=draw):
         (host,) = drains.wait_for_load(observer, hosts, 1)
         struck = drains.drain(observer, fleet, kind, host)
     observer.wait_until("every task has ended", observer.idle, 300)
