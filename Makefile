@@ -64,7 +64,7 @@ rehearse-down: $(VENV)/stamp ## Remove every trace of the rehearsal but what lie
 
 .PHONY: test test-fast lint
 test: setup $(STACKS_TOOLS) lint check-packer ## All tests (root)
-	$(PYTHON) -m pytest tests
+	$(PYTHON) -m pytest --durations 25 tests
 
 test-fast: lint ## The tests that need no root
 	$(PYTHON) -m pytest tests/unit
