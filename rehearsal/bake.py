@@ -28,6 +28,9 @@ ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 VERSION_TAG = "airkiln:version"
 """Tells an instance that an image is being made of: packer/airflow.pkr.hcl gives it the image's own tags."""
 
+SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectionAttempts=60"
+"""A machine that still boots refuses connections: a second lies between two attempts."""
+
 Run = Callable[[list[str]], None]
 """Runs a command inside the region, where the AWS endpoint is; raises RehearsalError when it fails."""
 
@@ -130,7 +133,7 @@ def _bake_by_playbook(region: Region, variables: Path, run: Run) -> str:
             [
                 *(str(ANSIBLE_PLAYBOOK), str(REPOSITORY / "playbooks/image.yml")),
                 *("--inventory", f"{address},", "--user", "admin", "--private-key", str(key)),
-                *("--ssh-common-args", "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"),
+                *("--ssh-common-args", SSH),
                 *("--extra-vars", json.dumps(facts), "--extra-vars", f"@{variables}"),
             ]
         )
