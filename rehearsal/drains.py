@@ -38,8 +38,9 @@ LENGTHS = ((1.0, 5.0, 0.55), (5.0, 20.0, 0.35), (20.0, 60.0, 0.08), (60.0, LONGE
 """Tasks of the load: from, to (seconds), and their share."""
 
 _RUNNING = """
-SELECT count(*) FROM task_instance WHERE state = 'running' AND hostname = %s
+SELECT count(*) FROM task_instance WHERE state = 'running' AND hostname = %s AND task_id <> 'sizes'
 """
+"""The task that says how many there are is over in a second: a worker that runs nothing else has no load."""
 _TRIES = """
 SELECT t.run_id, t.task_id, t.map_index, t.state, t.try_number, coalesce(m.try_number, 0),
        count(m.*) FILTER (WHERE m.what = 'start'), count(m.*) FILTER (WHERE m.what = 'end')
