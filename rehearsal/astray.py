@@ -19,7 +19,7 @@ AWAY = 12.0
 REFUSED = 4
 """Calls in a row: botocore tries each twice, and the daemon again after five seconds."""
 JUMP = 3600.0
-"""Seconds."""
+"""Seconds ahead, and then as many behind."""
 OTHERS_WAIT = 75
 """Seconds that another hook holds the instance: for a minute of them the daemon asks for its own."""
 

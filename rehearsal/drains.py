@@ -166,9 +166,9 @@ def drain(observer: Observer, fleet: Fleet, kind: Kind, host: Host) -> Drained:
 
     try:
         fleet.wait_until(f"{kind.name} of {host.name} is over", over, PATIENCE)
+        took = time.monotonic() - at
     finally:
         kind.restore(fleet, host)
-    took = time.monotonic() - at
     if kind.says not in said:
         raise RehearsalError(f"{host.name} has not said {kind.says!r} while it drained, but:\n{said}")
     return Drained(kind.name, host.name, running, round(took, 3))

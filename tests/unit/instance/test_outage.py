@@ -115,6 +115,7 @@ def test_a_process_that_an_outage_ends_says_so_in_a_line(
     others: list[BaseException] = []
     monkeypatch.setattr(sys, "excepthook", lambda _, error, __: others.append(error))
     monkeypatch.setattr(outage, "resolve_name", lambda name: STRUCTLOG[name])
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     outage.install()
     for error in (OperationalError(), another := ValueError("another")):
         sys.excepthook(type(error), error, None)
