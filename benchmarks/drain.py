@@ -1,8 +1,8 @@
 """What becomes of the tasks of a worker that ends: `python -m benchmarks.drain`.
 
-A group of workers runs a load of tasks of 1 s to 5 min. Again and again the two workers that run most of it
-are struck in one way, and waited for; then the load ends and every task is judged by marks of its
-own: it writes its start and its end to a table that is the test's.
+A group of workers runs a load of tasks of 1 s to 5 min. Several drain at any time: as soon as one has ended,
+the worker that runs most of the others is struck in the same way. After two dozen the load ends and every
+task is judged by marks of its own: it writes its start and its end to a table that is the test's.
 
 - `scale_in`: ended by Auto Scaling, with the drain's hook;
 - `spot_notice`: two minutes' notice, after which the instance is gone;
@@ -11,7 +11,7 @@ own: it writes its start and its end to a table that is the test's.
   the one that drains;
 - `host_shutdown`: `systemctl poweroff`;
 - `metadata_away`, `throttled`, `without_hook`, `clock_jumps`: scale-ins in which something else goes wrong
-  (rehearsal/astray.py).
+  (rehearsal/astray.py), one at a time.
 
 `…` is how long the drain took, which is how long the tasks took; `…_lost_failed_or_twice` counts task
 instances; `spot_notice_rerun` is the time from a task instance's being cleared until it began again.
@@ -23,15 +23,15 @@ The peer is the same load on the same machines with the worker's unit of apache/
 from __future__ import annotations
 
 import argparse
-import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks import kept, rehearsed, results
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
-from rehearsal import astray, control, drains, up
+from rehearsal import astray, control, drains, growth, up
 from rehearsal.cluster import Cluster, Host
 from rehearsal.drains import Drained, Kind
 from rehearsal.fleet import Fleet
@@ -42,11 +42,14 @@ from rehearsal.stages import Stages
 KINDS = drains.KINDS | astray.KINDS
 RUNS = results.ROOT / "build" / "drain" / "runs.jsonl"
 AIRKILN, PEER = "airkiln", "airflow, scripts/systemd"
-WORKERS, AT_A_TIME = 4, 2
+WORKERS, AT_A_TIME = 6, 4
+"""Workers that are wanted, and how many drain at a time; who ends is replaced while it drains."""
 TASKS = 12
-"""Under way all the while: three of a worker's four slots."""
-ROUNDS = 5
-"""Strikes until the load is ended and judged."""
+"""Under way all the while."""
+BATCH = 25
+"""Drains until the load is ended and judged."""
+UNTOUCHED = 24 * 3600.0
+"""Cool-down of the pool, in seconds: here workers end by what strikes them alone."""
 FINISHED = drains.LONGEST + 120
 RERUN_BUDGET = 15.0
 """Seconds."""
@@ -87,29 +90,35 @@ def count(subject: str, kind: str) -> int:
 
 
 def strikes(observer: Observer, fleet: Fleet, kind: Kind, wanted: int) -> tuple[list[Drained], list[str]]:
-    """Strike two workers at a time under the load, until there were so many; what went wrong."""
+    """Strike workers under the load, several at a time, until there were so many; what went wrong."""
     done: list[Drained] = []
     errors: list[str] = []
+    struck: set[str] = set()
+    limit = 1 if kind.name in astray.KINDS else AT_A_TIME
 
     def one(host: Host) -> None:
         watching = Observer(observer.cluster)
         try:
             done.append(drains.drain(watching, fleet, kind, host))
+            say(f"  {len(done)}/{wanted} {host.name}: {done[-1].running} ran, {done[-1].seconds:.0f} s")
         except RehearsalError as problem:
             errors.append(str(problem))
         finally:
             watching.close()
+            struck.discard(host.name)
 
-    while len(done) < wanted and not errors:
-        if fleet.desired() < WORKERS:
-            fleet.resize(WORKERS)
-        hosts = drains.wait_for_load(observer, fleet.wait_until_serving(WORKERS, 180), AT_A_TIME)
-        threads = [threading.Thread(target=one, args=(host,)) for host in hosts]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        say(f"  {kind.name}: " + "; ".join(f"{d.running} ran, {d.seconds:.0f} s" for d in done[-AT_A_TIME:]))
+    with ThreadPoolExecutor(limit) as threads:
+        for _ in range(wanted):
+            observer.wait_until("a drain has ended", lambda: len(struck) < limit, drains.PATIENCE)
+            if errors:
+                break
+            if fleet.desired() < WORKERS:
+                fleet.resize(WORKERS)
+            host = drains.wait_for_load(
+                observer, lambda: [host for host in fleet.serving() if host.name not in struck]
+            )
+            struck.add(host.name)
+            threads.submit(one, host)
     return done, errors
 
 
@@ -124,7 +133,7 @@ def gather(observer: Observer, fleet: Fleet, kind: Kind, *, subject: str, wanted
             image=observer.cluster.image,
         )
         with drains.load(observer, tasks=TASKS):
-            done, errors = strikes(observer, fleet, kind, min(ROUNDS * AT_A_TIME, wanted - have))
+            done, errors = strikes(observer, fleet, kind, min(BATCH, wanted - have))
         observer.wait_until("every task has ended", observer.idle, FINISHED)
         found = drains.verdict(observer, may_rerun=kind.may_rerun)
         line.drains = [asdict(each) for each in done]
@@ -171,6 +180,7 @@ def fleet_for(region: Region, *, anew: bool) -> tuple[Cluster, Fleet]:
     if cluster is None:
         if control.aws_running(region):
             fleet.remove()
+        growth.set_pool(UNTOUCHED)
         cluster = Cluster.boot(region, up.baked_image(region, Stages(1)), schedulers=1, workers=0)
         fleet.create(cluster.image, desired=WORKERS)
     fleet.wait_until_serving(WORKERS, 240)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rehearsal.cluster import CONTROLLER_UNIT, SCHEDULER_UNIT, Host
 from rehearsal.faults import DAG_PROCESSOR_UNIT
+from rehearsal.settings import RehearsalError
 
 LIBFAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 LEADER_UNITS = (CONTROLLER_UNIT, SCHEDULER_UNIT, DAG_PROCESSOR_UNIT, "airflow-triggerer.service")
@@ -32,11 +34,13 @@ def skewed(host: Host, seconds: float) -> Iterator[None]:
 
 
 def can_jump(host: Host, unit: str) -> None:
-    """Start a unit anew with a clock that `jump` sets."""
+    """Start a unit anew with a clock that `jump` sets; RehearsalError if its process has the host's."""
     jump(host, 0)
     _faked(host, [unit], {"FAKETIME_TIMESTAMP_FILE": OFFSET, "FAKETIME_NO_CACHE": "1"})
     host.systemctl("daemon-reload")
     host.systemctl("restart", unit)
+    if LIBFAKETIME not in Path(f"/proc/{host.main_process(unit)}/maps").read_text():
+        raise RehearsalError(f"{unit} of {host.name} runs without {LIBFAKETIME}: its clock would not jump.")
 
 
 def jump(host: Host, seconds: float) -> None:

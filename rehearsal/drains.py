@@ -121,8 +121,8 @@ def _start(_: Fleet, host: Host) -> None:
 
 
 def _reload(_: Fleet, host: Host) -> None:
-    other = "0o077" if parameter(f"worker/{RELOADED}") == "0o77" else "0o77"
-    put({"worker": {RELOADED: other}})
+    mask = int(parameter(f"worker/{RELOADED}") or "0", 8)  # counted on: another for each of several hosts
+    put({"worker": {RELOADED: f"0o{(mask + 1) % 0o1000:03o}"}})
     host.systemctl("reload", "airkiln-boot.service")
 
 
@@ -178,21 +178,17 @@ def _newest(host: Host) -> int:
     return max(generations(host, "active", "activating", "deactivating"), default=0)
 
 
-def busiest(observer: Observer, hosts: list[Host]) -> list[Host]:
-    """The hosts, the one with the most running task instances first."""
-    return sorted(hosts, key=lambda host: -running_on(observer, host))
-
-
-def wait_for_load(observer: Observer, hosts: list[Host], wanted: int) -> list[Host]:
-    """Wait until so many of the hosts run tasks; those that run the most."""
-    found: list[Host] = []
+def wait_for_load(observer: Observer, hosts: Callable[[], list[Host]]) -> Host:
+    """Wait until one of the hosts runs tasks; the one that runs the most."""
+    running: dict[Host, int] = {}
 
     def loaded() -> bool:
-        found[:] = busiest(observer, hosts)[:wanted]
-        return all(running_on(observer, host) for host in found)
+        running.clear()
+        running.update((host, running_on(observer, host)) for host in hosts())
+        return any(running.values())
 
-    observer.wait_until(f"{wanted} workers run tasks", loaded, 60)
-    return found
+    observer.wait_until("a worker runs tasks", loaded, 120)
+    return max(running, key=lambda host: running[host])
 
 
 def running_on(observer: Observer, host: Host) -> int:

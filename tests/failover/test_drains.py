@@ -66,10 +66,10 @@ def test_what_goes_astray_while_a_worker_ends_loses_none_either(
 def strike(observer: Observer, fleet: Fleet, kind: Kind) -> None:
     """Strike a worker that runs tasks, and judge all that ran."""
     fleet.resize(WORKERS)
-    hosts = fleet.wait_until_serving(WORKERS, 180)
+    fleet.wait_until_serving(WORKERS, 180)
     draw = longer_than_a_notice() if kind.may_rerun else short()
     with drains.load(observer, tasks=TASKS, draw=draw):
-        (host,) = drains.wait_for_load(observer, hosts, 1)
+        host = drains.wait_for_load(observer, fleet.serving)
         struck = drains.drain(observer, fleet, kind, host)
     observer.wait_until("every task has ended", observer.idle, 300)
     verdict = drains.verdict(observer, may_rerun=kind.may_rerun)
