@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from airkiln.database.connect import Connection, connect
+import psycopg
+
+from airkiln.database.connect import Connection, connect, explain
 from airkiln.errors import AirkilnError, RefusedError, UnavailableError
 from airkiln.failover import place
 from airkiln.failover.config import load
@@ -87,10 +89,21 @@ def _only_one(folder: place.Folder) -> Iterator[None]:
 def _check(keywords: dict[str, str]) -> None:
     """What no waiting would mend ends the start; a database that is away does not."""
     try:
-        with connect(keywords, limit=2) as connection:
-            _check_version(connection)
+        with _session(keywords):
+            pass
     except UnavailableError as error:
         say(f"event=waiting reason={error}", WARNING)
+
+
+@contextmanager
+def _session(keywords: dict[str, str]) -> Iterator[Connection]:
+    """A connection to a database that has this release's lease table. Raises what `explain` says."""
+    try:
+        with connect(keywords, limit=2) as connection:
+            _check_version(connection)
+            yield connection
+    except psycopg.Error as error:
+        raise explain(error, keywords) from None
 
 
 def _check_version(connection: Connection) -> None:
@@ -111,23 +124,21 @@ def _check_version(connection: Connection) -> None:
 
 def status(options: argparse.Namespace) -> None:
     """Who leads, who is ready."""
-    found = read_status()
+    with _session(_keywords()) as session:
+        found = read_status(session)
     sys.stdout.write(json.dumps(found, indent=2) + "\n" if options.json else describe(found))
 
 
-def read_status() -> dict[str, Any]:
+def read_status(session: Connection) -> dict[str, Any]:
     """The lease and the hosts, as the database has them."""
-    layout = Layout()
-    with connect(place.keywords(place.environment(layout)), limit=2) as connection:
-        _check_version(connection)
-        lease = connection.execute(_STATUS).fetchone()
-        members = connection.execute(_MEMBERS).fetchall()
+    lease = session.execute(_STATUS).fetchone()
+    members = session.execute(_MEMBERS).fetchall()
     if lease is None:
         raise RefusedError(
             ["the lease table has no row: run `airkiln database prepare` in the database step"]
         )
     holder, epoch, seq, remaining, paused, wanted, reason = lease
-    host = place.identity(layout)[0]
+    host = place.identity(Layout())[0]
     held = remaining > 0
     leader = str(holder).partition("/")[0] if held else None
     return {
@@ -170,20 +181,22 @@ def describe(found: dict[str, Any]) -> str:
 
 def hand_over(options: argparse.Namespace) -> None:
     """Ask for another leader, and wait for it."""
-    before = read_status()
-    if refusal := refuse_hand_over(before, options.to):
-        raise RefusedError([refusal])
-    _request("hand-over", options.to or "*")
-    until = time.monotonic() + options.timeout
-    while time.monotonic() < until:
-        now = read_status()
-        if now["leader"] not in (None, before["leader"]) and now["epoch"] > before["epoch"]:
-            sys.stdout.write(f"{now['leader']} leads, epoch {now['epoch']}\n")
-            return
-        time.sleep(0.05)
-    _request("cancel", None)
+    with _session(_keywords()) as session:  # one for all questions: logins would cost the successor its time
+        before = read_status(session)
+        if refusal := refuse_hand_over(before, options.to):
+            raise RefusedError([refusal])
+        _request("hand-over", options.to or "*")
+        until = time.monotonic() + options.timeout
+        while time.monotonic() < until:
+            now = read_status(session)
+            if now["leader"] not in (None, before["leader"]) and now["epoch"] > before["epoch"]:
+                sys.stdout.write(f"{now['leader']} leads, epoch {now['epoch']}\n")
+                return
+            time.sleep(0.05)
+        _request("cancel", None)
+        leader = read_status(session)["leader"]
     raise AirkilnError(
-        f"no other host took over within {options.timeout:g} s; {read_status()['leader'] or 'nobody'} leads, "
+        f"no other host took over within {options.timeout:g} s; {leader or 'nobody'} leads, "
         "and the request is withdrawn: look at `journalctl -u airkiln-failover` on both hosts"
     )
 
@@ -225,9 +238,11 @@ def _request(what: str, target: str | None) -> None:
 
 
 def _client(holder: str, limit: float) -> LeaseClient:
-    layout = Layout()
-    keywords = place.keywords(place.environment(layout))
-    return LeaseClient(keywords, place.identity(layout)[0], holder, load().ttl, limit)
+    return LeaseClient(_keywords(), place.identity(Layout())[0], holder, load().ttl, limit)
+
+
+def _keywords() -> dict[str, str]:
+    return place.keywords(place.environment(Layout()))
 
 
 def clean_up(_options: argparse.Namespace) -> None:
