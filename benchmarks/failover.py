@@ -2,9 +2,9 @@
 
 A cluster is booted from the baked image: PostgreSQL, a web server, a worker that runs tasks throughout, and
 two scheduler hosts, each with its own address. A fault strikes the host that leads; the time runs until the
-next task instance is queued by the scheduler that took over. A run of a DAG is asked for through the REST API
-as soon as the fault has struck, so that there is always something to queue; the database is asked every 10
-ms. Between two runs both hosts are ready again.
+next task instance is queued by the scheduler that took over, of the load's or of a run of a DAG that is asked
+for through the REST API as soon as the fault has struck, so that there is always something to queue; the
+database is asked every 10 ms. Between two runs both hosts are ready again.
 
 - `scheduler_sigkill`, `scheduler_sigstop`, `controller_sigkill`, `controller_sigstop`: one process on the
   leader;

@@ -21,6 +21,8 @@ from rehearsal.settings import RehearsalError
 POLL = 0.01
 """Seconds between two questions: how much too late a moment can be seen."""
 PROBE_PAUSE = 0.05
+NOBODY = -1
+"""No scheduler's job: what was queued before the time counts for none."""
 QUEUED_LIMIT = 30.0
 """Seconds that a task instance may stay queued after a takeover."""
 Row = tuple[Any, ...]
@@ -30,8 +32,8 @@ SELECT id, hostname FROM job
 WHERE job_type = 'SchedulerJob' AND state = 'running' ORDER BY id DESC
 """
 _TAKEN = """
-SELECT run_id, queued_by_job_id FROM task_instance
-WHERE dag_id = %s AND run_id = ANY(%s) AND queued_by_job_id IS NOT NULL
+SELECT run_id, task_id, map_index, queued_dttm, queued_by_job_id FROM task_instance
+WHERE run_id = ANY(%s) AND queued_by_job_id IS NOT NULL
   AND state IN ('queued', 'running', 'success')
 """
 _UNFINISHED = """
@@ -156,15 +158,23 @@ class Observer:
         """Sees to it that there is always something to queue. Yields a function that waits until it is.
 
         The function takes the seconds to wait at most and which job counts, and returns the moment. Runs are
-        asked for as soon as every earlier one has been taken by whoever led then.
+        asked for as soon as every earlier one has been taken by whoever led then. Task instances of the load
+        count too, also those that are queued anew; one that is merely adopted keeps its time, and does not.
         """
-        probes: dict[str, int] = {}
+        before = tuple(self.runs)
+        takers: dict[Row, int] = {}
         asked: list[str] = []
+
+        def look() -> bool:
+            takers.update((tuple(queued), NOBODY) for *queued, _ in self.rows(_TAKEN, (list(before),)))
+            return True
+
+        self.wait_until("it is known what was queued before", look, 30)
         over = threading.Event()
 
         def ask() -> None:
             while not over.is_set():
-                if len(asked) == len(probes):
+                if {run for run, *_ in list(takers)}.issuperset(asked):
                     with suppress(RehearsalError):
                         asked.append(self.start(PROBE))
                 over.wait(PROBE_PAUSE)
@@ -173,8 +183,8 @@ class Observer:
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline:
                 with suppress(psycopg.Error):
-                    for run, job in self.rows(_TAKEN, (PROBE, asked[:])):
-                        if probes.setdefault(run, job) == job and counts(job):
+                    for *queued, job in self.rows(_TAKEN, ([*before, *asked],)):
+                        if takers.setdefault(tuple(queued), job) == job and counts(job):
                             return time.monotonic()
                 time.sleep(POLL)
             raise RehearsalError(f"No task instance was queued within {seconds:g} s of the fault.")

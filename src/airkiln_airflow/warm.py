@@ -76,6 +76,7 @@ def preload() -> Callable[[], None]:
     broker = resolve_name("airflow.configuration:conf").get("celery", "broker_url", fallback="")
     resolve_name("kombu.transport:get_transport_cls")(broker.partition(":")[0] or None)
     resolve_name("sqlalchemy.orm:configure_mappers")()
+    resolve_name("airflow.cli.cli_parser:get_parser")()  # main() is given the same one
     sys.argv[:] = ["airflow", "scheduler"]
     # What is loaded stays for good: the collector need not look at it again, and forks share its pages.
     gc.collect()
