@@ -72,6 +72,7 @@ class Host:
         self.dead = self.controller_stopped = False
         self.state = State(self.name, f"{self.name}/{self.runs}")
         self.call_number += 1
+        self.connect()
         self.warm = None
         self.warm_up()
         self.turn()
@@ -98,6 +99,7 @@ class Host:
                     self.send(action)
                 case Abandon():
                     self.call_number += 1
+                    self.connect()
                 case OpenGate():
                     self.open(action)
                 case Kill():
@@ -115,34 +117,36 @@ class Host:
 
         self.world.after(delay + 1e-6, woken)
 
+    def connect(self) -> None:
+        """The connection is to the database of that moment, and ends with it."""
+        self.timeline = self.world.timeline
+
     def send(self, call: Call) -> None:
         self.call_number += 1
         number, run, sent_at = self.call_number, self.runs, self.now()
         world, holder = self.world, self.state.holder
         password = world.number()
+        timeline = self.timeline
 
         def executed() -> None:
-            if world.database_down or world.chance.random() < world.lossy(self):
-                return fail() if world.database_down else None
-            timeline = world.timeline
-            answer = world.execute(self, holder, call, password)
-            if world.chance.random() < world.lossy(self):
-                return None
-            world.after(world.delay(self), lambda: arrive(answer, timeline))
-            return None
+            if world.database_down or timeline != world.timeline:
+                refused = Answer(call, trouble=Trouble.UNAVAILABLE, text="refused")
+                world.after(world.delay(self), lambda: arrive(refused))
+            elif world.chance.random() >= world.lossy(self):
+                answer = world.execute(self, holder, call, password)
+                if world.chance.random() >= world.lossy(self):
+                    world.after(world.delay(self), lambda: arrive(answer))
 
-        def fail() -> None:
-            refused = Answer(call, trouble=Trouble.UNAVAILABLE, text="refused")
-            world.after(world.delay(self), lambda: arrive(refused, -1))
-
-        def arrive(answer: Answer, timeline: int) -> None:
+        def arrive(answer: Answer) -> None:
             if number != self.call_number or run != self.runs or self.dead:
                 return
             if self.frozen or self.controller_stopped:
-                world.after(0.05, lambda: arrive(answer, timeline))
+                world.after(0.05, lambda: arrive(answer))
                 return
             if answer.trouble is None and timeline != world.timeline:
                 answer = Answer(call, trouble=Trouble.UNAVAILABLE, text="connection lost")
+            if answer.trouble is Trouble.UNAVAILABLE:
+                self.connect()
             if call.what is What.ACQUIRE and answer.number:
                 self.password, self.good_at = password, sent_at
             if call.what is What.RENEW and answer.good:
