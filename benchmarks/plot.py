@@ -66,9 +66,20 @@ def draw(content: Mapping[str, Any]) -> str:
         for axis, panel in zip(axes, shown, strict=True):
             _draw_panel(axis, panel)
         canvas.supxlabel(content["machine"], fontsize=7, color="#555555")
+        _settle(canvas)
         output = io.StringIO()
         canvas.savefig(output, format="svg", metadata={"Date": None, "Creator": None})
     return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"
+
+
+def _settle(canvas: Canvas) -> None:
+    """Have the layout's places in round numbers: its solver's last digits differ from run to run, and the ids
+    of clip paths are made of them."""
+    canvas.draw_without_rendering()
+    canvas.set_layout_engine("none")
+    for axis in canvas.axes:
+        left, bottom, width, height = (round(each, 6) for each in axis.get_position().bounds)
+        axis.set_position((left, bottom, width, height))
 
 
 def _draw_panel(axis: Axes, panel: Panel) -> None:
