@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -94,6 +94,7 @@ def strikes(observer: Observer, fleet: Fleet, kind: Kind, wanted: int) -> tuple[
     done: list[Drained] = []
     errors: list[str] = []
     struck: set[str] = set()
+    going: list[Future[None]] = []
     limit = 1 if kind.name in astray.KINDS else AT_A_TIME
 
     def one(host: Host) -> None:
@@ -118,7 +119,9 @@ def strikes(observer: Observer, fleet: Fleet, kind: Kind, wanted: int) -> tuple[
                 observer, lambda: [host for host in fleet.serving() if host.name not in struck]
             )
             struck.add(host.name)
-            threads.submit(one, host)
+            going.append(threads.submit(one, host))
+    for each in going:
+        each.result()  # raises what `one` has no word for
     return done, errors
 
 
