@@ -1,6 +1,6 @@
 """How many workers a pool has: pure, from what is seen and what is remembered to what is done.
 
-Invariants, which tests/unit/autoscale/test_decision.py holds over invented histories:
+Invariants, which tests/unit/autoscale/test_decision_invariants.py holds over invented histories:
 
 - Desired capacity never goes below the group's minimum nor above its maximum, and is never set lower: fewer
   workers come of ending idle ones by name.
