@@ -44,8 +44,8 @@ RUNS = results.ROOT / "build" / "drain" / "runs.jsonl"
 AIRKILN, PEER = "airkiln", "airflow, scripts/systemd"
 WORKERS, AT_A_TIME = 9, 6
 """Workers that are wanted, and how many drain at a time; who ends is replaced while it drains."""
-TASKS = 18
-"""Under way all the while."""
+TASKS = 10
+"""Under way all the while; a task costs a second of a core, and the drains need the other one."""
 BATCH = 50
 """Drains until the load is ended and judged, which takes as long as its longest task."""
 UNTOUCHED = 24 * 3600.0

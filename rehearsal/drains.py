@@ -165,7 +165,9 @@ def drain(observer: Observer, fleet: Fleet, kind: Kind, host: Host) -> Drained:
         return kind.over(fleet, host)
 
     try:
-        fleet.wait_until(f"{kind.name} of {host.name} is over", over, PATIENCE)
+        # its last words go with it
+        every = 0.1 if kind.says else 0.5
+        fleet.wait_until(f"{kind.name} of {host.name} is over", over, PATIENCE, every=every)
         took = time.monotonic() - at
     finally:
         kind.restore(fleet, host)

@@ -139,9 +139,9 @@ class Fleet:
         """The hosts on which a worker consumes."""
         return [host for host in self.hosts() if generations(host, "active")]
 
-    def wait_until(self, what: str, holds: Callable[[], bool], seconds: float) -> None:
-        """Ask until it is so."""
-        up.wait_until(f"{self.group}: {what}", holds, seconds)
+    def wait_until(self, what: str, holds: Callable[[], bool], seconds: float, *, every: float = 0.5) -> None:
+        """Ask until it is so; an answer takes a program or two, on the machines' own cores."""
+        up.wait_until(f"{self.group}: {what}", holds, seconds, every=every)
 
     def wait_until_serving(self, workers: int, seconds: float = 120) -> list[Host]:
         """Wait until so many workers consume; which ones."""

@@ -279,11 +279,13 @@ def run_dag(airflow: Airflow) -> None:
         raise RehearsalError(f"The run {run} of {DAG} is {state}, not success; see {airflow.url}/dags/{DAG}.")
 
 
-def wait_until(what: str, true: Callable[[], bool], seconds: float, machine: Machine | None = None) -> None:
+def wait_until(
+    what: str, true: Callable[[], bool], seconds: float, machine: Machine | None = None, *, every: float = 0.1
+) -> None:
     """Ask again and again until it is so; RehearsalError when the time is up, with where to look."""
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
             look = f" See `python -m rehearsal journal {machine.name}`." if machine else ""
             raise RehearsalError(f"Waited {seconds:.0f} s in vain until {what}.{look}")
-        time.sleep(0.1)
+        time.sleep(every)
