@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.campaign import AIRKILN, RUNS
+from benchmarks.processes import cpu, resident
 from benchmarks.results import Figure, summarise
 from rehearsal.cluster import CONTROLLER_UNIT, SCHEDULER_UNIT, Cluster, Host
 from rehearsal.observer import Observer
@@ -20,7 +20,6 @@ from rehearsal.witness import StatementLog
 WINDOW = 60.0
 """Seconds of rest."""
 KEPT = RUNS.with_name("at_rest.json")
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def known(path: Path = KEPT) -> list[Figure]:
@@ -32,22 +31,6 @@ def keep(figures: Iterable[Figure], path: Path = KEPT) -> None:
     """Keep the figures for the publication."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([asdict(each) for each in figures]) + "\n")
-
-
-def resident(pids: Iterable[int]) -> float:
-    """MiB that the processes hold in memory (RSS)."""
-    total = 0
-    for pid in pids:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Rss:"):
-                total += int(line.split()[1])
-    return total / 1024
-
-
-def cpu(pids: Iterable[int]) -> float:
-    """Seconds of CPU that the processes have used."""
-    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
-    return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS
 
 
 def measure(cluster: Cluster, seconds: float = WINDOW) -> list[Figure]:

@@ -14,7 +14,8 @@ task is judged by marks of its own: it writes its start and its end to a table t
   (rehearsal/astray.py), one at a time.
 
 `…` is how long the drain took, which is how long the tasks took; `…_lost_failed_or_twice` counts task
-instances; `spot_notice_rerun` is the time from a task instance's being cleared until it began again.
+instances; `spot_notice_rerun` is the time from a task instance's being cleared until it began again;
+`lifecycle_memory` is what `airkiln-lifecycle.service` holds of a worker's memory.
 
 The peer is the same load on the same machines with the worker's unit of apache/airflow's scripts/systemd
 (systemd's defaults KillMode=control-group and TimeoutStopSec=90s apply to it), stopped the same way.
@@ -29,6 +30,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks import kept, rehearsed, results
+from benchmarks.processes import resident
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
 from rehearsal import astray, control, drains, growth, up
@@ -53,6 +55,8 @@ UNTOUCHED = 24 * 3600.0
 FINISHED = drains.LONGEST + 120
 RERUN_BUDGET = 15.0
 """Seconds."""
+MEMORY_BUDGET = 64.0
+"""MiB."""
 PEER_UNIT = """\
 [Service]
 KillMode=control-group
@@ -79,6 +83,8 @@ class Line:
     tasks: int = 0
     problems: list[str] = field(default_factory=list)
     reruns: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+    """MiB of each worker's `airkiln lifecycle`, afterwards."""
     error: str = ""
 
 
@@ -141,6 +147,8 @@ def gather(observer: Observer, fleet: Fleet, kind: Kind, *, subject: str, wanted
         found = drains.verdict(observer, may_rerun=kind.may_rerun)
         line.drains = [asdict(each) for each in done]
         line.tasks, line.problems, line.reruns = found.tasks, found.problems, found.reruns
+        if subject == AIRKILN:
+            line.memory = [resident(host.processes(drains.DAEMON)) for host in fleet.serving()]
         line.error = "; ".join(errors)
         kept.keep(line, RUNS)
         say(f"{subject} {kind.name}: {have + len(done)}/{wanted}, {line.tasks} tasks; {line.error}")
@@ -165,6 +173,8 @@ def figures(runs: Sequence[Line]) -> list[Figure]:
             made.append(Figure(name, subject, "tasks", tasks, wrong, wrong, wrong, budget=budget))
             if reruns := [each for line in of_kind for each in line.reruns]:
                 made.append(summarise(f"{kind}_rerun", subject, reruns, budget=RERUN_BUDGET))
+    if memory := [each for line in runs for each in line.memory]:
+        made.append(summarise("lifecycle_memory", AIRKILN, memory, unit="MiB", budget=MEMORY_BUDGET))
     return made
 
 
@@ -196,7 +206,7 @@ def peers_way(fleet: Fleet) -> None:
     for host in fleet.wait_until_serving(WORKERS):
         script = f"mkdir -p {folder} && cat > {folder}/99-peer.conf && systemctl daemon-reload"
         host.machine.execute(["sh", "-c", script], text=PEER_UNIT)
-        host.systemctl("stop", "airkiln-lifecycle.service")
+        host.systemctl("stop", drains.DAEMON)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ ends, and the pool goes back to zero.
 - `leader_lost`: the same where the leader's host is killed as soon as the first worker was told to end: its
   successor begins a cool-down of its own;
 - `lost_failed_or_twice`: task instances, of all runs;
+- `autoscale_memory`: what `airkiln-autoscale.service` holds of the leader's memory;
 - `demand_query`: the one query of a cycle, in Airflow's own table with a million task instances that have
   ended, 300 that are queued and 200 that run.
 """
@@ -23,7 +24,9 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from airkiln.roles import AUTOSCALE_UNIT
 from benchmarks import demand, kept, rehearsed, results
+from benchmarks.processes import resident
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
 from rehearsal import control, drains, growth, up
@@ -42,6 +45,8 @@ DECIDED, RUNNING = 15.0, 45.0
 """Budgets, in seconds."""
 QUERY = 0.020
 """The same of the query."""
+MEMORY = 64.0
+"""Budget, in MiB."""
 CYCLE = 10.0
 """Seconds between two decisions (airkiln.autoscale.daemon)."""
 LASTS = 75.0
@@ -67,6 +72,8 @@ class Line:
     leader_lost: bool = False
     tasks: int = 0
     problems: list[str] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+    """MiB of the leader's `airkiln autoscale`."""
     error: str = ""
 
 
@@ -91,6 +98,7 @@ def run(observer: Observer, fleet: Fleet, *, leader_lost: bool) -> Line:
         if leader_lost:
             lose_leader(observer, fleet)
         line.back = growth.shrink(observer, fleet)
+        line.memory = [resident(observer.leader().host.processes(AUTOSCALE_UNIT))]
     except RehearsalError as problem:
         line.error = str(problem)
         observer.wait_until("every task has ended", observer.idle, 300)
@@ -155,6 +163,8 @@ def figures(runs: list[Line]) -> list[Figure]:
             made.append(summarise(name, SUBJECT, back, budget=budget))
     tasks, wrong = sum(x.tasks for x in runs), sum(len(x.problems) for x in runs)
     made.append(Figure("lost_failed_or_twice", SUBJECT, "tasks", tasks, wrong, wrong, wrong, budget=0.0))
+    if memory := [each for line in runs for each in line.memory]:
+        made.append(summarise("autoscale_memory", SUBJECT, memory, unit="MiB", budget=MEMORY))
     return made
 
 

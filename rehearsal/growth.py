@@ -29,7 +29,7 @@ SELECT extract(epoch FROM min(queued_dttm))::float FROM task_instance WHERE run_
 _BEGAN = """
 SELECT extract(epoch FROM min(m.at))::float
 FROM rehearsal.mark m JOIN task_instance t USING (run_id, task_id, map_index)
-WHERE m.what = 'start' AND t.hostname = ANY(%s)
+WHERE m.what = 'start' AND m.run_id = ANY(%s) AND t.hostname <> ALL(%s)
 """
 _ENDED = (
     "SELECT extract(epoch FROM max(at))::float FROM rehearsal.mark WHERE what = 'end' AND run_id = ANY(%s)"
@@ -54,21 +54,18 @@ def set_pool(cooldown: float = COOLDOWN) -> None:
 def grow(observer: Observer, fleet: Fleet, *, tasks: int, seconds: float) -> Growth:
     """Ask for so many task instances of so many seconds each, more than there are slots, and watch."""
     desired = fleet.desired()
-    known = {host.address for host in fleet.hosts()}
+    known = [host.address for host in (*fleet.hosts(), observer.cluster.worker) if host]
     runs = [observer.start(PROBE, seconds=seconds) for _ in range(tasks)]
     decided = moment("more workers are wanted", lambda: fleet.desired() > desired, DECIDED)
     appeared = _number(observer, _APPEARED, runs)
     if appeared is None:
         raise RehearsalError("The capacity was raised, and none of the tasks asked for has been queued.")
 
-    def others() -> list[str]:
-        return [host.address for host in fleet.hosts() if host.address not in known]
+    def began() -> float | None:
+        return _number(observer, _BEGAN, runs, known)
 
-    observer.wait_until(
-        "a task runs on another worker", lambda: _number(observer, _BEGAN, others()) is not None, RUNNING
-    )
-    began = _number(observer, _BEGAN, others())
-    return Growth(decided - appeared, (began or 0.0) - appeared)
+    observer.wait_until("a task runs on another worker", lambda: began() is not None, RUNNING)
+    return Growth(decided - appeared, (began() or 0.0) - appeared)
 
 
 def shrink(observer: Observer, fleet: Fleet, *, cooldown: float = COOLDOWN) -> float:
@@ -83,8 +80,8 @@ def shrink(observer: Observer, fleet: Fleet, *, cooldown: float = COOLDOWN) -> f
     return none - ended
 
 
-def _number(observer: Observer, query: str, names: list[str]) -> float | None:
-    found = observer.rows(query, (names,))[0][0]
+def _number(observer: Observer, query: str, *names: list[str]) -> float | None:
+    found = observer.rows(query, names)[0][0]
     return None if found is None else float(found)
 
 
@@ -94,5 +91,5 @@ def moment(what: str, holds: Callable[[], bool], seconds: float) -> float:
     while not holds():
         if time.monotonic() > deadline:
             raise RehearsalError(f"Waited {seconds:g} s in vain until {what}.")
-        time.sleep(0.05)
+        time.sleep(0.2)
     return time.time()

@@ -19,8 +19,10 @@ from rehearsal.observer import Observer
 
 pytestmark = pytest.mark.root
 WORKERS, TASKS = 2, 10
-NOTICE = 65.0
+NOTICE = 55.0
 """Seconds; the daemon clears what runs from 45 before the end."""
+CLEARED = 35.0
+"""Seconds of tasks that are cleared then: longer than they have, and no longer, for they run again."""
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +42,9 @@ def short() -> Callable[[], float]:
     return lambda: next(lengths)
 
 
-def longer_than_a_notice() -> Callable[[], float]:
-    """At first only tasks that a Spot notice does not leave the time to end: every worker has some."""
-    lengths = itertools.chain([NOTICE + 20] * TASKS, itertools.cycle((2.0, 12.0)))
+def not_over_when_cleared() -> Callable[[], float]:
+    """At first only tasks that are not over when a Spot notice has them cleared: every worker has some."""
+    lengths = itertools.chain([CLEARED] * TASKS, itertools.cycle((2.0, 12.0)))
     return lambda: next(lengths)
 
 
@@ -67,7 +69,7 @@ def strike(observer: Observer, fleet: Fleet, kind: Kind) -> None:
     """Strike a worker that runs tasks, and judge all that ran."""
     fleet.resize(WORKERS)
     fleet.wait_until_serving(WORKERS, 180)
-    draw = longer_than_a_notice() if kind.may_rerun else short()
+    draw = not_over_when_cleared() if kind.may_rerun else short()
     with drains.load(observer, tasks=TASKS, draw=draw):
         host = drains.wait_for_load(observer, fleet.serving)
         struck = drains.drain(observer, fleet, kind, host)

@@ -12,7 +12,9 @@ def test_a_kind_of_drain_counts_its_drains_and_what_went_wrong_with_tasks() -> N
     drains: list[dict[str, object]] = [{"seconds": 12.0}, {"seconds": 20.0}]
     rows = drain.figures(
         [
-            drain.Line(drain.AIRKILN, "spot_notice", *STAMP, drains=drains, tasks=40, reruns=[9.0]),
+            drain.Line(
+                drain.AIRKILN, "spot_notice", *STAMP, drains=drains, tasks=40, reruns=[9.0], memory=[47.0]
+            ),
             drain.Line(drain.PEER, "systemctl_stop", *STAMP, drains=drains[:1], tasks=10, problems=["lost"]),
         ]
     )
@@ -22,6 +24,7 @@ def test_a_kind_of_drain_counts_its_drains_and_what_went_wrong_with_tasks() -> N
         ("spot_notice_rerun", drain.AIRKILN, 1, 9.0, 15.0),
         ("systemctl_stop", drain.PEER, 1, 12.0, None),
         ("systemctl_stop_lost_failed_or_twice", drain.PEER, 10, 1, None),
+        ("lifecycle_memory", drain.AIRKILN, 1, 47.0, 64.0),
     ]
 
 
@@ -29,7 +32,7 @@ def test_a_pool_that_follows_has_a_row_a_step_and_a_lost_leader_its_own() -> Non
     zero, one = {"decided": 6.0, "running": 30.0}, {"decided": 8.0, "running": 33.0}
     rows = scaling.figures(
         [
-            scaling.Line(*STAMP, zero=zero, one=one, back=38.0, tasks=8),
+            scaling.Line(*STAMP, zero=zero, one=one, back=38.0, tasks=8, memory=[58.0]),
             scaling.Line(*STAMP, zero=zero, back=70.0, leader_lost=True, tasks=8, problems=["twice"]),
             scaling.Line(*STAMP, error="no worker came"),
         ]
@@ -42,6 +45,7 @@ def test_a_pool_that_follows_has_a_row_a_step_and_a_lost_leader_its_own() -> Non
         ("back_at_zero", 1, 38.0, 40.0),
         ("leader_lost", 1, 70.0, None),
         ("lost_failed_or_twice", 16, 1, 0.0),
+        ("autoscale_memory", 1, 58.0, 64.0),
     ]
 
 
