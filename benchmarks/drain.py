@@ -1,7 +1,7 @@
 """What becomes of the tasks of a worker that ends: `python -m benchmarks.drain`.
 
 A group of workers runs a load of tasks of 1 s to 5 min. Several drain at any time: as soon as one has ended,
-the worker that runs most of the others is struck in the same way. After fifty the load ends and every
+the worker that runs most of the others is struck in the same way. After a hundred the load ends and every
 task is judged by marks of its own: it writes its start and its end to a table that is the test's.
 
 - `scale_in`: ended by Auto Scaling, with the drain's hook;
@@ -48,7 +48,7 @@ WORKERS, AT_A_TIME = 9, 6
 """Workers that are wanted, and how many drain at a time; who ends is replaced while it drains."""
 TASKS = 10
 """Under way all the while; a task costs a second of a core, and the drains need the other one."""
-BATCH = 50
+BATCH = 100
 """Drains until the load is ended and judged, which takes as long as its longest task."""
 UNTOUCHED = 24 * 3600.0
 """Cool-down of the pool, in seconds: here workers end by what strikes them alone."""
