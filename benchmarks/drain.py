@@ -196,6 +196,7 @@ def fleet_for(region: Region, *, anew: bool) -> tuple[Cluster, Fleet]:
         growth.set_pool(UNTOUCHED)
         cluster = Cluster.boot(region, up.baked_image(region, Stages(1)), schedulers=1, workers=0)
         fleet.create(cluster.image, desired=WORKERS)
+    fleet.resize(WORKERS)
     fleet.wait_until_serving(WORKERS, 240)
     return cluster, fleet
 
