@@ -11,7 +11,8 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -51,7 +52,7 @@ GROUP BY 1, 2, 3, 4, 5, 6
 ORDER BY 1, 2, 3, 6
 """
 _CLEARED = """
-SELECT t.run_id, t.map_index, extract(epoch FROM l.dttm)::float,
+SELECT t.run_id, t.task_id, t.map_index, extract(epoch FROM l.dttm)::float,
        (SELECT extract(epoch FROM min(m.at))::float FROM rehearsal.mark m
          WHERE (m.run_id, m.task_id, m.map_index) = (t.run_id, t.task_id, t.map_index)
            AND m.what = 'start' AND m.at > l.dttm)
@@ -90,7 +91,7 @@ class Kind:
     restore: Strike = field(default=lambda _fleet, _host: None)
     """Have the worker take tasks again, where its host stays."""
     may_rerun: bool = False
-    """Whether a task instance may be ended early, and run again."""
+    """Whether a task instance may be cleared, and run again."""
     says: str = ""
     """What the daemon is to say in its journal, where something goes astray."""
 
@@ -245,17 +246,18 @@ class Verdict:
 def verdict(observer: Observer, *, may_rerun: bool) -> Verdict:
     """Judge all runs since the last verdict, which have ended."""
     runs, observer.runs = observer.runs, []
-    found = judge(observer.rows(_TRIES, (runs,)), may_rerun=may_rerun)
     cleared = observer.rows(_CLEARED, (runs,))
-    reruns = [began - at for _, _, at, began in cleared if began is not None]
-    return Verdict(found[0], found[1], reruns)
+    clearings = Counter((run, task, index) for run, task, index, _, _ in cleared)
+    tasks, problems = judge(observer.rows(_TRIES, (runs,)), clearings if may_rerun else {})
+    return Verdict(tasks, problems, [began - at for *_, at, began in cleared if began is not None])
 
 
-def judge(rows: list[Row], *, may_rerun: bool) -> tuple[int, list[str]]:
+def judge(rows: list[Row], clearings: Mapping[tuple[str, str, int], int]) -> tuple[int, list[str]]:
     """How many task instances there were, and what is wrong with any.
 
     A row is (run, task, index, state, tries, try of the marks, starts, ends). The last try must have begun
-    and ended once; an earlier one may have begun once where it may run again, and never ended.
+    and ended once. An earlier one may have begun once, and never ended, where the task instance was cleared:
+    `clearings` is how often, by run, task and index.
     """
     problems = []
     grouped = itertools.groupby(rows, key=lambda row: row[:5])
@@ -266,8 +268,8 @@ def judge(rows: list[Row], *, may_rerun: bool) -> tuple[int, list[str]]:
         by_try = {each[5]: (each[6], each[7]) for each in marks}
         if state != "success":
             problems.append(f"{name}: {state}")
-        if tries != 1 and not may_rerun:
-            problems.append(f"{name}: try {tries}")
+        if tries > 1 + (cleared := clearings.get((run, task, index), 0)):
+            problems.append(f"{name}: try {tries}, cleared {cleared} times")
         for number, (starts, ends) in by_try.items():
             wanted = [(1, 1)] if number == tries else [(1, 0), (0, 0)]
             if number and (starts, ends) not in wanted:
