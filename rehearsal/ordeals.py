@@ -21,7 +21,7 @@ from rehearsal.interference import cut_from_aws, freeze, frozen, thaw
 from rehearsal.observer import Observer, background
 from rehearsal.postgres import Postgres
 from rehearsal.settings import RehearsalError
-from rehearsal.statements import moment
+from rehearsal.statements import CONTROLLER, moment
 from rehearsal.trial import FINISHED, PATIENCE, Trial, make_whole, trial
 from rehearsal.witness import StatementLog
 
@@ -188,6 +188,30 @@ def database_away(observer: Observer, seconds: float) -> tuple[list[str], float]
         if traces := sum(TRACEBACK in line for line in lines):
             problems.append(f"{host} wrote {traces} tracebacks to its journal")
     return problems, resumed
+
+
+def slow_to_let_in(observer: Observer, seconds: int) -> list[str]:
+    """The database takes so long over each login when every controller has to log in again; the verdict."""
+    make_whole(observer)
+    cluster, leader = observer.cluster, observer.leader()
+    observer.start(LOAD, tasks=2, seconds=5.0)
+    with _logins_take(cluster.postgres, seconds):
+        for host in cluster.schedulers:
+            cluster.postgres.sql(END_SESSIONS.format(address=host.address, role=CONTROLLER))
+        _wait_for_successor(observer, leader.job)
+    return _judged(observer)
+
+
+@contextmanager
+def _logins_take(postgres: Postgres, seconds: int) -> Iterator[None]:
+    def delay(value: str) -> None:
+        postgres.sql(f"ALTER SYSTEM SET pre_auth_delay = {value};\nSELECT pg_reload_conf();")
+
+    delay(str(seconds))
+    try:
+        yield
+    finally:
+        delay("DEFAULT")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from rehearsal import control
 from rehearsal.network import Network
 from rehearsal.postgres import Postgres
 from rehearsal.settings import Region
-from tests.database.support import AIRFLOWS_TABLES, PATIENCE, TTL, VARIABLES, session, the_plan
+from tests.database.support import AIRFLOWS_TABLES, LIMITS, VARIABLES, session, the_plan
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +56,7 @@ def client(plan: Plan, server: Postgres) -> Iterator[Callable[[str], LeaseClient
 
     def make(host: str) -> LeaseClient:
         keywords = plan.target.keywords(preparing.CONTROLLER, plan.controller_password)
-        made.append(LeaseClient(keywords, host, f"{host}/1", TTL, PATIENCE))
+        made.append(LeaseClient(keywords, host, f"{host}/1", LIMITS))
         return made[-1]
 
     yield make

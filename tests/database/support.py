@@ -8,14 +8,14 @@ import psycopg
 
 from airkiln.database import prepare as preparing
 from airkiln.database.prepare import Plan
+from airkiln.failover.config import Timings
 from airkiln.failover.lease import Grant, LeaseClient
 from rehearsal.postgres import Postgres
 from rehearsal.settings import POSTGRES
 
 Session = psycopg.Connection[tuple[Any, ...]]
-TTL = 4.0
-PATIENCE = 10.0
-"""Seconds for one statement: these tests are of what is answered, not of how soon."""
+LIMITS = Timings(limit=10.0, patience=10.0)
+"""These tests are of what is answered, not of how soon."""
 URL = f"postgresql+psycopg://airflow:own%40er@{POSTGRES}/airflow?sslmode=require"
 VARIABLES = {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": URL,

@@ -16,7 +16,7 @@ from airkiln.database.prepare import Plan
 from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
 from airkiln.failover.lease import EpochOverError, Grant, LeaseClient
 from rehearsal.postgres import Postgres
-from tests.database.support import TTL, expire, session, take
+from tests.database.support import LIMITS, expire, session, take
 
 pytestmark = pytest.mark.root
 
@@ -357,7 +357,7 @@ def test_a_wrong_password_is_denied_and_a_dead_host_is_unavailable(plan: Plan) -
     outcomes: list[type[AirkilnError]] = []
     for changed in (keywords, {**keywords, "host": "10.42.0.77"}):
         try:
-            LeaseClient(changed, "one", "one/1", TTL).poll(True)
+            LeaseClient(changed, "one", "one/1", LIMITS).poll(True)
         except AirkilnError as error:
             outcomes.append(type(error))
     assert outcomes == [DeniedError, UnavailableError]

@@ -15,6 +15,7 @@ import pytest
 
 from airkiln.database import prepare as preparing
 from airkiln.database.prepare import CONTROLLER, Plan
+from airkiln.failover.config import Timings
 from airkiln.failover.lease import Grant, LeaseClient
 from rehearsal import control
 from rehearsal.network import Network
@@ -81,7 +82,7 @@ def plan(server: Postgres) -> Plan:
 def taken(plan: Plan, host: str) -> tuple[LeaseClient, Grant]:
     """A takeover as a controller carries it out."""
     keywords = plan.target.keywords(CONTROLLER, plan.controller_password)
-    client = LeaseClient(keywords, host, f"{host}/1", ttl=4.0)
+    client = LeaseClient(keywords, host, f"{host}/1", Timings())
     grant = client.acquire()
     assert grant is not None
     zeros = 0

@@ -77,6 +77,13 @@ def test_tasks_outlast_a_minute_without_a_database(observer: Observer, checker: 
     checker.finds_nothing()
 
 
+def test_a_database_that_takes_seconds_over_a_login_has_a_leader_all_the_same(
+    observer: Observer, checker: Checker
+) -> None:
+    assert ordeals.slow_to_let_in(observer, 2) == []
+    checker.finds_nothing()
+
+
 def test_the_log_names_the_epoch_of_every_scheduler(checker: Checker) -> None:
     epochs = {entry.epoch for entry in parse(checker.records) if entry.epoch}
     assert len(epochs) > 1

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -65,7 +66,7 @@ def _run() -> None:
     with _only_one(folder):
         _check(keywords)
         here = Here(host, environment, variables, folder, timings)
-        Daemon(here, lambda holder: LeaseClient(keywords, host, holder, timings.ttl, timings.limit)).run()
+        Daemon(here, lambda holder: LeaseClient(keywords, host, holder, timings)).run()
 
 
 @contextmanager
@@ -238,7 +239,8 @@ def _request(what: str, target: str | None) -> None:
 
 
 def _client(holder: str, limit: float) -> LeaseClient:
-    return LeaseClient(_keywords(), place.identity(Layout())[0], holder, load().ttl, limit)
+    timings = replace(load(), limit=limit, patience=limit)
+    return LeaseClient(_keywords(), place.identity(Layout())[0], holder, timings)
 
 
 def _keywords() -> dict[str, str]:

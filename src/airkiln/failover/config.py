@@ -27,6 +27,9 @@ class Timings:
     """Between two questions of a standby."""
     limit: float = 1.0
     """Of one call to the database, with its connection; kept on this side of the network too."""
+    patience: float = 4.0
+    """Of a standby's poll, at most: each that got no answer is followed by one that has twice as long, for
+    a database so busy that a login takes longer than `limit`."""
     deadline: float = 2.5
     """From sending the last good renewal until a leader kills its own scheduler (CLOCK_BOOTTIME)."""
     kill: float = 0.4
@@ -77,6 +80,11 @@ class Timings:
                 t.renew + 2 * t.limit <= t.deadline,
                 f"renew + 2 x limit is {t.renew + 2 * t.limit:g} s, more than deadline ({t.deadline:g} s): "
                 "one lost packet would end a healthy leader: lower renew or limit.",
+            ),
+            (
+                t.patience >= t.limit,
+                f"patience is {t.patience:g} s, less than limit ({t.limit:g} s), which every call has: raise "
+                "patience.",
             ),
             (
                 t.poll <= t.ttl / 2,

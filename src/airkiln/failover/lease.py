@@ -24,12 +24,11 @@ from psycopg.rows import dict_row
 
 from airkiln.database.connect import explain
 from airkiln.errors import AirkilnError, RefusedError, UnavailableError
+from airkiln.failover.config import Timings
 
 SCHEMA_VERSION = 1
 """The form of the schema `airkiln` that this release speaks with."""
 CHANNEL = "airkiln_lease"
-LIMIT = 1.0
-"""Seconds for a connection, and for a statement on the server."""
 
 Row = dict[str, Any]
 
@@ -82,20 +81,19 @@ class LeaseClient:
     sentence for a person.
     """
 
-    def __init__(
-        self, keywords: Mapping[str, str], host: str, holder: str, ttl: float, limit: float = LIMIT
-    ) -> None:
+    def __init__(self, keywords: Mapping[str, str], host: str, holder: str, timings: Timings) -> None:
+        limit = f"{round(timings.limit * 1000)}"
         self._keywords = {
             **keywords,
             "application_name": "airkiln-failover",
-            "connect_timeout": str(max(1, round(limit))),
-            "options": f"-c statement_timeout={round(limit * 1000)} -c lock_timeout={round(limit * 1000)}",
-            "tcp_user_timeout": str(round(limit * 1000)),
+            "connect_timeout": str(max(1, round(timings.patience))),
+            "options": f"-c statement_timeout={limit} -c lock_timeout={limit}",
+            "tcp_user_timeout": limit,
             "keepalives_idle": "1",
             "keepalives_interval": "1",
             "keepalives_count": "2",
         }
-        self._host, self._holder, self._ttl = host, holder, ttl
+        self._host, self._holder, self._ttl = host, holder, timings.ttl
         self._connection: psycopg.Connection[Row] | None = None
         self._socket: socket.socket | None = None
 

@@ -223,6 +223,8 @@ class State:
     """When the last good renewal (or the acquisition) was sent."""
     under_way: Call | None = None
     sent_at: float = 0.0
+    unanswered: int = 0
+    """Polls in a row that were given up."""
     due_at: float = 0.0
     """When the next poll or renewal is due."""
     view: View | None = None

@@ -32,6 +32,7 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ({"kill": 1.0}, "deadline + kill + margin"),
         ({"margin": 0.5}, "margin is 0.5 s"),
         ({"limit": 1.1}, "renew + 2 x limit"),
+        ({"patience": 0.9}, "patience is 0.9 s"),
         ({"poll": 2.5}, "poll is 2.5 s"),
         ({"poll": 0.1}, "three statements"),
         ({"renew": 0.2}, "three statements"),

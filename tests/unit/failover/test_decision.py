@@ -163,6 +163,27 @@ def test_a_grant_whose_answer_was_lost_is_released_before_another_is_asked_for()
     assert "orphan" in host.events()
 
 
+def test_a_standby_waits_longer_for_a_database_that_is_slow_to_let_it_in() -> None:
+    host = Host()
+    host.goes()
+    for limit in (1.0, 2.0, 4.0, 4.0):
+        assert wake_at(host.state, T) == host.seen.now + limit
+        assert host.after(limit - 0.01) == []
+        assert host.after(0.01) == [Abandon()]
+        assert calls(host.after(T.poll / 2)) == [What.POLL]
+    assert calls(host.hears(after=3.5, view=Row())) == [What.POLL]
+    assert Abandon() in host.after(T.limit)
+
+
+def test_a_leader_waits_no_longer_for_its_renewal_however_long_it_waited_for_a_poll() -> None:
+    host = Host()
+    host.goes()
+    host.after(T.limit)
+    host.after(T.poll / 2)
+    assert calls(host.hears(after=1.5, view=Row(remaining=-1.0))) == [What.ACQUIRE]
+    assert Abandon() in host.after(T.limit)
+
+
 def test_a_leader_renews_twice_a_second() -> None:
     host = Host().leads()
     for _ in range(4):
