@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -307,6 +308,15 @@ def test_the_leaders_own_locks_are_not_foreign(plan: Plan, client: Callable[[str
 
 
 # What goes wrong
+
+
+def test_no_call_is_compiled_however_much_the_planner_expects_of_it(plan: Plan, server: Postgres) -> None:
+    assert plan
+    compiled = """
+        SELECT coalesce('jit=off' = ANY(proconfig), false), count(*)
+          FROM pg_proc WHERE pronamespace = 'airkiln'::regnamespace GROUP BY 1
+    """
+    assert re.fullmatch(r"t\|\d+", server.sql(compiled, "airflow"))
 
 
 def test_a_call_that_hangs_ends_when_it_is_abandoned(

@@ -248,6 +248,19 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $$;
 
+-- Of tables without statistics the planner takes a million rows for one, and would have every poll of a new
+-- database compiled: in a second and more of a busy core, and a controller waits no longer than that. The
+-- poll is rolled back then, so that the statistics never come.
+DO $$
+DECLARE
+    known regprocedure;
+BEGIN
+    FOR known IN SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'airkiln'::regnamespace LOOP
+        EXECUTE format('ALTER FUNCTION %s SET jit = off', known);
+    END LOOP;
+END
+$$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA airkiln FROM PUBLIC;
 GRANT USAGE ON SCHEMA airkiln TO airkiln_controller;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA airkiln TO airkiln_controller;
