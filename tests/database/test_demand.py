@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
 
-from airkiln.autoscale.demand import QUERY, SETTINGS, Counted, Database
+from airkiln.autoscale.demand import LEASE, QUERY, SETTINGS, Counted, Database
 from airkiln.database import prepare as preparing
 from airkiln.database.connect import Connection, connect
 from airkiln.database.prepare import Plan
@@ -87,6 +87,13 @@ def test_what_is_queued_and_running_is_found(database: Callable[..., Database]) 
     assert {host: each.count for (_, host), each in found.items()} == {f"10.0.0.{n}": 40 for n in range(5)}
 
 
+def explained(session: Connection, statement: LiteralString) -> dict[str, Any]:
+    row = session.execute(statement).fetchone()
+    assert row is not None
+    found = row[0] if isinstance(row[0], list) else json.loads(row[0])
+    return dict(found[0])
+
+
 def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if "Relation Name" in plan or "Index Name" in plan:
         yield plan
@@ -100,12 +107,16 @@ def test_the_plan_uses_airflows_index_with_statistics_and_without(
 ) -> None:
     clear = "DELETE FROM pg_statistic WHERE starelid = 'task_instance'::regclass"
     server.sql("ANALYZE task_instance" if statistics_there else clear, "airflow")
-    row = session.execute(f"EXPLAIN (FORMAT JSON) {QUERY}").fetchone()
-    assert row is not None
-    found = row[0] if isinstance(row[0], list) else json.loads(row[0])
-    used = list(scans(found[0]["Plan"]))
+    used = list(scans(explained(session, f"EXPLAIN (FORMAT JSON) {QUERY}")["Plan"]))
     assert {each["Node Type"] for each in used} <= {"Index Scan", "Bitmap Heap Scan", "Bitmap Index Scan"}
     assert {each["Index Name"] for each in used if "Index Name" in each} == {"ti_state"}
+
+
+@pytest.mark.parametrize("query", [QUERY, LEASE])
+def test_no_question_is_compiled_for_its_answer_of_a_few_rows(
+    session: Connection, query: LiteralString
+) -> None:
+    assert "JIT" not in explained(session, f"EXPLAIN (ANALYZE, FORMAT JSON) {query}")
 
 
 def test_it_cannot_write(session: Connection) -> None:

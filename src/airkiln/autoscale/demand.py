@@ -22,7 +22,8 @@ from airkiln.pools import Pool
 CONNECT_LIMIT = 2.0
 """Seconds for a connection."""
 SETTINGS = {
-    "options": "-c default_transaction_read_only=on -c statement_timeout=5s -c enable_seqscan=off",
+    # Without its index the planner would call the lease's one row dear enough to compile the question.
+    "options": "-c default_transaction_read_only=on -c statement_timeout=5s -c enable_seqscan=off -c jit=off",
     # What a server that vanished does not acknowledge is given up after so many milliseconds.
     "tcp_user_timeout": "5000",
     "keepalives_idle": "5",
@@ -40,7 +41,7 @@ SELECT state, queue, executor, CASE WHEN state <> 'queued' THEN hostname END AS 
  GROUP BY 1, 2, 3, 4
 """
 """One that is restarting was cleared while it ran: until it notices, it has its slot."""
-_LEASE: LiteralString = "SELECT holder, expires_at > clock_timestamp() FROM airkiln.lease"
+LEASE: LiteralString = "SELECT holder, expires_at > clock_timestamp() FROM airkiln.lease"
 _LOCKED: LiteralString = "SELECT pg_try_advisory_lock(%s)"
 
 
@@ -106,7 +107,7 @@ class Database:
         """Whether this host leads, asked of the database at this moment."""
         if not self._locking:
             return any(
-                held and str(holder).partition("/")[0] == self._host for holder, held in self._rows(_LEASE)
+                held and str(holder).partition("/")[0] == self._host for holder, held in self._rows(LEASE)
             )
         if self._locked:  # it ends with its session: one that answers still has it
             self._rows("SELECT 1")
