@@ -22,7 +22,7 @@ from airkiln.pools import Pool
 CONNECT_LIMIT = 2.0
 """Seconds for a connection."""
 SETTINGS = {
-    # Without its index the planner would call the lease's one row dear enough to compile the question.
+    # A scan that is switched off is so dear to the planner that it would have one row's question compiled.
     "options": "-c default_transaction_read_only=on -c statement_timeout=5s -c enable_seqscan=off -c jit=off",
     # What a server that vanished does not acknowledge is given up after so many milliseconds.
     "tcp_user_timeout": "5000",
