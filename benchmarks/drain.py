@@ -24,6 +24,7 @@ The peer is the same load on the same machines with the worker's unit of apache/
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -48,6 +49,9 @@ WORKERS, AT_A_TIME = 9, 6
 """Workers that are wanted, and how many drain at a time; who ends is replaced while it drains."""
 TASKS = 10
 """Under way all the while; a task costs a second of a core, and the drains need the other one."""
+APART = {"spot_notice": drains.SPOT_SECONDS / AT_A_TIME}
+"""Seconds between two strikes at least, by kind: those that all take as long would come six at a time, and
+their tasks begin again while six machines boot."""
 BATCH = 100
 """Drains until the load is ended and judged, which takes as long as its longest task."""
 UNTOUCHED = 24 * 3600.0
@@ -102,6 +106,7 @@ def strikes(observer: Observer, fleet: Fleet, kind: Kind, wanted: int) -> tuple[
     struck: set[str] = set()
     going: list[Future[None]] = []
     limit = 1 if kind.name in astray.KINDS else AT_A_TIME
+    apart = APART.get(kind.name, 0.0)
 
     def one(host: Host) -> None:
         watching = Observer(observer.cluster)
@@ -126,6 +131,7 @@ def strikes(observer: Observer, fleet: Fleet, kind: Kind, wanted: int) -> tuple[
             )
             struck.add(host.name)
             going.append(threads.submit(one, host))
+            time.sleep(apart)
     for each in going:
         each.result()  # raises what `one` has no word for
     return done, errors

@@ -15,6 +15,7 @@ from rehearsal import astray, control, drains
 from rehearsal.cluster import Cluster, Host
 from rehearsal.drains import KINDS, Kind
 from rehearsal.fleet import Fleet
+from rehearsal.hygiene import own_worker
 from rehearsal.observer import Observer
 
 pytestmark = pytest.mark.root
@@ -51,6 +52,15 @@ def not_over_when_cleared() -> Callable[[], float]:
 def notice(_: Fleet, host: Host) -> None:
     """A Spot notice that is shorter than EC2's, to save the tests a minute twice."""
     control.spot_notice(host.name, NOTICE)
+
+
+def test_a_worker_that_has_stopped_has_looked_for_logs_that_killed_tasks_left(observer: Observer) -> None:
+    worker, unit = own_worker(observer.cluster), "airflow-worker@1.service"
+    worker.systemctl("stop", unit)
+    try:
+        assert "status=0 " in worker.systemctl("show", unit, "--property=ExecStopPost")
+    finally:
+        worker.systemctl("start", unit)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
