@@ -43,6 +43,7 @@ AIRFLOWS_OWN = {
     "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "5",
     "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "90.0",
     "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "3",
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "5",
 }
 """Where no controller runs, what the image sets otherwise is Airflow's default again (config.yml of 3.3.2,
 and the Celery provider's), or the peer would be measured with our settings."""
