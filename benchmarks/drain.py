@@ -186,8 +186,9 @@ def figures(runs: Sequence[Line]) -> list[Figure]:
 
 def publish(output: Path | None) -> None:
     """Write the results file."""
-    made = figures(list(kept.lines(RUNS, Line)))
-    path = results.record("drain", made, output, conditions=CONDITIONS)
+    runs = list(kept.lines(RUNS, Line))
+    made = figures(runs)
+    path = results.record("drain", made, output, conditions=CONDITIONS, measured=kept.measured(runs))
     say(results.table(made))
     say(f"written to {path}")
 

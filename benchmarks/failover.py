@@ -39,7 +39,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import at_rest, predecessor, rehearsed, results
+from benchmarks import at_rest, kept, predecessor, rehearsed, results
 from benchmarks.campaign import AIRKILN, PEER, Campaign, Line, Lines, grouped
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
@@ -100,9 +100,10 @@ def counted(figure: str, runs: int, found: int) -> Figure:
     return Figure(figure, AIRKILN, "runs", runs, found, found, found, budget=0.0)
 
 
-def publish(made: Sequence[Figure], output: Path | None) -> None:
+def publish(lines: Sequence[Line], output: Path | None) -> None:
     """Write the results file."""
-    path = results.record("failover", made, output, conditions=CONDITIONS)
+    made = [*figures(lines), *at_rest.known()]
+    path = results.record("failover", made, output, conditions=CONDITIONS, measured=kept.measured(lines))
     say(results.table(made))
     say(f"written to {path}")
 
@@ -145,7 +146,7 @@ def main() -> None:
             campaign = Campaign(cluster, lines, subject)
             for fault in options.faults or FAULTS:
                 campaign.gather(fault, options.runs, adoption=options.adoption)
-    publish([*figures(list(lines)), *at_rest.known()], options.output)
+    publish(list(lines), options.output)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 Line = TypeVar("Line")
+
+
+class Stamped(Protocol):
+    """What every line says of itself."""
+
+    date: str
+    commit: str
 
 
 def lines(path: Path, kind: type[Line]) -> Iterator[Line]:
@@ -29,3 +36,13 @@ def keep(line: Any, path: Path) -> None:  # noqa: ANN401 - any dataclass
 def now() -> str:
     """The time of a line."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def measured(stamped: Sequence[Stamped]) -> tuple[str, str] | None:
+    """The last day of the lines, and the commit at which they were made, or git's range from first to last;
+    None without lines."""
+    if not stamped:
+        return None
+    inorder = sorted(stamped, key=lambda line: line.date)
+    first, last = inorder[0].commit, inorder[-1].commit
+    return inorder[-1].date[:10], last if first == last else f"{first}..{last}"

@@ -91,8 +91,9 @@ def main() -> None:
             observer = Observer(cluster)
             for case in CASES:
                 gather(observer, case, options.runs)
-    made = figures(list(kept.lines(RUNS, Line)))
-    path = results.record("queue", made, options.output, conditions=CONDITIONS)
+    runs = list(kept.lines(RUNS, Line))
+    made = figures(runs)
+    path = results.record("queue", made, options.output, conditions=CONDITIONS, measured=kept.measured(runs))
     say(results.table(made))
     say(f"written to {path}")
 

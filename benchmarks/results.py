@@ -57,17 +57,24 @@ def summarise(
 
 
 def record(
-    benchmark: str, figures: Sequence[Figure], path: Path | None = None, *, conditions: str | None = None
+    benchmark: str,
+    figures: Sequence[Figure],
+    path: Path | None = None,
+    *,
+    conditions: str | None = None,
+    measured: tuple[str, str] | None = None,
 ) -> Path:
     """Write one benchmark's results, by default to benchmarks/results/<benchmark>.json.
 
-    `conditions` is a sentence on what the figures depend on beside the machine. Returns the file's path.
+    `conditions` is a sentence on what the figures depend on beside the machine; `measured` is the date and
+    the commit of what was measured earlier, today and HEAD without. Returns the file's path.
     """
+    date, code = measured or (datetime.datetime.now(datetime.UTC).date().isoformat(), commit())
     path = path or RESULTS / f"{benchmark}.json"
     content: dict[str, object] = {
         "benchmark": benchmark,
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": commit(),
+        "date": date,
+        "commit": code,
         "machine": machine(),
     }
     if conditions is not None:

@@ -170,10 +170,11 @@ def figures(runs: list[Line]) -> list[Figure]:
 
 def publish(output: Path | None) -> None:
     """Write the results file."""
-    made = figures(list(kept.lines(RUNS, Line)))
+    runs = list(kept.lines(RUNS, Line))
+    made = figures(runs)
     for line in kept.lines(QUERIES, Queries):
         made.append(summarise("demand_query", SUBJECT, line.seconds, budget=QUERY))
-    path = results.record("scaling", made, output, conditions=CONDITIONS)
+    path = results.record("scaling", made, output, conditions=CONDITIONS, measured=kept.measured(runs))
     say(results.table(made))
     say(f"written to {path}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import drain, queue, scaling
+from benchmarks import drain, kept, queue, scaling
 from benchmarks.document import description
 
 STAMP = ("2026-11-21T06:00:00+00:00", "0123456789ab", "ami-1")
@@ -68,3 +68,11 @@ def test_the_document_tells_what_each_measures() -> None:
     assert "back to zero" in description("scaling")
     assert "handed out again" in description("queue")
     assert "scripts/systemd" in description("drain")
+
+
+def test_figures_that_were_gathered_name_the_last_day_and_the_commits_they_were_made_at() -> None:
+    older = queue.Line("copied", "2026-11-20T06:00:00+00:00", "a" * 12, "ami-1")
+    newer = queue.Line("copied", *STAMP)
+    assert kept.measured([newer, older]) == ("2026-11-21", f"{'a' * 12}..0123456789ab")
+    assert kept.measured([newer, newer]) == ("2026-11-21", "0123456789ab")
+    assert kept.measured([]) is None
