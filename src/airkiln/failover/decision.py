@@ -14,8 +14,7 @@ Invariants, checked after every step of the simulation (tests/unit/failover/test
    left alone: it is being killed. The time is counted on CLOCK_BOOTTIME, so it runs on in suspension.
 3. A renewal that the database refuses ends the scheduler at once: the epoch has moved on.
 4. One call is under way at a time, and one that takes longer than `limit` is given up with its connection;
-   a standby's poll only after `patience`, if polls before it were given up. Nothing runs on its answer's
-   being early, and with `limit` for each nobody would ever lead where a login takes longer.
+   a standby's poll has longer after each that was given up, `patience` at most, for nothing runs on it.
    A reply that was lost leaves nothing behind: a lease that the database calls ours and that was never
    granted here is released before another is asked for.
 5. The lease is released after what it covered was killed, and has ended or had `kill` seconds to.
@@ -72,7 +71,7 @@ def step(state: State, seen: Seen, timings: Timings) -> tuple[State, tuple[Actio
 
 def wake_at(state: State, timings: Timings) -> float:
     """When `step` must be called again even if nothing happens, on the clock of `Seen.now`."""
-    times = [state.sent_at + _limit(state, timings)] if state.under_way else []
+    times = [state.sent_at + state.limit(timings)] if state.under_way else []
     if not state.under_way and state.phase is not Phase.ENDING:
         times.append(state.due_at)
     if state.epoch and state.phase is not Phase.ENDING:
@@ -86,13 +85,6 @@ def wake_at(state: State, timings: Timings) -> float:
     if state.dumped_at is not None:
         times.append(state.dumped_at + timings.dump)
     return min(times, default=state.ended_at)
-
-
-def _limit(state: State, timings: Timings) -> float:
-    """Seconds for the call under way."""
-    if state.under_way is None or state.under_way.what is not What.POLL:
-        return timings.limit
-    return min(timings.limit * 2.0**state.unanswered, timings.patience)
 
 
 def _free_at(state: State) -> float:
@@ -111,11 +103,10 @@ class _Decision:
         self.actions: list[Action] = []
 
     def run(self) -> None:
+        limit = self.state.limit(self.timings)
         if self.seen.answer is not None:
             self.absorb(self.seen.answer)
-        elif (call := self.state.under_way) and self.seen.now - self.state.sent_at >= (
-            limit := _limit(self.state, self.timings)
-        ):
+        elif (call := self.state.under_way) and self.seen.now - self.state.sent_at >= limit:
             self.actions.append(Abandon())
             if call.what is What.POLL and limit < self.timings.patience:
                 self.set(unanswered=self.state.unanswered + 1)

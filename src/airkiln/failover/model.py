@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from airkiln.failover.config import Timings
+
 
 class View(Protocol):
     """What the database answers to a poll or a renewal, as of its own clock."""
@@ -253,6 +255,12 @@ class State:
     foreign_at: float = 0.0
     takeovers: int = 0
     left: bool = False
+
+    def limit(self, timings: Timings) -> float:
+        """Seconds for the call under way."""
+        if self.under_way is None or self.under_way.what is not What.POLL:
+            return timings.limit
+        return min(timings.limit * 2.0**self.unanswered, timings.patience)
 
     def ready(self, seen: Seen) -> bool:
         """Whether this host could take over."""
