@@ -14,7 +14,8 @@ task is judged by marks of its own: it writes its start and its end to a table t
   (rehearsal/astray.py), one at a time.
 
 `…` is how long the drain took, which is how long the tasks took; `…_lost_failed_or_twice` counts task
-instances; `spot_notice_rerun` is the time from a task instance's being cleared until it began again;
+instances; `spot_notice_rerun` is the time from a task instance's being cleared until it began again, and
+`spot_notice_outlived` how many of these had ended all the same before their supervisor knew of it;
 `lifecycle_memory` is what `airkiln-lifecycle.service` holds of a worker's memory.
 
 The peer is the same load on the same machines with the worker's unit of apache/airflow's scripts/systemd
@@ -87,6 +88,7 @@ class Line:
     tasks: int = 0
     problems: list[str] = field(default_factory=list)
     reruns: list[float] = field(default_factory=list)
+    outlived: int = 0
     memory: list[float] = field(default_factory=list)
     """MiB of each worker's `airkiln lifecycle`, afterwards."""
     error: str = ""
@@ -152,7 +154,8 @@ def gather(observer: Observer, fleet: Fleet, kind: Kind, *, subject: str, wanted
         observer.wait_until("every task has ended", observer.idle, FINISHED)
         found = drains.verdict(observer, may_rerun=kind.may_rerun)
         line.drains = [asdict(each) for each in done]
-        line.tasks, line.problems, line.reruns = found.tasks, found.problems, found.reruns
+        line.tasks, line.problems = found.tasks, found.problems
+        line.reruns, line.outlived = found.reruns, found.outlived
         if subject == AIRKILN:
             line.memory = [resident(host.processes(drains.DAEMON)) for host in fleet.serving()]
         line.error = "; ".join(errors)
@@ -179,6 +182,8 @@ def figures(runs: Sequence[Line]) -> list[Figure]:
             made.append(Figure(name, subject, "tasks", tasks, wrong, wrong, wrong, budget=budget))
             if reruns := [each for line in of_kind for each in line.reruns]:
                 made.append(summarise(f"{kind}_rerun", subject, reruns, budget=RERUN_BUDGET))
+                late = sum(line.outlived for line in of_kind)
+                made.append(Figure(f"{kind}_outlived", subject, "tasks", len(reruns), late, late, late))
     if memory := [each for line in runs for each in line.memory]:
         made.append(summarise("lifecycle_memory", AIRKILN, memory, unit="MiB", budget=MEMORY_BUDGET))
     return made

@@ -11,10 +11,10 @@ import itertools
 import random
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psycopg
 
@@ -44,7 +44,8 @@ SELECT count(*) FROM task_instance WHERE state = 'running' AND hostname = %s AND
 """The task that says how many there are is over in a second: a worker that runs nothing else has no load."""
 _TRIES = """
 SELECT t.run_id, t.task_id, t.map_index, t.state, t.try_number, coalesce(m.try_number, 0),
-       count(m.*) FILTER (WHERE m.what = 'start'), count(m.*) FILTER (WHERE m.what = 'end')
+       count(m.*) FILTER (WHERE m.what = 'start'), count(m.*) FILTER (WHERE m.what = 'end'),
+       extract(epoch FROM min(m.at))::float, extract(epoch FROM max(m.at))::float
 FROM task_instance t
 LEFT JOIN rehearsal.mark m ON (m.run_id, m.task_id, m.map_index) = (t.run_id, t.task_id, t.map_index)
 WHERE t.run_id = ANY(%s) AND t.task_id <> 'sizes'
@@ -78,6 +79,8 @@ class Drained:
 
 
 Strike = Callable[[Fleet, Host], None]
+Name = tuple[str, str, int]
+"""Of a task instance: its run, task and index."""
 
 
 @dataclass(frozen=True)
@@ -241,39 +244,52 @@ class Verdict:
     """Lost, failed or run twice."""
     reruns: list[float]
     """Of each that was cleared, seconds until it began again."""
+    outlived: int = 0
+    """Of those, how many had ended all the same, in the seconds until their supervisor knew."""
 
 
 def verdict(observer: Observer, *, may_rerun: bool) -> Verdict:
     """Judge all runs since the last verdict, which have ended."""
     runs, observer.runs = observer.runs, []
     cleared = observer.rows(_CLEARED, (runs,))
-    clearings = Counter((run, task, index) for run, task, index, _, _ in cleared)
-    tasks, problems = judge(observer.rows(_TRIES, (runs,)), clearings if may_rerun else {})
-    return Verdict(tasks, problems, [began - at for *_, at, began in cleared if began is not None])
+    clearings: dict[Name, list[float]] = defaultdict(list)
+    if may_rerun:
+        for run, task, index, at, _ in cleared:
+            clearings[run, task, index].append(at)
+    found = judge(observer.rows(_TRIES, (runs,)), clearings)
+    return replace(found, reruns=[began - at for *_, at, began in cleared if began is not None])
 
 
-def judge(rows: list[Row], clearings: Mapping[tuple[str, str, int], int]) -> tuple[int, list[str]]:
+def judge(rows: list[Row], clearings: Mapping[Name, Sequence[float]]) -> Verdict:
     """How many task instances there were, and what is wrong with any.
 
-    A row is (run, task, index, state, tries, try of the marks, starts, ends). The last try must have begun
-    and ended once. An earlier one may have begun once, and never ended, where the task instance was cleared:
-    `clearings` is how often, by run, task and index.
+    A row is (run, task, index, state, tries, try of the marks, starts, ends, first mark, last mark). The last
+    try must have begun and ended once. An earlier one may have begun once, where the task instance was
+    cleared; it may have ended only after that, before its supervisor looked. `clearings` is when, by run,
+    task and index. All times are those of the epoch, in seconds.
     """
     problems = []
-    grouped = itertools.groupby(rows, key=lambda row: row[:5])
-    count = 0
-    for (run, task, index, state, tries), marks in grouped:
+    count = outlived = 0
+    for (run, task, index, state, tries), marks in itertools.groupby(rows, key=lambda row: row[:5]):
         count += 1
         name = f"{run} {task}[{index}]"
-        by_try = {each[5]: (each[6], each[7]) for each in marks}
+        by_try = {each[5]: each[6:] for each in marks}
+        cleared = clearings.get((run, task, index), ())
         if state != "success":
             problems.append(f"{name}: {state}")
-        if tries > 1 + (cleared := clearings.get((run, task, index), 0)):
-            problems.append(f"{name}: try {tries}, cleared {cleared} times")
-        for number, (starts, ends) in by_try.items():
+        if tries > 1 + len(cleared):
+            problems.append(f"{name}: try {tries}, cleared {len(cleared)} times")
+        for number, (starts, ends, first, last) in by_try.items():
+            if (
+                number not in {0, tries}
+                and (starts, ends) == (1, 1)
+                and any(first < at < last for at in cleared)
+            ):
+                outlived += 1
+                continue
             wanted = [(1, 1)] if number == tries else [(1, 0), (0, 0)]
             if number and (starts, ends) not in wanted:
                 problems.append(f"{name}: try {number} began {starts} times, ended {ends} times")
         if tries not in by_try:
             problems.append(f"{name}: try {tries} left no mark")
-    return count, problems
+    return Verdict(count, problems, [], outlived)

@@ -43,7 +43,9 @@ SELECT (SELECT count(*) FROM dag_run WHERE state IN ('queued', 'running'))
 _UNDER_WAY = """
 SELECT (SELECT count(*) FROM task_instance
          WHERE dag_id = %s AND state IN ('scheduled', 'queued', 'running', 'restarting'))
-     + (SELECT count(*) FROM dag_run r
+     + (SELECT coalesce(sum(CASE jsonb_typeof(r.conf::jsonb -> 'seconds')
+                            WHEN 'array' THEN jsonb_array_length(r.conf::jsonb -> 'seconds') ELSE 1 END), 0)
+          FROM dag_run r
          WHERE r.dag_id = %s AND r.state IN ('queued', 'running')
            AND NOT EXISTS (SELECT FROM task_instance t
                             WHERE (t.dag_id, t.run_id) = (r.dag_id, r.run_id) AND t.task_id = 'step'
@@ -140,7 +142,7 @@ class Observer:
         return int(self.rows(_UNFINISHED)[0][0]) == 0
 
     def under_way(self, dag: str) -> int:
-        """Unfinished task instances of a DAG, and a run that has none yet as one."""
+        """Unfinished task instances of a DAG; of a run that has none yet, as many as were asked for."""
         return int(self.rows(_UNDER_WAY, (dag, dag))[0][0])
 
     def left_by(self, job: int) -> int:

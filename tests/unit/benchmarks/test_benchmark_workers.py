@@ -13,7 +13,14 @@ def test_a_kind_of_drain_counts_its_drains_and_what_went_wrong_with_tasks() -> N
     rows = drain.figures(
         [
             drain.Line(
-                drain.AIRKILN, "spot_notice", *STAMP, drains=drains, tasks=40, reruns=[9.0], memory=[47.0]
+                drain.AIRKILN,
+                "spot_notice",
+                *STAMP,
+                drains=drains,
+                tasks=40,
+                reruns=[9.0],
+                outlived=1,
+                memory=[47.0],
             ),
             drain.Line(drain.PEER, "systemctl_stop", *STAMP, drains=drains[:1], tasks=10, problems=["lost"]),
         ]
@@ -22,6 +29,7 @@ def test_a_kind_of_drain_counts_its_drains_and_what_went_wrong_with_tasks() -> N
         ("spot_notice", drain.AIRKILN, 2, 20.0, None),
         ("spot_notice_lost_failed_or_twice", drain.AIRKILN, 40, 0, 0.0),
         ("spot_notice_rerun", drain.AIRKILN, 1, 9.0, 15.0),
+        ("spot_notice_outlived", drain.AIRKILN, 1, 1, None),
         ("systemctl_stop", drain.PEER, 1, 12.0, None),
         ("systemctl_stop_lost_failed_or_twice", drain.PEER, 10, 1, None),
         ("lifecycle_memory", drain.AIRKILN, 1, 47.0, 64.0),

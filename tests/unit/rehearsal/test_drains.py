@@ -4,44 +4,49 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal.drains import LENGTHS, LONGEST, judge, length
+from rehearsal.drains import LENGTHS, LONGEST, Verdict, judge, length
 
-FINE = ("run", "step", 0, "success", 1, 1, 1, 1)
-CLEARED = {("run", "step", 0): 1}
+STEP = ("run", "step", 0, "success")
+CLEARED = {("run", "step", 0): [15.0]}
 
 
 def test_a_task_that_began_and_ended_once_is_fine() -> None:
-    assert judge([FINE], {}) == (1, [])
+    assert judge([(*STEP, 1, 1, 1, 1, 10.0, 20.0)], {}) == Verdict(1, [], [])
 
 
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        (("run", "step", 0, "failed", 1, 1, 1, 0), "failed"),
-        (("run", "step", 0, "success", 1, 1, 2, 2), "began 2 times"),
-        (("run", "step", 0, "success", 1, 1, 1, 2), "ended 2 times"),
-        (("run", "step", 0, "success", 1, 0, 0, 0), "left no mark"),
-        (("run", "step", 0, "success", 2, 2, 1, 1), "try 2"),
+        (("run", "step", 0, "failed", 1, 1, 1, 0, 10.0, 10.0), "failed"),
+        ((*STEP, 1, 1, 2, 2, 10.0, 20.0), "began 2 times"),
+        ((*STEP, 1, 1, 1, 2, 10.0, 20.0), "ended 2 times"),
+        ((*STEP, 1, 0, 0, 0, None, None), "left no mark"),
+        ((*STEP, 2, 2, 1, 1, 10.0, 20.0), "try 2"),
     ],
 )
 def test_what_must_not_happen_is_named(row: tuple[object, ...], told: str) -> None:
-    _, problems = judge([row], {})
-    assert any(told in each for each in problems)
+    assert any(told in each for each in judge([row], {}).problems)
 
 
 def test_where_it_was_cleared_a_try_that_began_and_never_ended_is_fine() -> None:
-    first, second = ("run", "step", 0, "success", 2, 1, 1, 0), ("run", "step", 0, "success", 2, 2, 1, 1)
-    assert judge([first, second], CLEARED) == (1, [])
+    first, second = (*STEP, 2, 1, 1, 0, 10.0, 10.0), (*STEP, 2, 2, 1, 1, 30.0, 40.0)
+    assert judge([first, second], CLEARED) == Verdict(1, [], [])
 
 
 def test_a_try_that_nobody_asked_for_is_named_although_another_task_was_cleared() -> None:
-    first, second = ("run", "step", 1, "success", 2, 1, 1, 0), ("run", "step", 1, "success", 2, 2, 1, 1)
-    assert judge([first, second], CLEARED) == (1, ["run step[1]: try 2, cleared 0 times"])
+    other = ("run", "step", 1, "success")
+    first, second = (*other, 2, 1, 1, 0, 10.0, 10.0), (*other, 2, 2, 1, 1, 30.0, 40.0)
+    assert judge([first, second], CLEARED).problems == ["run step[1]: try 2, cleared 0 times"]
 
 
-def test_two_tries_that_both_ended_ran_twice() -> None:
-    first, second = ("run", "step", 0, "success", 2, 1, 1, 1), ("run", "step", 0, "success", 2, 2, 1, 1)
-    assert len(judge([first, second], CLEARED)[1]) == 1
+def test_a_try_that_ended_after_it_was_cleared_is_counted_apart() -> None:
+    first, second = (*STEP, 2, 1, 1, 1, 10.0, 18.0), (*STEP, 2, 2, 1, 1, 30.0, 40.0)
+    assert judge([first, second], CLEARED) == Verdict(1, [], [], outlived=1)
+
+
+def test_a_task_that_was_cleared_when_it_had_ended_ran_twice() -> None:
+    first, second = (*STEP, 2, 1, 1, 1, 10.0, 14.0), (*STEP, 2, 2, 1, 1, 30.0, 40.0)
+    assert len(judge([first, second], CLEARED).problems) == 1
 
 
 def test_the_load_has_tasks_of_one_second_to_five_minutes() -> None:
