@@ -19,7 +19,9 @@ instances; `spot_notice_rerun` is the time from a task instance's being cleared 
 `lifecycle_memory` is what `airkiln-lifecycle.service` holds of a worker's memory.
 
 The peer is the same load on the same machines with the worker's unit of apache/airflow's scripts/systemd
-(systemd's defaults KillMode=control-group and TimeoutStopSec=90s apply to it), stopped the same way.
+(systemd's defaults KillMode=control-group and TimeoutStopSec=90s apply to it), stopped the same way. Its
+scheduler takes a task for lost after 30 s without a heartbeat, not after Airflow's 300 s, so that the load
+goes on; lost it is either way.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -42,6 +45,7 @@ from rehearsal.fleet import Fleet
 from rehearsal.observer import Observer
 from rehearsal.settings import Region, RehearsalError
 from rehearsal.stages import Stages
+from rehearsal.witness import put
 
 KINDS = drains.KINDS | astray.KINDS
 RUNS = results.ROOT / "build" / "drain" / "runs.jsonl"
@@ -69,6 +73,8 @@ TimeoutStopSec=90s
 ExecStopPost=
 """
 """What of the unit differs from https://github.com/apache/airflow/tree/3.3.2/scripts/systemd."""
+PEER_LOST = {"scheduler": {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30"}}
+"""What the peer loses counts as under way, and keeps the load from going on, until the scheduler knows."""
 CONDITIONS = (
     "a rehearsal on this machine: all instances share the two cores, and the Auto Scaling group, the Spot "
     "notice and the metadata service are the rehearsal's"
@@ -151,7 +157,8 @@ def gather(observer: Observer, fleet: Fleet, kind: Kind, *, subject: str, wanted
         )
         with drains.load(observer, tasks=TASKS):
             done, errors = strikes(observer, fleet, kind, min(BATCH, wanted - have))
-        observer.wait_until("every task has ended", observer.idle, FINISHED)
+        with suppress(RehearsalError):  # what still has not ended is lost, and the verdict names it
+            observer.wait_until("every task has ended", observer.idle, FINISHED)
         found = drains.verdict(observer, may_rerun=kind.may_rerun)
         line.drains = [asdict(each) for each in done]
         line.tasks, line.problems = found.tasks, found.problems
@@ -198,18 +205,22 @@ def publish(output: Path | None) -> None:
     say(f"written to {path}")
 
 
-def fleet_for(region: Region, *, anew: bool) -> tuple[Cluster, Fleet]:
-    """A cluster without a worker of its own, and a group of workers beside it."""
+def fleet_for(region: Region, *, anew: bool, peer: bool) -> tuple[Cluster, Fleet]:
+    """A cluster without a worker of its own, and a group of workers beside it; for the peer always anew."""
     fleet = Fleet(region)
-    cluster = None if anew else Cluster.find(region)
+    cluster = None if anew or peer else Cluster.find(region)
     if cluster is None:
         if control.aws_running(region):
             fleet.remove()
         growth.set_pool(UNTOUCHED)
+        if peer:
+            put(PEER_LOST)
         cluster = Cluster.boot(region, up.baked_image(region, Stages(1)), schedulers=1, workers=0)
         fleet.create(cluster.image, desired=WORKERS)
     fleet.resize(WORKERS)
     fleet.wait_until_serving(WORKERS, 240)
+    if peer:
+        peers_way(fleet)
     return cluster, fleet
 
 
@@ -236,9 +247,7 @@ def main() -> None:
     if not options.publish:
         subject = PEER if options.peer else AIRKILN
         with rehearsed.region(keep=options.keep) as region:
-            cluster, fleet = fleet_for(region, anew=options.anew)
-            if options.peer:
-                peers_way(fleet)
+            cluster, fleet = fleet_for(region, anew=options.anew, peer=options.peer)
             observer = Observer(cluster)
             for name in options.kinds or (["systemctl_stop"] if options.peer else drains.KINDS):
                 gather(observer, fleet, KINDS[name], subject=subject, wanted=options.runs)
