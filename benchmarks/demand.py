@@ -20,13 +20,19 @@ ASKED = 200
 # Copies of a task instance that is there, so that every column and index is Airflow's.
 _COPIES = """
 INSERT INTO task_instance
-SELECT (jsonb_populate_record(one, jsonb_build_object(
-    'id', gen_random_uuid(), 'task_id', %(name)s || n, 'external_executor_id', NULL,
-    'state', (%(states)s::text[])[1 + n %% cardinality(%(states)s::text[])],
-    'hostname', '10.0.0.' || n %% 50, 'queued_dttm', now() - make_interval(secs => n)))).*
-FROM (SELECT * FROM task_instance LIMIT 1) one, generate_series(1, %(count)s) n
+SELECT made.*
+FROM (SELECT task_instance AS whole FROM task_instance LIMIT 1) one,
+     generate_series(1, %(count)s) n,
+     jsonb_populate_record(one.whole, jsonb_build_object(
+         'id', gen_random_uuid(), 'task_id', %(name)s || n, 'external_executor_id', NULL,
+         'state', (%(states)s::text[])[1 + n %% cardinality(%(states)s::text[])],
+         'hostname', '10.0.0.' || n %% 50, 'queued_dttm', now() - make_interval(secs => n))) made
 """
-_LIKE_THE_DAEMON = ("SET LOCAL enable_seqscan = off", "SET LOCAL statement_timeout = '5s'")
+_LIKE_THE_DAEMON = (
+    "SET LOCAL enable_seqscan = off",
+    "SET LOCAL jit = off",
+    "SET LOCAL statement_timeout = '5s'",
+)
 
 
 def query_seconds() -> list[float]:
