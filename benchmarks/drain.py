@@ -183,7 +183,8 @@ def figures(runs: Sequence[Line]) -> list[Figure]:
             if not (seconds := [float(str(d["seconds"])) for line in of_kind for d in line.drains]):
                 continue
             made.append(summarise(kind, subject, seconds))
-            tasks, wrong = sum(x.tasks for x in of_kind), sum(len(x.problems) for x in of_kind)
+            tasks = sum(x.tasks for x in of_kind)
+            wrong = sum(len(drains.named(x.problems)) for x in of_kind)
             budget = 0.0 if subject == AIRKILN else None
             name = f"{kind}_lost_failed_or_twice"
             made.append(Figure(name, subject, "tasks", tasks, wrong, wrong, wrong, budget=budget))

@@ -2,6 +2,8 @@
 
 - `killed_while_polling`: from the death of a worker that was just handed a message until its task runs.
   The queue's visibility time-out is a minute;
+- `stopped_while_polling`: from the start of a worker until a task runs on it that was asked for as soon as
+  the worker had stopped;
 - `…_lost_failed_or_twice`: task instances, of that, of running tasks whose message is handed out again
   (`copied`), and of those where the copy's token has expired (`copied_when_expired`).
 """
@@ -26,6 +28,7 @@ RUNS = results.ROOT / "build" / "queue" / "runs.jsonl"
 SUBJECT = "airkiln"
 CASES: dict[str, Callable[[Observer], tuple[list[str], float | None]]] = {
     "killed_while_polling": hygiene.killed_while_polling,
+    "stopped_while_polling": hygiene.stopped_while_polling,
     "copied": lambda observer: (hygiene.copied(observer), None),
     "copied_when_expired": lambda observer: (hygiene.copied_when_expired(observer), None),
 }
@@ -70,7 +73,8 @@ def figures(runs: list[Line]) -> list[Figure]:
         if not of_case:
             continue
         if seconds := [line.seconds for line in of_case if line.seconds is not None]:
-            made.append(summarise(case, SUBJECT, seconds, budget=hygiene.STRANDED))
+            budget = hygiene.STRANDED if case == "killed_while_polling" else None
+            made.append(summarise(case, SUBJECT, seconds, budget=budget))
         wrong = sum(len(line.problems) for line in of_case)
         name = f"{case}_lost_failed_or_twice"
         made.append(Figure(name, SUBJECT, "tasks", len(of_case), wrong, wrong, wrong, budget=0.0))

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -293,3 +293,8 @@ def judge(rows: list[Row], clearings: Mapping[Name, Sequence[float]]) -> Verdict
         if tries not in by_try:
             problems.append(f"{name}: try {tries} left no mark")
     return Verdict(count, problems, [], outlived)
+
+
+def named(problems: Iterable[str]) -> set[str]:
+    """The task instances of a verdict's problems, of which one may have several."""
+    return {problem.rpartition(": ")[0] for problem in problems}

@@ -115,6 +115,7 @@ def parameters(drawn: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
             ),
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__REGION": aws_region(),
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": str(VISIBILITY),
+            "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__WAIT_TIME_SECONDS": "2",
             # The one instance that runs tasks has the role all, the web server among it.
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://127.0.0.1:8080/execution/",
             "AIRFLOW__CORE__FERNET_KEY": drawn.fernet_key,

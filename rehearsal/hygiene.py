@@ -1,5 +1,5 @@
 """What a queue does to tasks: a message that is handed out again, one whose token has expired, one that was
-handed to a worker that died while it polled.
+handed to a worker that died while it polled, or that has stopped.
 
 Tests and the benchmark call the same functions. SQS's visibility time-out is shortened for the first two, so
 that a copy comes while the task runs.
@@ -16,7 +16,7 @@ from rehearsal.cluster import LOAD, PROBE, SCHEDULER_UNIT, Cluster, Host
 from rehearsal.fleet import WORKER_UNITS
 from rehearsal.interference import frozen
 from rehearsal.observer import Observer
-from rehearsal.ordeals import messages
+from rehearsal.ordeals import VISIBLE, messages
 from rehearsal.settings import RehearsalError
 from rehearsal.trial import FINISHED, make_whole
 from rehearsal.witness import put, remove
@@ -62,6 +62,32 @@ def killed_while_polling(observer: Observer) -> tuple[list[str], float]:
     waited = time.monotonic() - at
     observer.wait_until("every task has ended", observer.idle, FINISHED)
     return observer.verdict(time.time()), waited
+
+
+def stopped_while_polling(observer: Observer) -> tuple[list[str], float]:
+    """A task is asked for as soon as a worker has stopped, which then starts anew.
+
+    Returns the verdict, and the seconds from that start until the task ran.
+    """
+    make_whole(observer)
+    worker, unit = own_worker(observer.cluster), "airflow-worker@1.service"
+    worker.systemctl("stop", unit)
+    try:
+        before = messages()
+        run = observer.start(PROBE)
+        observer.wait_until(f"{run} lies in the broker", lambda: messages() > before, 20)
+        time.sleep(1)  # the broker answers a poll that is still open
+        taken = messages() - messages(VISIBLE)
+    finally:
+        at = time.monotonic()
+        worker.systemctl("start", unit)
+    observer.wait_until(f"{run} runs", lambda: bool(observer.rows(_BEGAN, (run,))[0][0]), STRANDED)
+    waited = time.monotonic() - at
+    observer.wait_until("every task has ended", observer.idle, FINISHED)
+    problems = observer.verdict(time.time())
+    if taken:
+        problems.append(f"{worker.name} has stopped, and the broker has handed {taken} messages to it")
+    return problems, waited
 
 
 def own_worker(cluster: Cluster) -> Host:

@@ -227,10 +227,15 @@ def _queued_and_not_received(observer: Observer) -> Iterator[None]:
         yield
 
 
-def messages() -> int:
-    """Messages in the queue, those included that somebody received and did not delete."""
+VISIBLE = ("ApproximateNumberOfMessages",)
+"""Messages that the next poll is answered with."""
+ALL = (*VISIBLE, "ApproximateNumberOfMessagesNotVisible")
+"""Those included that somebody received and did not delete."""
+
+
+def messages(counts: tuple[str, ...] = ALL) -> int:
+    """Messages in the queue."""
     sqs = control.client("sqs")
-    counts = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
     url = sqs.get_queue_url(QueueName=f"airkiln-{environment.NAME}-{environment.QUEUE}")["QueueUrl"]
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(counts))["Attributes"]
     return sum(int(found[name]) for name in counts)

@@ -1,6 +1,7 @@
 """Celery's configuration, ``[celery] celery_config_options``: Airflow's own, and what Airkiln adds to it.
 
 - A worker is ready for systemd when its consumer reads the queue: Celery's ``worker_ready`` says so.
+- One that stops takes what its last poll brings (last_poll.py).
 - What a worker cannot keep in the result backend it tries to keep again for as long as it takes. Celery gives
   up after three attempts, and takes the message for done: a task that was received while the database was
   away would stay queued until ``task_queued_timeout``.
@@ -24,12 +25,14 @@ from celery.exceptions import Ignore
 from celery.signals import celeryd_init, worker_ready
 
 from airkiln_airflow import outage
+from airkiln_airflow.last_poll import LastPoll
 from airkiln_airflow.readiness import notify_ready
 
 NOTHING_TO_RUN = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.GONE)
 """Answers to a worker that asks to run a task instance which is unknown, or not queued."""
 
 log = logging.getLogger(__name__)
+_last_poll = LastPoll()
 
 
 def leave_what_has_expired(_task: object, task_id: str, args: Sequence[str], _kwargs: object) -> None:
@@ -86,5 +89,6 @@ def _on_worker_start(instance: Any, **_: object) -> None:  # noqa: ANN401 - Cele
 
 
 @worker_ready.connect
-def _on_worker_ready(**_: object) -> None:
+def _on_worker_ready(sender: Any, **_: object) -> None:  # noqa: ANN401 - Celery's consumer has no type
+    _last_poll.watch(sender)
     notify_ready("consuming")

@@ -21,3 +21,8 @@ def test_a_copy_whose_token_has_expired_does_not_end_the_task(observer: Observer
 def test_a_worker_that_is_killed_while_it_polls_strands_no_task(observer: Observer) -> None:
     problems, _ = hygiene.killed_while_polling(observer)
     assert problems == []
+
+
+def test_a_worker_that_has_stopped_takes_no_message_with_it(observer: Observer) -> None:
+    problems, _ = hygiene.stopped_while_polling(observer)
+    assert problems == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal.drains import LENGTHS, LONGEST, Verdict, judge, length
+from rehearsal.drains import LENGTHS, LONGEST, Verdict, judge, length, named
 
 STEP = ("run", "step", 0, "success")
 CLEARED = {("run", "step", 0): [15.0]}
@@ -47,6 +47,12 @@ def test_a_try_that_ended_after_it_was_cleared_is_counted_apart() -> None:
 def test_a_task_that_was_cleared_when_it_had_ended_ran_twice() -> None:
     first, second = (*STEP, 2, 1, 1, 1, 10.0, 14.0), (*STEP, 2, 2, 1, 1, 30.0, 40.0)
     assert len(judge([first, second], CLEARED).problems) == 1
+
+
+def test_a_task_with_two_problems_is_one_task() -> None:
+    run = "manual__2026-11-22T01:51:27+00:00"
+    problems = [f"{run} step[0]: failed", f"{run} step[0]: try 1 left no mark", f"{run} step[1]: failed"]
+    assert named(problems) == {f"{run} step[0]", f"{run} step[1]"}
 
 
 def test_the_load_has_tasks_of_one_second_to_five_minutes() -> None:
