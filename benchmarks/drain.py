@@ -95,6 +95,7 @@ class Line:
     problems: list[str] = field(default_factory=list)
     reruns: list[float] = field(default_factory=list)
     outlived: int = 0
+    """Task instances that had ended although they were cleared, before their supervisor knew of it."""
     memory: list[float] = field(default_factory=list)
     """MiB of each worker's `airkiln lifecycle`, afterwards."""
     error: str = ""
