@@ -16,7 +16,7 @@ from rehearsal.cluster import LOAD, PROBE, SCHEDULER_UNIT, Cluster, Host
 from rehearsal.fleet import WORKER_UNITS
 from rehearsal.interference import frozen
 from rehearsal.observer import Observer
-from rehearsal.ordeals import VISIBLE, messages
+from rehearsal.ordeals import TAKEN, messages
 from rehearsal.settings import RehearsalError
 from rehearsal.trial import FINISHED, make_whole
 from rehearsal.witness import put, remove
@@ -71,13 +71,15 @@ def stopped_while_polling(observer: Observer) -> tuple[list[str], float]:
     """
     make_whole(observer)
     worker, unit = own_worker(observer.cluster), "airflow-worker@1.service"
+    # What somebody else left there before is not this stop's doing.
+    observer.wait_until("nobody has a message in hand", lambda: not messages(TAKEN), STRANDED)
     worker.systemctl("stop", unit)
     try:
         before = messages()
         run = observer.start(PROBE)
         observer.wait_until(f"{run} lies in the broker", lambda: messages() > before, 20)
         time.sleep(1)  # the broker answers a poll that is still open
-        taken = messages() - messages(VISIBLE)
+        taken = messages(TAKEN)
     finally:
         at = time.monotonic()
         worker.systemctl("start", unit)

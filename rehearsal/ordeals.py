@@ -227,10 +227,10 @@ def _queued_and_not_received(observer: Observer) -> Iterator[None]:
         yield
 
 
-VISIBLE = ("ApproximateNumberOfMessages",)
-"""Messages that the next poll is answered with."""
-ALL = (*VISIBLE, "ApproximateNumberOfMessagesNotVisible")
-"""Those included that somebody received and did not delete."""
+TAKEN = ("ApproximateNumberOfMessagesNotVisible",)
+"""Messages that somebody received and did not delete."""
+ALL = ("ApproximateNumberOfMessages", *TAKEN)
+"""All that were sent and not deleted."""
 
 
 def messages(counts: tuple[str, ...] = ALL) -> int:

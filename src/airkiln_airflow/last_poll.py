@@ -35,11 +35,12 @@ class LastPoll:
         signal.signal(signal.SIGTERM, self._stop)  # whoever asks again does not wait
         channel: Any = getattr(getattr(self._consumer, "task_consumer", None), "channel", None)
         wait = getattr(channel, "wait_time_seconds", None)
-        if wait is None:  # no connection, or a broker that is not polled
+        # The name is kombu's own: what is left here is polled anew. Its consumers take what still comes.
+        queues = getattr(channel, "_active_queues", None)
+        if wait is None or queues is None:  # no connection, or a broker that is not polled in this way
             _ask_again()
             return
-        # The name is kombu's own: what is left here is polled anew. Its consumers take what still comes.
-        channel._active_queues.clear()
+        queues.clear()
         later = threading.Timer(wait + ANSWERED, _ask_again)
         later.daemon = True
         later.start()

@@ -61,8 +61,8 @@ def test_a_worker_that_is_told_twice_stops_at_once(stopped: threading.Event) -> 
 
 @pytest.mark.parametrize(
     "reader",
-    [consumer, lambda: SimpleNamespace(task_consumer=None)],
-    ids=["Redis", "no connection"],
+    [consumer, lambda: SimpleNamespace(task_consumer=None), lambda: consumer(wait_time_seconds=POLL)],
+    ids=["Redis", "no connection", "another way of polling"],
 )
 def test_a_worker_that_does_not_poll_stops_at_once(
     stopped: threading.Event, reader: Callable[[], object]
