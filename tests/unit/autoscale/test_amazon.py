@@ -13,7 +13,7 @@ import pytest
 from botocore.loaders import Loader
 from botocore.stub import ANY, Stubber
 
-from airkiln.autoscale.amazon import FILTERED, MODELS, Amazon, Usage, batches
+from airkiln.autoscale.amazon import FILTERED, MODELS, SERVICES, Amazon, Usage, batches
 from airkiln.autoscale.model import Group, Instance
 
 GROUP = "airkiln-prod-worker-default"
@@ -28,8 +28,7 @@ class Stubs:
         session = botocore.session.get_session()
         session.set_config_variable("data_path", str(MODELS))
         self.of = {
-            service: Stubber(session.create_client(service, region_name="eu-west-1"))
-            for service in ("autoscaling", "ec2", "cloudwatch")
+            service: Stubber(session.create_client(service, region_name="eu-west-1")) for service in SERVICES
         }
         for stub in self.of.values():
             stub.activate()
@@ -138,7 +137,7 @@ def test_the_changing_calls(stubs: Stubs) -> None:
 
 def test_usage_is_the_newest_minute_of_each_group(stubs: Stubs) -> None:
     def result(name: str, *values: float) -> dict[str, Any]:
-        return {"Id": name, "Label": name, "Values": list(values), "Timestamps": [0 for _ in values]}
+        return {"Id": name, "Values": list(values)}
 
     answer = {"MetricDataResults": [result("cpu0", 91.0, 10.0), result("memory0"), result("memory1", 50.0)]}
     asked = {"MetricDataQueries": ANY, "StartTime": ANY, "EndTime": ANY, "ScanBy": "TimestampDescending"}
@@ -163,10 +162,12 @@ def without_words(thing: Any) -> Any:  # noqa: ANN401 - JSON
     return [without_words(each) for each in thing] if isinstance(thing, list) else thing
 
 
-def test_our_part_of_ec2_is_botocores_own() -> None:
+@pytest.mark.parametrize("service", SERVICES)
+def test_our_part_of_a_service_is_botocores_own(service: str) -> None:
     """Each member of each shape of ours is one of botocore's, described alike."""
-    full = without_words(Loader().load_service_model("ec2", "service-2"))
-    part = json.loads((MODELS / "ec2/2016-11-15/service-2.json").read_text())
+    full = without_words(Loader().load_service_model(service, "service-2"))
+    (path,) = MODELS.glob(f"{service}/*/service-2.json")
+    part = json.loads(path.read_text())
     assert part["metadata"] == full["metadata"]
     for name, operation in part["operations"].items():
         assert operation == full["operations"][name]
