@@ -11,7 +11,8 @@ ends, and the pool goes back to zero.
 - `leader_lost`: the same where the leader's host is killed as soon as the first worker was told to end: its
   successor begins a cool-down of its own;
 - `lost_failed_or_twice`: task instances, of all runs;
-- `autoscale_memory`: what `airkiln-autoscale.service` holds of the leader's memory;
+- `autoscale_memory`: what `airkiln-autoscale.service` holds of the leader's memory; the rehearsal's AWS
+  speaks plain HTTP, and what TLS needs comes on top;
 - `demand_query`: the one query of a cycle, in Airflow's own table with a million task instances that have
   ended, 300 that are queued and 200 that run.
 """

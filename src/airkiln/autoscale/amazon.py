@@ -1,7 +1,7 @@
 """AWS as the autoscaling needs it: groups, addresses, figures, and the calls that change a group.
 
-botocore's own clients. The services' full descriptions take 25 MB of memory, EC2's alone 20, and seven
-operations of them are needed: `models/` has those parts, in botocore's form.
+botocore's own clients. EC2's full description alone takes 20 MB of memory, and of all three services seven
+operations are needed: `models/` has those parts, in botocore's form.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def test_a_worker_that_is_told_twice_stops_at_once(stopped: threading.Event) -> 
     [consumer, lambda: SimpleNamespace(task_consumer=None), lambda: consumer(wait_time_seconds=POLL)],
     ids=["Redis", "no connection", "another way of polling"],
 )
-def test_a_worker_that_does_not_poll_stops_at_once(
+def test_a_worker_without_a_poll_that_can_be_ended_stops_at_once(
     stopped: threading.Event, reader: Callable[[], object]
 ) -> None:
     LastPoll().watch(reader())
