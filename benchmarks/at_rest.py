@@ -11,11 +11,11 @@ from pathlib import Path
 from benchmarks.campaign import AIRKILN, RUNS
 from benchmarks.processes import cpu, resident
 from benchmarks.results import Figure, summarise
-from rehearsal.cluster import CONTROLLER_UNIT, SCHEDULER_UNIT, Cluster, Host
-from rehearsal.observer import Observer
-from rehearsal.statements import CONTROLLER, Entry, parse
-from rehearsal.trial import make_whole
-from rehearsal.witness import StatementLog
+from rehearsal.chaos.checkers.statements import CONTROLLER, Entry, parse
+from rehearsal.chaos.instrumentation import StatementLog
+from rehearsal.chaos.observer import Observer
+from rehearsal.chaos.scenarios.takeover import make_whole
+from rehearsal.deployment.cluster import CONTROLLER_UNIT, SCHEDULER_UNIT, Cluster, Host
 
 WINDOW = 60.0
 """Seconds of rest."""

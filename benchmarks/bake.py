@@ -26,12 +26,14 @@ from pathlib import Path
 from benchmarks import rehearsed, results
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure
-from rehearsal import bake, control, up
-from rehearsal.base import overlay_command
-from rehearsal.images import Catalogue
-from rehearsal.machine import Machine
-from rehearsal.settings import REPOSITORY, Region, RehearsalError
-from rehearsal.stages import Stages
+from rehearsal.aws import session
+from rehearsal.aws.services.ec2.images import Catalogue
+from rehearsal.commands import up
+from rehearsal.deployment import bake
+from rehearsal.linux.machine import Machine
+from rehearsal.linux.rootfs import overlay_command
+from rehearsal.progress import Stages
+from rehearsal.region import REPOSITORY, Region, RehearsalError
 
 MB = 1_000_000
 BAKE_BUDGET = 150.0
@@ -100,7 +102,7 @@ def bakes(region: Region, runs: int) -> list[Figure]:
             image = bake.bake(region, functools.partial(_logged, region, log, stages))
         done.seconds.append(time.monotonic() - begun)
         done.sizes.append(image_bytes(region, image) / MB)
-        control.client("ec2").deregister_image(ImageId=image)
+        session.client("ec2").deregister_image(ImageId=image)
         say(f"image: {done.seconds[-1]:.1f} s, {done.sizes[-1]:.0f} MB")
     return [
         results.summarise("image", f"airkiln, {bake.tool()}", done.seconds, budget=BAKE_BUDGET),
@@ -133,7 +135,7 @@ def host(region: Region, reruns: int, installs: int) -> list[Figure]:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         key = Path(folder, "key")
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-        name, address = control.launch(region, "debian", {"Name": "site"}, public_key=key.with_suffix(".pub"))
+        name, address = session.launch(region, "debian", {"Name": "site"}, public_key=key.with_suffix(".pub"))
         with rehearsed.instance(region, name) as machine:
             machine.wait_until_booted()
             machine.execute(["cloud-init", "status", "--wait"], check=False)

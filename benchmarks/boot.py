@@ -36,12 +36,14 @@ from benchmarks import health, rehearsed, results
 from benchmarks.health import Check
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure
-from rehearsal import control, environment, up
-from rehearsal.machine import Machine
-from rehearsal.postgres import Postgres
-from rehearsal.process import ControlGroup
-from rehearsal.settings import Region, aws_region
-from rehearsal.stages import Stages
+from rehearsal.aws import session
+from rehearsal.commands import up
+from rehearsal.deployment import parameters
+from rehearsal.deployment.postgres import Postgres
+from rehearsal.linux.machine import Machine
+from rehearsal.linux.processes import ControlGroup
+from rehearsal.progress import Stages
+from rehearsal.region import Region, aws_region
 
 COMPONENTS: dict[str, dict[str, list[str]]] = {
     "webserver": {"web server": ["api-server"]},
@@ -179,7 +181,7 @@ class Bench:
     def _environment(self, machine: Machine, role: str) -> list[str]:
         """What the role's units have in their environment, as `env` takes it."""
         load = [
-            *("/opt/airkiln/bin/airkiln", "parameters", "load", "--environment", environment.NAME),
+            *("/opt/airkiln/bin/airkiln", "parameters", "load", "--environment", parameters.NAME),
             *("--role", role, "--region", aws_region(), "--output", PARAMETERS),
         ]
         aws = envfile.parse(machine.execute(["cat", *STATIC]).stdout)
@@ -228,7 +230,7 @@ def measure(region: Region, roles: Sequence[str], runs: int, image: str | None) 
     image = image or up.baked_image(region, Stages(1))
     postgres = Postgres(region)
     postgres.start()
-    environment.prepare(postgres)
+    parameters.prepare(postgres)
     up.prepare_database(region, image)
     samples = Samples()
     with connect() as database:
@@ -237,7 +239,7 @@ def measure(region: Region, roles: Sequence[str], runs: int, image: str | None) 
         for turn in range(1, runs + 1):
             for role in roles:
                 say(f"{role}, {turn} of {runs}:\n{bench.instance(role, samples)}")
-            name, address = control.launch(region, image, {"Name": "bare"}, profile=environment.PROFILE)
+            name, address = session.launch(region, image, {"Name": "bare"}, profile=parameters.PROFILE)
             with rehearsed.instance(region, name) as machine:
                 machine.wait_until_booted()
                 for role in roles:
@@ -248,8 +250,8 @@ def measure(region: Region, roles: Sequence[str], runs: int, image: str | None) 
 
 def connect() -> psycopg.Connection:
     """A connection to the metadata database, as Airflow's own user."""
-    parameter = control.client("ssm").get_parameter(
-        Name=f"{environment.FOLDER}/common/AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", WithDecryption=True
+    parameter = session.client("ssm").get_parameter(
+        Name=f"{parameters.FOLDER}/common/AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", WithDecryption=True
     )
     address = str(parameter["Parameter"]["Value"]).replace("postgresql+psycopg:", "postgresql:")
     return psycopg.connect(address, autocommit=True)

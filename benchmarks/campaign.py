@@ -16,14 +16,14 @@ import psycopg
 
 from benchmarks import kept, results
 from benchmarks.rehearsed import say
-from rehearsal.cluster import Cluster
-from rehearsal.faults import FAULTS
-from rehearsal.observer import Observer
-from rehearsal.ordeals import ORDEALS
-from rehearsal.settings import RehearsalError
-from rehearsal.statements import Entry, check, fences, parse
-from rehearsal.trial import Trial, make_whole, peer_trial, trial
-from rehearsal.witness import StatementLog
+from rehearsal.chaos.checkers.statements import Entry, check, fences, parse
+from rehearsal.chaos.faults.schedulers import FAULTS
+from rehearsal.chaos.instrumentation import StatementLog
+from rehearsal.chaos.observer import Observer
+from rehearsal.chaos.scenarios.ordeals import ORDEALS
+from rehearsal.chaos.scenarios.takeover import Trial, make_whole, peer_trial, trial
+from rehearsal.deployment.cluster import Cluster
+from rehearsal.region import RehearsalError
 
 RUNS = results.ROOT / "build" / "failover" / "runs.jsonl"
 AIRKILN, PEER = "airkiln", "airflow, two schedulers"

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import psycopg
 
 from airkiln.autoscale.demand import QUERY
-from rehearsal.settings import RehearsalError
-from rehearsal.witness import parameter
+from rehearsal.chaos.instrumentation import parameter
+from rehearsal.region import RehearsalError
 
 FINISHED, QUEUED, RUNNING = 1_000_000, 300, 200
 ASKED = 200

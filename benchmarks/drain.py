@@ -11,7 +11,7 @@ task is judged by marks of its own: it writes its start and its end to a table t
   the one that drains;
 - `host_shutdown`: `systemctl poweroff`;
 - `metadata_away`, `throttled`, `without_hook`, `clock_jumps`: scale-ins in which something else goes wrong
-  (rehearsal/astray.py), one at a time.
+  (rehearsal/chaos/faults/degraded.py), one at a time.
 
 `…` is how long the drain took, which is how long the tasks took; `…_lost_failed_or_twice` counts task
 instances; `spot_notice_rerun` is the time from a task instance's being cleared until it began again, and
@@ -38,16 +38,19 @@ from benchmarks import kept, rehearsed, results
 from benchmarks.processes import resident
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
-from rehearsal import astray, control, drains, growth, up
-from rehearsal.cluster import Cluster, Host
-from rehearsal.drains import Drained, Kind
-from rehearsal.fleet import Fleet
-from rehearsal.observer import Observer
-from rehearsal.settings import Region, RehearsalError
-from rehearsal.stages import Stages
-from rehearsal.witness import put
+from rehearsal.aws import session
+from rehearsal.chaos.faults import degraded, drains
+from rehearsal.chaos.faults.drains import Drained, Kind
+from rehearsal.chaos.instrumentation import put
+from rehearsal.chaos.observer import Observer
+from rehearsal.chaos.scenarios import scaling
+from rehearsal.commands import up
+from rehearsal.deployment.cluster import Cluster, Host
+from rehearsal.deployment.worker_group import Fleet
+from rehearsal.progress import Stages
+from rehearsal.region import Region, RehearsalError
 
-KINDS = drains.KINDS | astray.KINDS
+KINDS = drains.KINDS | degraded.KINDS
 RUNS = results.ROOT / "build" / "drain" / "runs.jsonl"
 AIRKILN, PEER = "airkiln", "airflow, scripts/systemd"
 WORKERS, AT_A_TIME = 9, 6
@@ -114,7 +117,7 @@ def strikes(observer: Observer, fleet: Fleet, kind: Kind, wanted: int) -> tuple[
     errors: list[str] = []
     struck: set[str] = set()
     going: list[Future[None]] = []
-    limit = 1 if kind.name in astray.KINDS else AT_A_TIME
+    limit = 1 if kind.name in degraded.KINDS else AT_A_TIME
     apart = APART.get(kind.name, 0.0)
 
     def one(host: Host) -> None:
@@ -212,9 +215,9 @@ def fleet_for(region: Region, *, anew: bool, peer: bool) -> tuple[Cluster, Fleet
     fleet = Fleet(region)
     cluster = None if anew or peer else Cluster.find(region)
     if cluster is None:
-        if control.aws_running(region):
+        if session.aws_running(region):
             fleet.remove()
-        growth.set_pool(UNTOUCHED)
+        scaling.set_pool(UNTOUCHED)
         if peer:
             put(PEER_LOST)
         cluster = Cluster.boot(region, up.baked_image(region, Stages(1)), schedulers=1, workers=0)

@@ -43,13 +43,14 @@ from benchmarks import at_rest, kept, predecessor, rehearsed, results
 from benchmarks.campaign import AIRKILN, PEER, Campaign, Line, Lines, grouped
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
-from rehearsal import ordeals, up
-from rehearsal.cluster import Cluster
-from rehearsal.faults import FAULTS
-from rehearsal.ordeals import ORDEALS
-from rehearsal.settings import Region, RehearsalError
-from rehearsal.stages import Stages
-from rehearsal.trial import PATIENCE
+from rehearsal.chaos.faults.schedulers import FAULTS
+from rehearsal.chaos.scenarios import ordeals
+from rehearsal.chaos.scenarios.ordeals import ORDEALS
+from rehearsal.chaos.scenarios.takeover import PATIENCE
+from rehearsal.commands import up
+from rehearsal.deployment.cluster import Cluster
+from rehearsal.progress import Stages
+from rehearsal.region import Region, RehearsalError
 
 BUDGETS = {name: fault.budget for name, fault in FAULTS.items()} | ordeals.BUDGETS
 FENCE_BUDGET = 0.25

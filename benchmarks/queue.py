@@ -18,19 +18,20 @@ from pathlib import Path
 from benchmarks import kept, rehearsed, results
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
-from rehearsal import hygiene, up
-from rehearsal.cluster import Cluster
-from rehearsal.observer import Observer
-from rehearsal.settings import RehearsalError
-from rehearsal.stages import Stages
+from rehearsal.chaos.observer import Observer
+from rehearsal.chaos.scenarios import redelivery
+from rehearsal.commands import up
+from rehearsal.deployment.cluster import Cluster
+from rehearsal.progress import Stages
+from rehearsal.region import RehearsalError
 
 RUNS = results.ROOT / "build" / "queue" / "runs.jsonl"
 SUBJECT = "airkiln"
 CASES: dict[str, Callable[[Observer], tuple[list[str], float | None]]] = {
-    "killed_while_polling": hygiene.killed_while_polling,
-    "stopped_while_polling": hygiene.stopped_while_polling,
-    "copied": lambda observer: (hygiene.copied(observer), None),
-    "copied_when_expired": lambda observer: (hygiene.copied_when_expired(observer), None),
+    "killed_while_polling": redelivery.killed_while_polling,
+    "stopped_while_polling": redelivery.stopped_while_polling,
+    "copied": lambda observer: (redelivery.copied(observer), None),
+    "copied_when_expired": lambda observer: (redelivery.copied_when_expired(observer), None),
 }
 CONDITIONS = (
     "a rehearsal on this machine: the broker is the rehearsal's SQS, its visibility time-outs are real"
@@ -73,7 +74,7 @@ def figures(runs: list[Line]) -> list[Figure]:
         if not of_case:
             continue
         if seconds := [line.seconds for line in of_case if line.seconds is not None]:
-            budget = hygiene.STRANDED if case == "killed_while_polling" else None
+            budget = redelivery.STRANDED if case == "killed_while_polling" else None
             made.append(summarise(case, SUBJECT, seconds, budget=budget))
         wrong = sum(len(line.problems) for line in of_case)
         name = f"{case}_lost_failed_or_twice"

@@ -8,10 +8,10 @@ import sys
 import time
 from collections.abc import Iterator
 
-from rehearsal import control
-from rehearsal.machine import Machine
-from rehearsal.network import Network
-from rehearsal.settings import Region, RehearsalError
+from rehearsal.aws import session
+from rehearsal.linux.machine import Machine
+from rehearsal.linux.network import Network
+from rehearsal.region import Region, RehearsalError
 
 NAME = "bench"
 """The rehearsal that is used where AIRKILN_REHEARSAL names none, so that `make rehearse`'s is left alone."""
@@ -28,23 +28,23 @@ def region(*, keep: bool = False) -> Iterator[Region]:
     name = os.environ.setdefault("AIRKILN_REHEARSAL", NAME)
     found = Region(name)
     try:
-        control.start(found)
+        session.start(found)
         with Network(found).visit():
             yield found
     except RehearsalError as problem:
         raise SystemExit(f"benchmark: {problem}") from problem
     finally:
         if not keep:
-            control.down(found)
+            session.down(found)
 
 
 @contextlib.contextmanager
 def instance(found: Region, name: str) -> Iterator[Machine]:
     """The machine of an instance, terminated at the end, and waited for: the next run must not hear it."""
     try:
-        yield control.find_machine(found, name)
+        yield session.find_machine(found, name)
     finally:
-        control.client("ec2").terminate_instances(InstanceIds=[name])
+        session.client("ec2").terminate_instances(InstanceIds=[name])
         deadline = time.monotonic() + GONE
         while (found.machines / name).exists():
             if time.monotonic() > deadline:

@@ -30,14 +30,17 @@ from benchmarks import demand, kept, rehearsed, results
 from benchmarks.processes import resident
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
-from rehearsal import control, drains, growth, up
-from rehearsal.cluster import Cluster
-from rehearsal.fleet import Fleet
-from rehearsal.growth import COOLDOWN, SLOTS, Growth
-from rehearsal.observer import Observer
-from rehearsal.settings import Region, RehearsalError
-from rehearsal.stages import Stages
-from rehearsal.trial import make_whole
+from rehearsal.aws import session
+from rehearsal.chaos.faults import drains
+from rehearsal.chaos.observer import Observer
+from rehearsal.chaos.scenarios import scaling
+from rehearsal.chaos.scenarios.scaling import COOLDOWN, SLOTS, Growth
+from rehearsal.chaos.scenarios.takeover import make_whole
+from rehearsal.commands import up
+from rehearsal.deployment.cluster import Cluster
+from rehearsal.deployment.worker_group import Fleet
+from rehearsal.progress import Stages
+from rehearsal.region import Region, RehearsalError
 
 RUNS = results.ROOT / "build" / "scaling" / "runs.jsonl"
 QUERIES = RUNS.with_name("queries.jsonl")
@@ -94,11 +97,11 @@ def run(observer: Observer, fleet: Fleet, *, leader_lost: bool) -> Line:
         make_whole(observer)
         fleet.wait_until("no worker is left", lambda: fleet.desired() == 0 and not fleet.members(), 300)
         time.sleep(CHANCE.uniform(0, CYCLE))  # so that demand appears at any moment of a cycle
-        line.zero = asdict(growth.grow(observer, fleet, tasks=1, seconds=LASTS))
-        line.one = asdict(growth.grow(observer, fleet, tasks=2 * SLOTS - 1, seconds=LASTS))
+        line.zero = asdict(scaling.grow(observer, fleet, tasks=1, seconds=LASTS))
+        line.one = asdict(scaling.grow(observer, fleet, tasks=2 * SLOTS - 1, seconds=LASTS))
         if leader_lost:
             lose_leader(observer, fleet)
-        line.back = growth.shrink(observer, fleet)
+        line.back = scaling.shrink(observer, fleet)
         line.memory = [resident(observer.leader().host.processes(AUTOSCALE_UNIT))]
     except RehearsalError as problem:
         line.error = str(problem)
@@ -111,8 +114,8 @@ def run(observer: Observer, fleet: Fleet, *, leader_lost: bool) -> Line:
 def lose_leader(observer: Observer, fleet: Fleet) -> None:
     """Cut the power of the leader's host as soon as one worker has been told to end; it boots again."""
     leader, wanted = observer.leader(), fleet.desired()
-    observer.wait_until("every task has ended", observer.idle, growth.RUNNING)
-    growth.moment("a worker is told to end", lambda: fleet.desired() < wanted, 3 * COOLDOWN)
+    observer.wait_until("every task has ended", observer.idle, scaling.RUNNING)
+    scaling.moment("a worker is told to end", lambda: fleet.desired() < wanted, 3 * COOLDOWN)
     leader.host.cut_power()
     observer.wait_until("another leads", lambda: observer.leads_after(leader.job), 60)
     observer.cluster.power_on(leader.host)
@@ -185,7 +188,7 @@ def pool(region: Region) -> tuple[Cluster, Fleet]:
     fleet = Fleet(region)
     cluster = Cluster.find(region)
     if cluster is None:
-        growth.set_pool()
+        scaling.set_pool()
         cluster = Cluster.boot(region, up.baked_image(region, Stages(1)), workers=0)
         fleet.create(cluster.image, desired=0, maximum=MAXIMUM)
     return cluster, fleet
@@ -204,7 +207,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.publish:
         with rehearsed.region(keep=options.keep) as region:
-            control.require_root()
+            session.require_root()
             cluster, fleet = pool(region)
             observer = Observer(cluster)
             gather(observer, fleet, wanted=options.runs, leader_lost=False)

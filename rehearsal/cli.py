@@ -11,12 +11,12 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rehearsal import control
-from rehearsal.base import build_base
-from rehearsal.images import Catalogue
-from rehearsal.machine import machines
-from rehearsal.network import Network
-from rehearsal.settings import PORT_VARIABLE, Region, RehearsalError, current
+from rehearsal.aws import session
+from rehearsal.aws.services.ec2.images import Catalogue
+from rehearsal.linux.machine import machines
+from rehearsal.linux.network import Network
+from rehearsal.linux.rootfs import build_base
+from rehearsal.region import PORT_VARIABLE, Region, RehearsalError, current
 
 INTERRUPTED = """
 rehearsal: interrupted; `make rehearse` goes on from here, `make rehearse-down` removes what is left.
@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
 def status(region: Region) -> int:
     """Print what runs; 0 if the local AWS does, else 3 as `systemctl status` says it."""
     network = Network(region)
-    running = control.aws_running(region)
+    running = session.aws_running(region)
     say(f"network   {'up' if network.exists() else 'down'} ({region.namespace})")
     say(f"local AWS {'up' if running else 'down'}")
     for port, target in network.forwards().items():
@@ -108,22 +108,22 @@ def _run(region: Region, asked: argparse.Namespace) -> int:
     words = words[1:] if words[:1] == ["--"] else words
     match asked.command:
         case "up":
-            from rehearsal.up import up  # noqa: PLC0415 - boto3 and the rest are for this command alone
+            from rehearsal.commands.up import up  # noqa: PLC0415 - boto3 and the rest are for this command alone
 
             up(region, asked.port)
         case "start":
-            control.start(region)
+            session.start(region)
         case "down":
-            control.down(region)
+            session.down(region)
         case "status":
             return status(region)
         case "base":
-            control.require_root()
+            session.require_root()
             say(str(build_base(region)))
         case "run-in-region":
-            return control.run_in_region(region, words or ["bash"])
+            return session.run_in_region(region, words or ["bash"])
         case "exec" | "journal":
-            machine = control.find_machine(region, asked.machine)
+            machine = session.find_machine(region, asked.machine)
             command = (
                 ["journalctl", "--no-pager", *words] if asked.command == "journal" else words or ["bash"]
             )
@@ -133,11 +133,11 @@ def _run(region: Region, asked: argparse.Namespace) -> int:
             tags = dict(pair.split("=", 1) for pair in asked.tag if "=" in pair)
             if len(tags) != len(asked.tag):
                 raise RehearsalError("A tag is written KEY=VALUE.")
-            options: control.LaunchOptions = {
+            options: session.LaunchOptions = {
                 "public_key": asked.public_key,
                 "user_data": asked.user_data,
                 "profile": asked.profile,
             }
-            found = control.launch(region, asked.image, tags, **options)
+            found = session.launch(region, asked.image, tags, **options)
             say(" ".join(found))
     return 0

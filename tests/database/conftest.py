@@ -9,10 +9,10 @@ import pytest
 from airkiln.database import prepare as preparing
 from airkiln.database.prepare import Plan
 from airkiln.failover.lease import LeaseClient
-from rehearsal import control
-from rehearsal.network import Network
-from rehearsal.postgres import Postgres
-from rehearsal.settings import Region
+from rehearsal.aws.session import down, start
+from rehearsal.deployment.postgres import Postgres
+from rehearsal.linux.network import Network
+from rehearsal.region import Region
 from tests.database.support import AIRFLOWS_TABLES, LIMITS, VARIABLES, session, the_plan
 
 
@@ -20,16 +20,16 @@ from tests.database.support import AIRFLOWS_TABLES, LIMITS, VARIABLES, session, 
 def server() -> Iterator[Postgres]:
     """A PostgreSQL 17 of these tests' own: roles belong to a server, not to a database."""
     region = Region("database")
-    control.down(region)
+    down(region)
     try:
-        control.start(region)
+        start(region)
         postgres = Postgres(region)
         postgres.start()
         postgres.create_administrator(preparing.DEFAULT_ADMIN, VARIABLES[preparing.ADMIN_PASSWORD])
         with Network(region).visit():
             yield postgres
     finally:
-        control.down(region)
+        down(region)
 
 
 @pytest.fixture(scope="session")

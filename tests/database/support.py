@@ -10,8 +10,8 @@ from airkiln.database import prepare as preparing
 from airkiln.database.prepare import Plan
 from airkiln.failover.config import Timings
 from airkiln.failover.lease import Grant, LeaseClient
-from rehearsal.postgres import Postgres
-from rehearsal.settings import POSTGRES
+from rehearsal.deployment.postgres import Postgres
+from rehearsal.region import POSTGRES
 
 Session = psycopg.Connection[tuple[Any, ...]]
 LIMITS = Timings(limit=10.0, patience=10.0)

@@ -15,7 +15,7 @@ from airkiln.database.connect import Connection, connect
 from airkiln.database.prepare import Plan
 from airkiln.errors import DeniedError
 from airkiln.failover.lease import LeaseClient
-from rehearsal.postgres import Postgres
+from rehearsal.deployment.postgres import Postgres
 from tests.database.support import expire, take
 
 pytestmark = pytest.mark.root

@@ -16,7 +16,7 @@ from airkiln.database import prepare as preparing
 from airkiln.database.prepare import Plan
 from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
 from airkiln.failover.lease import EpochOverError, Grant, LeaseClient
-from rehearsal.postgres import Postgres
+from rehearsal.deployment.postgres import Postgres
 from tests.database.support import LIMITS, expire, session, take
 
 pytestmark = pytest.mark.root

@@ -11,7 +11,7 @@ from psycopg import errors
 from airkiln.database import prepare as preparing
 from airkiln.database.prepare import Plan
 from airkiln.errors import DeniedError, RefusedError
-from rehearsal.postgres import Postgres
+from rehearsal.deployment.postgres import Postgres
 from tests.database.support import URL, session, the_plan
 
 pytestmark = pytest.mark.root

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from rehearsal import control, up
-from rehearsal.cluster import Cluster
-from rehearsal.network import Network
-from rehearsal.observer import Observer
-from rehearsal.settings import Region, RehearsalError
-from rehearsal.stages import Stages
-from rehearsal.statements import check, parse
-from rehearsal.witness import StatementLog
+from rehearsal.aws import session
+from rehearsal.chaos.checkers.statements import check, parse
+from rehearsal.chaos.instrumentation import StatementLog
+from rehearsal.chaos.observer import Observer
+from rehearsal.commands import up
+from rehearsal.deployment.cluster import Cluster
+from rehearsal.linux.network import Network
+from rehearsal.progress import Stages
+from rehearsal.region import Region, RehearsalError
 
 REGION = "failover"
 """The rehearsal of these tests. AIRKILN_REHEARSAL names another, whose cluster is then used and kept."""
@@ -45,9 +46,9 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRKILN_REHEARSAL", region.name)
         if not named:
-            control.down(region)
+            session.down(region)
         try:
-            control.start(region)
+            session.start(region)
             with Network(region).visit():
                 found = Cluster.find(region) if named else None
                 found = found or Cluster.boot(region, up.baked_image(region, Stages(1)))
@@ -55,7 +56,7 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
                 yield found
         finally:
             if not named:
-                control.down(region)
+                session.down(region)
 
 
 @pytest.fixture(scope="session")

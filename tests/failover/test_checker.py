@@ -17,12 +17,12 @@ from airkiln.database import prepare as preparing
 from airkiln.database.prepare import CONTROLLER, Plan
 from airkiln.failover.config import Timings
 from airkiln.failover.lease import Grant, LeaseClient
-from rehearsal import control
-from rehearsal.network import Network
-from rehearsal.postgres import Postgres
-from rehearsal.settings import POSTGRES, Region
-from rehearsal.statements import Verdict, check, parse
-from rehearsal.witness import StatementLog, log_every_statement
+from rehearsal.aws import session
+from rehearsal.chaos.checkers.statements import Verdict, check, parse
+from rehearsal.chaos.instrumentation import StatementLog, log_every_statement
+from rehearsal.deployment.postgres import Postgres
+from rehearsal.linux.network import Network
+from rehearsal.region import POSTGRES, Region
 
 pytestmark = pytest.mark.root
 
@@ -53,9 +53,9 @@ FENCE = {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    control.down(REGION)
+    session.down(REGION)
     try:
-        control.start(REGION)
+        session.start(REGION)
         postgres = Postgres(REGION)
         postgres.start()
         log_every_statement(postgres)
@@ -63,7 +63,7 @@ def server() -> Iterator[Postgres]:
         with Network(REGION).visit():
             yield postgres
     finally:
-        control.down(REGION)
+        session.down(REGION)
 
 
 @pytest.fixture(scope="module")

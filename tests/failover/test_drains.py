@@ -11,12 +11,13 @@ from dataclasses import replace
 
 import pytest
 
-from rehearsal import astray, control, drains
-from rehearsal.cluster import Cluster, Host
-from rehearsal.drains import KINDS, Kind
-from rehearsal.fleet import Fleet
-from rehearsal.hygiene import own_worker
-from rehearsal.observer import Observer
+from rehearsal.aws import session
+from rehearsal.chaos.faults import degraded, drains
+from rehearsal.chaos.faults.drains import KINDS, Kind
+from rehearsal.chaos.observer import Observer
+from rehearsal.chaos.scenarios.redelivery import own_worker
+from rehearsal.deployment.cluster import Cluster, Host
+from rehearsal.deployment.worker_group import Fleet
 
 pytestmark = pytest.mark.root
 WORKERS, TASKS = 2, 10
@@ -51,7 +52,7 @@ def not_over_when_cleared() -> Callable[[], float]:
 
 def notice(_: Fleet, host: Host) -> None:
     """A Spot notice that is shorter than EC2's, to save the tests a minute twice."""
-    control.spot_notice(host.name, NOTICE)
+    session.spot_notice(host.name, NOTICE)
 
 
 def test_a_worker_that_has_stopped_has_looked_for_logs_that_killed_tasks_left(observer: Observer) -> None:
@@ -68,7 +69,7 @@ def test_a_worker_that_ends_loses_no_task(observer: Observer, fleet: Fleet, kind
     strike(observer, fleet, replace(kind, strike=notice) if kind.may_rerun else kind)
 
 
-@pytest.mark.parametrize("kind", astray.KINDS.values(), ids=astray.KINDS)
+@pytest.mark.parametrize("kind", degraded.KINDS.values(), ids=degraded.KINDS)
 def test_what_goes_astray_while_a_worker_ends_loses_none_either(
     observer: Observer, fleet: Fleet, kind: Kind
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.cluster import Cluster
+from rehearsal.deployment.cluster import Cluster
 from tests.failover.workshop import Workshop
 
 pytestmark = pytest.mark.root

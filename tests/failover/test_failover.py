@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal import clocks, ordeals
-from rehearsal.faults import FAULTS, Fault
-from rehearsal.observer import Observer
-from rehearsal.statements import parse
-from rehearsal.trial import trial
+from rehearsal.chaos.checkers.statements import parse
+from rehearsal.chaos.faults import clocks
+from rehearsal.chaos.faults.schedulers import FAULTS, Fault
+from rehearsal.chaos.observer import Observer
+from rehearsal.chaos.scenarios import ordeals
+from rehearsal.chaos.scenarios.takeover import trial
 from tests.failover.conftest import Checker
 
 pytestmark = pytest.mark.root

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from rehearsal import drains, growth
-from rehearsal.cluster import Cluster
-from rehearsal.fleet import Fleet
-from rehearsal.observer import Observer
-from rehearsal.trial import make_whole
+from rehearsal.chaos.faults import drains
+from rehearsal.chaos.observer import Observer
+from rehearsal.chaos.scenarios import scaling
+from rehearsal.chaos.scenarios.takeover import make_whole
+from rehearsal.deployment.cluster import Cluster
+from rehearsal.deployment.worker_group import Fleet
 
 pytestmark = pytest.mark.root
 LASTS = 50.0
@@ -29,8 +30,8 @@ def fleet(cluster: Cluster) -> Iterator[Fleet]:
 
 def test_from_zero_a_worker_comes_for_the_tasks_that_wait(observer: Observer, fleet: Fleet) -> None:
     make_whole(observer)
-    growth.grow(observer, fleet, tasks=2 * growth.SLOTS, seconds=LASTS)
-    observer.wait_until("every task has ended", observer.idle, growth.RUNNING)
+    scaling.grow(observer, fleet, tasks=2 * scaling.SLOTS, seconds=LASTS)
+    observer.wait_until("every task has ended", observer.idle, scaling.RUNNING)
     verdict = drains.verdict(observer, may_rerun=False)
-    assert verdict.tasks == 2 * growth.SLOTS
+    assert verdict.tasks == 2 * scaling.SLOTS
     assert verdict.problems == []

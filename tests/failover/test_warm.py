@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.cluster import Cluster
-from rehearsal.observer import Observer
+from rehearsal.chaos.observer import Observer
+from rehearsal.deployment.cluster import Cluster
 
 pytestmark = pytest.mark.root
 

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rehearsal.machine import Machine
-from rehearsal.postgres import PORT, Postgres, identifier
-from rehearsal.settings import POSTGRES
+from rehearsal.deployment.postgres import PORT, Postgres, identifier
+from rehearsal.linux.machine import Machine
+from rehearsal.region import POSTGRES
 
 ROOT = Path(__file__).parents[2]
 CELERY_TABLES = ROOT / "src/airkiln/database/sql/celery.sql"

@@ -10,8 +10,8 @@ import shlex
 from testinfra.backend import BACKENDS
 from testinfra.backend.base import BaseBackend, CommandResult
 
-from rehearsal import control
-from rehearsal.settings import current
+from rehearsal.aws import session
+from rehearsal.region import current
 
 
 class RehearsalBackend(BaseBackend):
@@ -21,7 +21,7 @@ class RehearsalBackend(BaseBackend):
 
     def run(self, command: str, *args: str, **_: object) -> CommandResult:
         """Run one shell command inside the machine."""
-        machine = control.find_machine(current(), self.hostname)
+        machine = session.find_machine(current(), self.hostname)
         entered = machine.inside("/bin/sh", "-c", self.get_command(command, *args))
         return self.run_local(shlex.join(entered))
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal import control
-from rehearsal.machine import Machine, machines
-from rehearsal.network import Network, wait_for_port
-from rehearsal.settings import Region, RehearsalError, current
+from rehearsal.aws import session
+from rehearsal.linux.machine import Machine, machines
+from rehearsal.linux.network import Network, wait_for_port
+from rehearsal.region import Region, RehearsalError, current
 
 MAIN_JOB = Region("mainjob")
 """The rehearsal of the tests of the main job."""
@@ -48,12 +48,12 @@ def region() -> Iterator[Region]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRKILN_REHEARSAL", "tests")
         tested = current()
-        control.down(tested)
+        session.down(tested)
         try:
-            control.start(tested)
+            session.start(tested)
             yield tested
         finally:
-            control.down(tested)
+            session.down(tested)
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Cloud:
     def launch(self, image: str = "debian", **tags: str) -> Instance:
         named = {f"airkiln:{name}": value for name, value in tags.items()}
         key = self.key.with_suffix(".pub")
-        name, address = control.launch(self.region, image, named, public_key=key)
+        name, address = session.launch(self.region, image, named, public_key=key)
         return Instance(self, name, IPv4Address(address))
 
     def image_of(self, instance: Instance, name: str) -> str:
@@ -86,8 +86,8 @@ class Cloud:
             found = self.ec2().describe_instances(InstanceIds=[instance.name])["Reservations"]
         return str(found[0]["Instances"][0]["State"]["Name"])
 
-    def ec2(self) -> control.Client:
-        return control.client("ec2")
+    def ec2(self) -> session.Client:
+        return session.client("ec2")
 
     def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
@@ -126,7 +126,7 @@ class Instance:
         ]
         arguments = [word for option in options for word in ("-o", option)]
         log_in = ["ssh", *arguments, "-i", str(key or self.cloud.key), f"admin@{self.address}", command]
-        inside = control.region_command(self.cloud.region, log_in)
+        inside = session.region_command(self.cloud.region, log_in)
         return subprocess.run(inside, check=False, capture_output=True, text=True, timeout=60)
 
 
@@ -158,6 +158,6 @@ def doomed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
     """A second rehearsal, to be broken."""
     monkeypatch.setenv("AIRKILN_REHEARSAL", "doomed")
     region = Region("doomed")
-    control.down(region)
+    session.down(region)
     yield region
-    control.down(region)
+    session.down(region)

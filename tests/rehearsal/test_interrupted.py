@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal import control
-from rehearsal.process import ControlGroup, Process
-from rehearsal.settings import REPOSITORY, Region
+from rehearsal.aws import session
+from rehearsal.linux.processes import ControlGroup, Process
+from rehearsal.region import REPOSITORY, Region
 from tests.rehearsal.main_job import free_port
 from tests.rehearsal.traces import host_network, traces
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
-BUILD = "from rehearsal.base import build_layer; from rehearsal.settings import current; "
+BUILD = "from rehearsal.linux.rootfs import build_layer; from rehearsal.region import current; "
 NAPPING_LAYER = BUILD + "build_layer(current(), 'napping', 'exec sleep 1000')"
 
 
@@ -86,7 +86,7 @@ def test_down_after_a_run_that_ended_during_the_bake(
     (doomed.images / "baked.json").unlink(missing_ok=True)
     with started(doomed, "-m", "rehearsal", "up", "--port", str(free_port())) as process:
         wait_for(lambda: log.exists() and "TASK [" in log.read_text(), process)
-        baking = programs(doomed, control.BAKE)
+        baking = programs(doomed, session.BAKE)
         assert any("ansible-playbook" in words for words in baking), baking.keys()
         end(process)
         said, _ = process.communicate(timeout=60)
@@ -96,7 +96,7 @@ def test_down_after_a_run_that_ended_during_the_bake(
         assert "Traceback" not in said
         assert not any(each.alive() for each in baking.values())
     assert traces(doomed) != []
-    control.down(doomed)
+    session.down(doomed)
     assert traces(doomed) == []
     assert not any(each.alive() for each in baking.values())
     assert host_network() == before
@@ -114,7 +114,7 @@ def test_down_after_a_root_whose_building_was_cut_off(
         napping = nap()[0]
         end(process)
         process.communicate(timeout=60)
-    control.down(doomed)
+    session.down(doomed)
     assert not napping.alive()
     assert traces(doomed) == []
     assert not list((doomed.cache / "layers").glob("napping-????????????"))

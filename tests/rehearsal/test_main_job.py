@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from airkiln.roles import ROLES
-from rehearsal import control
-from rehearsal.base import overlay_command, remove_tree
-from rehearsal.images import Catalogue
-from rehearsal.machine import Machine
-from rehearsal.settings import REPOSITORY
-from rehearsal.up import DAG
+from rehearsal.aws import session
+from rehearsal.aws.services.ec2.images import Catalogue
+from rehearsal.commands.up import DAG
+from rehearsal.linux.machine import Machine
+from rehearsal.linux.rootfs import overlay_command, remove_tree
+from rehearsal.region import REPOSITORY
 from tests.rehearsal.browser import browser
 from tests.rehearsal.conftest import MAIN_JOB
 from tests.rehearsal.main_job import STAGE, MainJob, raw, show, until
@@ -45,13 +45,13 @@ def job() -> Iterator[MainJob]:
     keep = bool(os.environ.get("AIRKILN_KEEP"))
     made = MainJob(MAIN_JOB)
     if not keep:
-        control.down(made.region)
+        session.down(made.region)
     try:
         made.output = made.run()
         yield made
     finally:
         if not keep:
-            control.down(made.region)
+            session.down(made.region)
 
 
 class TestWhatItPrints:

@@ -64,15 +64,15 @@ def test_a_launch_without_tags_in_metadata_hides_them(cloud: Cloud) -> None:
 
 
 def test_a_role_gives_credentials_that_expire(cloud: Cloud) -> None:
-    from rehearsal import control  # noqa: PLC0415 - only here
+    from rehearsal.aws import session  # noqa: PLC0415 - only here
 
     with cloud.inside():
-        iam = control.client("iam")
+        iam = session.client("iam")
         iam.create_role(RoleName="reader", AssumeRolePolicyDocument="{}")
         iam.create_instance_profile(InstanceProfileName="reader")
         iam.add_role_to_instance_profile(InstanceProfileName="reader", RoleName="reader")
-    name, _ = control.launch(cloud.region, "debian", {}, profile="reader")
-    found = control.find_machine(cloud.region, name)
+    name, _ = session.launch(cloud.region, "debian", {}, profile="reader")
+    found = session.find_machine(cloud.region, name)
     found.wait_until_booted(90)
     with_role = Instance(cloud, name, found.address)
     assert told(with_role, "meta-data/iam/security-credentials/") == "reader"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal import control
-from rehearsal.settings import REPOSITORY, Region
+from rehearsal.aws import session
+from rehearsal.region import REPOSITORY, Region
 
 pytestmark = pytest.mark.root
 
@@ -23,9 +23,9 @@ def run_scenario(region: Region, name: str) -> subprocess.CompletedProcess[str]:
     """`molecule test` inside the region; what it says on both streams is in `stdout`."""
     command = [str(TOOLS / "molecule"), "test", "--scenario-name", name]
     return subprocess.run(
-        control.region_command(region, command),
+        session.region_command(region, command),
         cwd=REPOSITORY,
-        env=control.environment(region)
+        env=session.environment(region)
         | {"PATH": f"{TOOLS}:{os.environ['PATH']}", "AIRKILN_REHEARSAL": region.name, "NO_COLOR": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from rehearsal.network import Network
-from rehearsal.postgres import PORT, Postgres
-from rehearsal.settings import POSTGRES, Region
+from rehearsal.deployment.postgres import PORT, Postgres
+from rehearsal.linux.network import Network
+from rehearsal.region import POSTGRES, Region
 
 pytestmark = pytest.mark.root
 PASSWORD = 'it\'s a \\ "strange" one $1'

@@ -8,20 +8,20 @@ import subprocess
 
 import pytest
 
-from rehearsal import control
-from rehearsal.aws import READY
-from rehearsal.machine import Machine, machines
-from rehearsal.network import Network
-from rehearsal.process import ControlGroup, Process
-from rehearsal.settings import GATEWAY, POSTGRES, Region
+from rehearsal.aws import session
+from rehearsal.aws.server import READY
+from rehearsal.linux.machine import Machine, machines
+from rehearsal.linux.network import Network
+from rehearsal.linux.processes import ControlGroup, Process
+from rehearsal.region import GATEWAY, POSTGRES, Region
 from tests.rehearsal.traces import host_network, traces
 
 pytestmark = pytest.mark.root
 
 
 def running(region: Region) -> Machine:
-    control.start(region)
-    name, _ = control.launch(region, "debian", {})
+    session.start(region)
+    name, _ = session.launch(region, "debian", {})
     machine = Machine(region, name)
     machine.wait_until_booted(90)
     return machine
@@ -40,7 +40,7 @@ def test_the_network_comes_and_goes_and_the_host_keeps_its_own(doomed: Region) -
     network.setup()
     assert network.exists()
     assert host_network() == before
-    control.down(doomed)
+    session.down(doomed)
     assert host_network() == before
     assert traces(doomed) == []
 
@@ -51,7 +51,7 @@ def test_a_port_is_open_on_the_host_while_the_network_is_up(doomed: Region) -> N
     network.forward(18422, GATEWAY, 22)
     listening = ["ss", "-Htln", "sport = :18422"]
     assert "127.0.0.1:18422" in subprocess.run(listening, check=True, capture_output=True, text=True).stdout
-    control.down(doomed)
+    session.down(doomed)
     assert subprocess.run(listening, check=True, capture_output=True, text=True).stdout == ""
 
 
@@ -71,8 +71,8 @@ def test_a_running_rehearsal_shows_the_traces_that_down_removes(doomed: Region) 
     machine = running(doomed)
     shown = traces(doomed)
     assert any("nspawn" in trace for trace in shown)
-    assert any("rehearsal.aws" in trace or "slirp4netns" in trace for trace in shown)
-    control.down(doomed)
+    assert any("rehearsal.aws.server" in trace or "slirp4netns" in trace for trace in shown)
+    session.down(doomed)
     assert traces(doomed) == []
     assert not machine.folder.exists()
 
@@ -83,7 +83,7 @@ def test_down_after_the_daemon_was_killed(doomed: Region) -> None:
     assert daemon is not None
     daemon.send(signal.SIGKILL)
     assert daemon.wait(5)
-    control.down(doomed)
+    session.down(doomed)
     assert traces(doomed) == []
 
 
@@ -95,7 +95,7 @@ def test_down_after_an_nspawn_was_killed(doomed: Region) -> None:
     assert watched is not None
     nspawn(machine).send(signal.SIGKILL)
     assert watched.wait(10), "the machine's systemd outlived its nspawn"
-    control.down(doomed)
+    session.down(doomed)
     assert traces(doomed) == []
 
 
@@ -103,15 +103,15 @@ def test_down_after_everything_was_killed_at_once(doomed: Region) -> None:
     running(doomed)
     for pid in ControlGroup(doomed).processes():
         os.kill(pid, signal.SIGKILL)
-    control.down(doomed)
-    control.down(doomed)
+    session.down(doomed)
+    session.down(doomed)
     assert traces(doomed) == []
 
 
 def test_down_after_half_a_start(doomed: Region) -> None:
     Network(doomed).setup()
     doomed.machines.joinpath("i-0half", "upper").mkdir(parents=True)
-    control.down(doomed)
+    session.down(doomed)
     assert traces(doomed) == []
     assert machines(doomed) == []
 
@@ -120,14 +120,14 @@ def test_images_survive_down_under_their_own_ids(doomed: Region) -> None:
     machine = running(doomed)
     machine.execute(["sh", "-c", "echo survives > /srv/file"])
     with Network(doomed).visit():
-        image = control.client("ec2").create_image(InstanceId=machine.name, Name="survivor")["ImageId"]
-        waiter = control.client("ec2").get_waiter("image_available")
+        image = session.client("ec2").create_image(InstanceId=machine.name, Name="survivor")["ImageId"]
+        waiter = session.client("ec2").get_waiter("image_available")
         waiter.wait(ImageIds=[image], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-    control.down(doomed)
-    control.start(doomed)
-    name, _ = control.launch(doomed, image, {})
+    session.down(doomed)
+    session.start(doomed)
+    name, _ = session.launch(doomed, image, {})
     again = Machine(doomed, name)
     again.wait_until_booted(90)
     assert again.execute(["cat", "/srv/file"]).stdout == "survives\n"
     with Network(doomed).visit():
-        control.client("ec2").deregister_image(ImageId=image)
+        session.client("ec2").deregister_image(ImageId=image)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from rehearsal.process import ControlGroup
-from rehearsal.settings import Region
+from rehearsal.linux.processes import ControlGroup
+from rehearsal.region import Region
 
 
 def traces(region: Region) -> list[str]:

@@ -120,7 +120,7 @@ def serving(log: Path) -> Iterator[LocalAws]:
         port = free.getsockname()[1]
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [sys.executable, "-m", "rehearsal.cloudformation", "--port", str(port)],
+            [sys.executable, "-m", "rehearsal.aws.services.cloudformation", "--port", str(port)],
             cwd=ROOT,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.cloudformation.engine import clients
+from rehearsal.aws.services.cloudformation.engine import clients
 from tests.stacks.deployed.environment import REGION, Client, Environment, Parameters
 
 PUBLIC = {
@@ -33,7 +33,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = int(free.getsockname()[1])
     log = tmp_path_factory.mktemp("aws") / "log"
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "rehearsal.cloudformation", "--port", str(port)]
+        command = [sys.executable, "-m", "rehearsal.aws.services.cloudformation", "--port", str(port)]
         root = Path(__file__).parents[3]
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=root)
     try:

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from rehearsal.cloudformation.calls import Clients
-from rehearsal.cloudformation.engine import clients
-from rehearsal.cloudformation.template import Evaluator, parameters, parse
+from rehearsal.aws.services.cloudformation.calls import Clients
+from rehearsal.aws.services.cloudformation.engine import clients
+from rehearsal.aws.services.cloudformation.template import Evaluator, parameters, parse
 
 FOLDER = Path(__file__).parents[3] / "cloudformation"
 REGION = "eu-west-1"

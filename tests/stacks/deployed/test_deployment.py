@@ -60,7 +60,7 @@ def test_the_two_environments_make_every_type_and_every_resource(
 
 
 def test_what_is_only_recorded_is_said_so(most: Environment) -> None:
-    readme = Path("rehearsal/cloudformation/README.md").read_text(encoding="utf-8")
+    readme = Path("rehearsal/aws/services/cloudformation/README.md").read_text(encoding="utf-8")
     recorded = {
         resource["ResourceType"]
         for stack in most.stacks

@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rehearsal.cloudformation.calls import Provider, Resource
-from rehearsal.cloudformation.table import KINDS
-from rehearsal.cloudformation.template import text_of
+from rehearsal.aws.services.cloudformation.calls import Provider, Resource
+from rehearsal.aws.services.cloudformation.table import KINDS
+from rehearsal.aws.services.cloudformation.template import text_of
 from tests.stacks.deployed.environment import Environment
 
 FORGOTTEN = {
@@ -84,7 +84,10 @@ def test_services_give_back_what_was_declared(least: Environment, most: Environm
 
 def test_the_readme_names_what_is_forgotten() -> None:
     readme = (
-        Path(__file__).parents[3].joinpath("rehearsal/cloudformation/README.md").read_text(encoding="utf-8")
+        Path(__file__)
+        .parents[3]
+        .joinpath("rehearsal/aws/services/cloudformation/README.md")
+        .read_text(encoding="utf-8")
     )
     for entry in FORGOTTEN:
         kind, name = entry.split(" ")

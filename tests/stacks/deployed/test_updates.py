@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from rehearsal.cloudformation.calls import Provider, Resource
-from rehearsal.cloudformation.table import KINDS
+from rehearsal.aws.services.cloudformation.calls import Provider, Resource
+from rehearsal.aws.services.cloudformation.table import KINDS
 from tests.stacks.deployed.environment import Environment, Parameters
 
 NEW = {"(another)"}

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rehearsal.cloudformation.template import Evaluator, Json, parse, refusals
+from rehearsal.aws.services.cloudformation.template import Evaluator, Json, parse, refusals
 
 FOLDER = Path(__file__).parents[3] / "cloudformation"
 REGION = "eu-west-1"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from rehearsal.cloudformation.template import Json
+from rehearsal.aws.services.cloudformation.template import Json
 from tests.stacks.static.template import ACCOUNT, EVERYTHING, NAMES, REGION, Template
 
 ANY_RESOURCE = {

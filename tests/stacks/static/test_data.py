@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal.cloudformation.template import Json
+from rehearsal.aws.services.cloudformation.template import Json
 from tests.stacks.static.template import EVERYTHING, SAMPLES, Template
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rehearsal.cloudformation.template import Json
+from rehearsal.aws.services.cloudformation.template import Json
 from tests.stacks.static.template import EVERYTHING, NAMES, SAMPLES, Template, every_template
 
 LINES = 400

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.cloudformation.template import Json
+from rehearsal.aws.services.cloudformation.template import Json
 from tests.stacks.static.conftest import GUARD, tool
 from tests.stacks.static.template import EVERYTHING, FOLDER, NAMES, Template
 from tests.stacks.static.test_access import policies

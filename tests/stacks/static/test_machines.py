@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.cloudformation.template import Json
+from rehearsal.aws.services.cloudformation.template import Json
 from tests.stacks.static.template import EVERYTHING, SAMPLES, Template
 
 GROUPS = {"webserver": "webserver", "scheduler": "scheduler", "workers": "worker"}

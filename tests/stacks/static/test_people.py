@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from rehearsal.cloudformation.template import Json
+from rehearsal.aws.services.cloudformation.template import Json
 from tests.stacks.static.template import SAMPLES, Template
 
 COMMANDS = ("AirflowCommand", "TailJournal", "DrainWorker", "HandOverLeader", "SupportBundle")

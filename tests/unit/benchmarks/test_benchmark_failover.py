@@ -9,7 +9,7 @@ import pytest
 from benchmarks import predecessor
 from benchmarks.campaign import AIRKILN, PEER, Line, Lines
 from benchmarks.failover import figures
-from rehearsal.faults import FAULTS
+from rehearsal.chaos.faults.schedulers import FAULTS
 
 
 def line(fault: str, subject: str = AIRKILN, **values: object) -> Line:

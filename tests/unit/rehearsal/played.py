@@ -15,13 +15,14 @@ from moto.ec2.models import amis, ec2_backends, instances
 from moto.elb.models import elb_backends
 from moto.elbv2.models import elbv2_backends
 
-from rehearsal import autoscaling, ec2
-from rehearsal.ec2_objects import RehearsedAmi, RehearsedInstance
-from rehearsal.images import Catalogue, Image
-from rehearsal.interruptions import Interruptions
-from rehearsal.machine import Specification
-from rehearsal.schedule import Schedule
-from rehearsal.settings import Region
+from rehearsal.aws.fault_api import Interruptions
+from rehearsal.aws.services.autoscaling import backend as autoscaling
+from rehearsal.aws.services.ec2 import backend as ec2
+from rehearsal.aws.services.ec2.images import Catalogue, Image
+from rehearsal.aws.services.ec2.models import RehearsedAmi, RehearsedInstance
+from rehearsal.aws.timers import Schedule
+from rehearsal.linux.machine import Specification
+from rehearsal.region import Region
 
 Client = Any
 HOOK = "airkiln-drain"

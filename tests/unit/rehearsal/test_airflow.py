@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from rehearsal.airflow import COMPONENTS, Airflow
-from rehearsal.settings import RehearsalError
+from rehearsal.deployment.airflow_api import COMPONENTS, Airflow
+from rehearsal.region import RehearsalError
 
 HEALTHY = {name: {"status": "healthy"} for name in COMPONENTS}
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from rehearsal import autoscaling, ec2
-from rehearsal.imds import InstanceFacts
+from rehearsal.aws.services.autoscaling import backend as autoscaling
+from rehearsal.aws.services.ec2 import backend as ec2
+from rehearsal.aws.services.ec2.metadata import InstanceFacts
 from tests.unit.rehearsal.played import GROUP, HOOK, Played
 
 

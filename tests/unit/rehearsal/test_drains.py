@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal.drains import LENGTHS, LONGEST, Verdict, judge, length, named
+from rehearsal.chaos.faults.drains import LENGTHS, LONGEST, Verdict, judge, length, named
 
 STEP = ("run", "step", 0, "success")
 CLEARED = {("run", "step", 0): [15.0]}

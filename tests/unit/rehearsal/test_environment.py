@@ -8,7 +8,7 @@ import pytest
 
 from airkiln.parameters import rules
 from airkiln.roles import ROLES
-from rehearsal.environment import Secrets, parameters
+from rehearsal.deployment.parameters import Secrets, parameters
 
 URL = "http://10.42.0.2:4566/123456789012/airkiln-rehearsal-default"
 
@@ -45,7 +45,7 @@ def test_what_is_missing_after_half_a_run_is_drawn_and_the_rest_kept() -> None:
 
 
 def test_no_secret_is_in_the_text_of_the_login() -> None:
-    from rehearsal.environment import Login  # noqa: PLC0415 - only here
+    from rehearsal.deployment.parameters import Login  # noqa: PLC0415 - only here
 
     assert "hidden" not in repr(Login("admin", "hidden"))
 

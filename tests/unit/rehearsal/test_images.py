@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal import settings
-from rehearsal.images import Catalogue, Image
-from rehearsal.settings import DEBIAN_OWNER, Region
+from rehearsal import region as settings
+from rehearsal.aws.services.ec2.images import Catalogue, Image
+from rehearsal.region import DEBIAN_OWNER, Region
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rehearsal.imds import InstanceFacts, Tokens, answer
+from rehearsal.aws.services.ec2.metadata import InstanceFacts, Tokens, answer
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

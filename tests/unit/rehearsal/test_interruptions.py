@@ -18,11 +18,12 @@ from werkzeug.serving import make_server
 from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
 
-from rehearsal import control, imds
-from rehearsal.imds import InstanceFacts, answer
-from rehearsal.interruptions import Interruptions
-from rehearsal.schedule import Schedule
-from rehearsal.settings import RehearsalError
+from rehearsal.aws import session
+from rehearsal.aws.fault_api import Interruptions
+from rehearsal.aws.services.ec2 import metadata
+from rehearsal.aws.services.ec2.metadata import InstanceFacts, answer
+from rehearsal.aws.timers import Schedule
+from rehearsal.region import RehearsalError
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -201,7 +202,7 @@ def test_a_server_says_nothing_while_it_is_away(world: World) -> None:
         asked.set()
         back.wait(10)
 
-    server = imds.server(("127.0.0.1", 0), lambda _: None, hold)
+    server = metadata.server(("127.0.0.1", 0), lambda _: None, hold)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
     connection.request("GET", "/latest/meta-data/")
@@ -215,13 +216,13 @@ def test_a_server_says_nothing_while_it_is_away(world: World) -> None:
 
 def test_control_gives_the_orders(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with served(world.application) as address:
-        monkeypatch.setattr(control, "endpoint_url", lambda: address)
-        control.spot_notice("i-1", 60)
-        control.rebalance("i-1")
-        control.metadata_away("10.42.16.4", 5)
-        control.throttle("autoscaling", 1, "SetDesiredCapacity")
+        monkeypatch.setattr(session, "endpoint_url", lambda: address)
+        session.spot_notice("i-1", 60)
+        session.rebalance("i-1")
+        session.metadata_away("10.42.16.4", 5)
+        session.throttle("autoscaling", 1, "SetDesiredCapacity")
         with pytest.raises(RehearsalError, match="refused spot-notice"):
-            control.spot_notice("i-2")
+            session.spot_notice("i-2")
     assert world.instance.spot_end is not None
     assert world.recommended == ["i-1"]
     assert world.interruptions.is_away("10.42.16.4")

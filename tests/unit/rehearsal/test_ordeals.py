@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rehearsal.ordeals import half_open
+from rehearsal.chaos.scenarios.ordeals import half_open
 
 HOST = "10.42.1.4"
 

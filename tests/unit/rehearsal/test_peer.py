@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import yaml
 
-from rehearsal.cluster import AIRFLOWS_OWN
-from rehearsal.settings import REPOSITORY
+from rehearsal.deployment.cluster import AIRFLOWS_OWN
+from rehearsal.region import REPOSITORY
 
 OURS = (
     "AIRFLOW__CELERY__TASK_",

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.base import overlay_command, recipe_hash
-from rehearsal.control import environment
-from rehearsal.network import port_name
-from rehearsal.postgres import identifier, literal
-from rehearsal.process import Process, start_time
-from rehearsal.settings import Region, RehearsalError
+from rehearsal.aws.session import environment
+from rehearsal.deployment.postgres import identifier, literal
+from rehearsal.linux.network import port_name
+from rehearsal.linux.processes import Process, start_time
+from rehearsal.linux.rootfs import overlay_command, recipe_hash
+from rehearsal.region import Region, RehearsalError
 
 
 def test_two_rehearsals_share_no_name_and_no_folder_but_the_cache() -> None:

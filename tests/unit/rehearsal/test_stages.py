@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.stages import TAIL, Stages
+from rehearsal.progress import TAIL, Stages
 
 
 def ticking() -> Iterator[float]:

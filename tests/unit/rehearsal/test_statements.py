@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from rehearsal.statements import CONTROLLER, Entry, check, fences, kind, parse
+from rehearsal.chaos.checkers.statements import CONTROLLER, Entry, check, fences, kind, parse
 
 OLD, NEW = "airflow_scheduler_1", "airflow_scheduler_2"
 WRITE = "UPDATE task_instance SET state='queued'"

@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 
-from rehearsal import bake, cli, control, settings, up
-from rehearsal.network import Network
-from rehearsal.settings import Region, RehearsalError
-from rehearsal.stages import Stages
+from rehearsal import cli
+from rehearsal import region as settings
+from rehearsal.aws import session
+from rehearsal.commands import up
+from rehearsal.deployment import bake
+from rehearsal.linux.network import Network
+from rehearsal.progress import Stages
+from rehearsal.region import Region, RehearsalError
 
 
 @pytest.fixture
@@ -140,7 +144,7 @@ class TestWithoutPacker:
             def describe_images(self, **_: object) -> dict[str, object]:
                 return {"Images": []}
 
-        monkeypatch.setattr(control, "client", lambda _: Ec2())
+        monkeypatch.setattr(session, "client", lambda _: Ec2())
         monkeypatch.setattr(up, "ingredients_digest", lambda: "digest")
         monkeypatch.setattr(bake, "bake", lambda *_: "ami-1")
         region.prepare()
@@ -187,7 +191,7 @@ class TestTheDigest:
         for name in (
             "roles/base/tasks/main.yml",
             "src/airkiln/boot.py",
-            "rehearsal/bake.py",
+            "rehearsal/deployment/bake.py",
             "pyproject.toml",
         ):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.standins import StandIn, build
+from rehearsal.aws.stub_agents import StandIn, build
 
 pytestmark = pytest.mark.skipif(
     shutil.which("dpkg-deb") is None, reason="dpkg-deb is not on this machine's PATH"

@@ -1,0 +1,1 @@
+"""AWS emulated on one machine; knows nothing of Airflow."""

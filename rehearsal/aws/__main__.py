@@ -1,0 +1,5 @@
+"""``python -m rehearsal.aws``: the daemon."""
+
+from rehearsal.aws.server import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""EC2 Auto Scaling: groups keep their capacity and wait for lifecycle hooks."""

@@ -1,0 +1,191 @@
+"""The stacks of an account and region: what a request may ask of them, checked before anything is made."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from rehearsal.aws.services.cloudformation.calls import Clients, Provider
+from rehearsal.aws.services.cloudformation.operations import Operations
+from rehearsal.aws.services.cloudformation.stack import Resolver, Stack, Wanted
+from rehearsal.aws.services.cloudformation.table import KINDS
+from rehearsal.aws.services.cloudformation.template import (
+    RefusedError,
+    in_order,
+    parameters,
+    parse,
+    refusals,
+    text_of,
+)
+
+log = logging.getLogger(__name__)
+ANSWER = 2.0
+"""Seconds for which a request waits for what it has begun. Who asks every few seconds is spared a round."""
+LARGEST = 51_200
+"""Bytes of a template that is passed in the request (CloudFormation's quota)."""
+BUSY = "_IN_PROGRESS"
+FINAL = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
+"""States from which only a deletion leads on."""
+_REAL = {
+    "AWS::EC2::VPC::Id": ("describe_vpcs", "VpcIds"),
+    "AWS::EC2::Subnet::Id": ("describe_subnets", "SubnetIds"),
+    "AWS::EC2::SecurityGroup::Id": ("describe_security_groups", "GroupIds"),
+    "AWS::EC2::Image::Id": ("describe_images", "ImageIds"),
+    "AWS::EC2::AvailabilityZone::Name": ("describe_availability_zones", "ZoneNames"),
+}
+
+
+class Engine:
+    """The stacks of one account and region."""
+
+    def __init__(self, account: str, region: str, clients: Clients) -> None:
+        self.account, self.region, self.clients = account, region, clients
+        self.operations = Operations(Provider(KINDS, clients))
+        self.stacks: list[Stack] = []
+        self.lock = threading.RLock()
+
+    def find(self, name: str) -> Stack:
+        """The living stack of that name, or any by its id."""
+        for stack in reversed(self.stacks):
+            if stack.id == name or (stack.name == name and not stack.deleted):
+                return stack
+        raise RefusedError(f"Stack with id {name} does not exist")
+
+    def living(self, name: str) -> Stack | None:
+        """The stack of that name, if there is one."""
+        return next((one for one in self.stacks if one.name == name and not one.deleted), None)
+
+    def new(self, name: str, wanted: Wanted) -> Stack:
+        """A stack of which nothing has been made."""
+        stack_id = f"arn:aws:cloudformation:{self.region}:{self.account}:stack/{name}/{uuid.uuid4()}"
+        pseudo = {
+            "AWS::Region": self.region,
+            "AWS::AccountId": self.account,
+            "AWS::Partition": "aws",
+            "AWS::URLSuffix": "amazonaws.com",
+            "AWS::StackName": name,
+            "AWS::StackId": stack_id,
+        }
+        stack = Stack(name, stack_id, pseudo, wanted)
+        self.check(stack, wanted)
+        self.stacks.append(stack)
+        return stack
+
+    def wanted(self, request: dict[str, Any], stack: Stack | None) -> Wanted:
+        """What a request asks a stack to become; what it leaves to the present stack is taken from that."""
+        text = (
+            stack.wanted.text
+            if stack and request.get("UsePreviousTemplate")
+            else request.get("TemplateBody", "")
+        )
+        if not text and request.get("TemplateURL"):
+            raise RefusedError("TemplateURL is not supported here; pass TemplateBody.")
+        if len(text.encode()) > LARGEST:
+            raise RefusedError(f"Member must have length less than or equal to {LARGEST}: templateBody")
+        body = parse(text)
+        given = {}
+        for parameter in request.get("Parameters") or []:
+            key = parameter["ParameterKey"]
+            if parameter.get("UsePreviousValue"):
+                if stack is None or key not in stack.wanted.given:
+                    raise RefusedError(
+                        f"Invalid input for parameter key {key}. Cannot specify usePreviousValue as true"
+                    )
+                given[key] = stack.wanted.given[key]
+            else:
+                given[key] = parameter.get("ParameterValue", "")
+        values = parameters(body, given, self._real)
+        texts = {name: text_of(value) for name, value in values.items()}
+        tags = request.get("Tags")
+        listed = (
+            stack.wanted.tags if stack and tags is None else {tag["Key"]: tag["Value"] for tag in tags or []}
+        )
+        return Wanted(text, body, values, texts, listed, request.get("Capabilities") or [])
+
+    def check(self, stack: Stack, wanted: Wanted) -> None:
+        """Refuse what cannot be deployed, before anything is made.
+
+        Raises:
+            RefusedError: the Rules refuse the parameters, or the template does not hold together.
+        """
+        resolver = Resolver(stack, wanted, {})
+        if sentences := refusals(resolver):
+            raise RefusedError(f"Template rule assertion failed: {' '.join(sentences)}")
+        kinds = {wanted.body["Resources"][name]["Type"] for name in in_order(wanted.body, resolver.values)}
+        if unknown := sorted(kinds - set(KINDS)):
+            raise RefusedError(f"Template format error: Unrecognized resource types: {unknown}")
+        enough = {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"} & set(wanted.capabilities)
+        if any(kind.startswith("AWS::IAM::") for kind in kinds) and not enough:
+            message = "Requires capabilities : [CAPABILITY_IAM]"
+            raise RefusedError("InsufficientCapabilitiesException", message)
+
+    def start(self, stack: Stack, work: Callable[[], None]) -> None:
+        """Do the work in the background; return when it is done, or after a short while."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:
+                log.exception("stack %s", stack.name)
+                stack.event(stack.status.replace(BUSY, "_FAILED"), f"Internal failure: {error!r}")
+
+        thread = threading.Thread(target=guarded, daemon=True, name=stack.name)
+        thread.start()
+        thread.join(ANSWER)
+
+    def changeable(self, name: str) -> Stack:
+        """The stack of that name, if it may be updated now."""
+        stack = self.find(name)
+        if stack.status.endswith(BUSY) or stack.status in (*FINAL, "DELETE_COMPLETE"):
+            raise RefusedError(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
+        return stack
+
+    def differs(self, stack: Stack, wanted: Wanted) -> bool:
+        """Whether there is anything to update."""
+        outputs = {name: one.get("Value") for name, one in wanted.body.get("Outputs", {}).items()}
+        before = {name: one.get("Value") for name, one in stack.wanted.body.get("Outputs", {}).items()}
+        changes = self.operations.plan(stack, wanted)
+        return bool(changes) or outputs != before or wanted.tags != stack.wanted.tags
+
+    def _real(self, kind: str, name: str) -> bool:
+        if kind not in _REAL:
+            return True
+        method, argument = _REAL[kind]
+        try:
+            getattr(self.clients("ec2"), method)(**{argument: [name]})
+        except ClientError:
+            return False
+        return True
+
+
+def clients(endpoint: str, region: str) -> Clients:
+    """Gives botocore clients of the local AWS, one a service."""
+    made: dict[str, Any] = {}
+    lock = threading.Lock()
+
+    def client(service: str) -> Any:  # noqa: ANN401 - botocore makes its clients' types at run time
+        with lock:
+            if service not in made:
+                made[service] = botocore.session.get_session().create_client(
+                    service,
+                    region_name=region,
+                    endpoint_url=endpoint,
+                    aws_access_key_id="rehearsal",
+                    aws_secret_access_key="rehearsal",  # noqa: S106 - the local AWS does not look at it
+                    config=Config(
+                        retries={"max_attempts": 1},
+                        proxies={},
+                        max_pool_connections=4,
+                        s3={"addressing_style": "path"},
+                    ),
+                )
+            return made[service]
+
+    return client

@@ -1,0 +1,1 @@
+"""EC2: instances are machines, images are layers, metadata is served."""

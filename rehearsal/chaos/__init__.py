@@ -1,0 +1,1 @@
+"""Experiments on a deployment: faults, workloads and checkers."""

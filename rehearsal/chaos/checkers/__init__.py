@@ -1,0 +1,1 @@
+"""Checkers of what an experiment left behind."""

@@ -1,0 +1,1 @@
+"""Experiments from a fault to a result."""

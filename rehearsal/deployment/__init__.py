@@ -1,0 +1,1 @@
+"""Airkiln deployed on the emulated AWS."""

@@ -1,0 +1,120 @@
+"""A stand-in for RDS: PostgreSQL 17 of Debian 13 in a machine of its own, at 10.42.0.10.
+
+It asks for TLS (a certificate of its own making, as Debian's snakeoil) and SCRAM passwords, and has an
+administrator who is no superuser, as on RDS. Left out: Multi-AZ and its failover, backups, parameter groups,
+IAM authentication, the RDS certificate authority (so ``sslmode=require``, not ``verify-full``), the RDS API.
+"""
+
+from __future__ import annotations
+
+from rehearsal.linux.machine import Machine, Specification
+from rehearsal.linux.network import wait_for_port
+from rehearsal.linux.rootfs import build_layer
+from rehearsal.region import POSTGRES, Region, RehearsalError
+
+NAME = "postgres"
+PORT = 5432
+
+SCRIPT = r"""
+apt-get -qq update
+apt-get -qq install --no-install-recommends -y postgresql-17 ssl-cert
+apt-get clean
+rm -rf /var/lib/apt/lists/*
+cat > /etc/postgresql/17/main/conf.d/rehearsal.conf <<'END'
+listen_addresses = '*'
+max_connections = 200
+password_encryption = 'scram-sha-256'
+END
+cat > /etc/postgresql/17/main/pg_hba.conf <<'END'
+local   all postgres           peer
+hostssl all all      0.0.0.0/0 scram-sha-256
+END
+# The key of the certificate is made at the first start, so that it is in no cache.
+rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
+cat > /usr/local/sbin/make-certificate <<'END'
+#!/bin/sh
+test -e /etc/ssl/private/ssl-cert-snakeoil.key || make-ssl-cert generate-default-snakeoil
+END
+chmod 755 /usr/local/sbin/make-certificate
+mkdir -p /etc/systemd/system/postgresql@.service.d
+cat > /etc/systemd/system/postgresql@.service.d/certificate.conf <<'END'
+[Service]
+ExecStartPre=+/usr/local/sbin/make-certificate
+END
+# This machine is no EC2 instance: there is no metadata for it, and nobody logs in.
+touch /etc/cloud/cloud-init.disabled
+systemctl --quiet disable ssh.service
+systemctl --quiet mask ssh.socket ssh.service
+"""
+
+
+class Postgres:
+    """The database server of a rehearsal."""
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+        self.machine = Machine(region, NAME)
+
+    def build(self) -> None:
+        """Build the server's root unless it is there; takes the network and half a minute."""
+        build_layer(self.region, NAME, SCRIPT)
+
+    def start(self) -> None:
+        """Have the server running; returns when it accepts connections."""
+        if not self.machine.running():
+            self.machine.remove()
+            layers = [str(layer) for layer in build_layer(self.region, NAME, SCRIPT)]
+            Machine.create(self.region, Specification(NAME, str(POSTGRES), NAME, layers))
+            self.machine.start()
+        self.machine.wait_until_booted(60)
+        self.machine.execute(
+            ["timeout", "60", "sh", "-c", "until runuser -u postgres -- pg_isready -q; do sleep 0.1; done"]
+        )
+
+    def stop(self) -> None:
+        """Power the server off; its data stays until ``down``."""
+        self.machine.stop()
+
+    def sql(self, statements: str, database: str = "postgres") -> str:
+        """Run SQL as the superuser, from inside; returns what psql prints, unaligned and without headers."""
+        command = ["runuser", "-u", "postgres", "--", "psql", "-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1"]
+        return self.machine.execute([*command, "-d", database], text=statements).stdout.strip()
+
+    def create_administrator(self, name: str, password: str) -> None:
+        """Have a role like RDS's master user, with no more rights than the product may count on: it makes
+        roles and databases, ends sessions, and may pass that last right on."""
+        self.create_role(name, password)
+        self.sql(f"ALTER ROLE {identifier(name)} CREATEROLE CREATEDB;")
+        self.sql(f"GRANT pg_signal_backend TO {identifier(name)} WITH ADMIN OPTION;")
+
+    def create_role(self, name: str, password: str) -> None:
+        """Have a role that can log in with this password and has no other right."""
+        verb = "ALTER" if self._known("pg_roles", "rolname", name) else "CREATE"
+        self.sql(f"{verb} ROLE {identifier(name)} LOGIN PASSWORD {literal(password)};")
+
+    def create_database(self, name: str, owner: str) -> None:
+        """Have a database that belongs to this role."""
+        if not self._known("pg_database", "datname", name):
+            self.sql(f"CREATE DATABASE {identifier(name)} OWNER {identifier(owner)};")
+
+    def reachable(self, seconds: float = 10) -> bool:
+        """Whether the port answers, for a caller inside the region's network."""
+        return wait_for_port(POSTGRES, PORT, seconds)
+
+    def _known(self, catalogue: str, column: str, name: str) -> bool:
+        listed = self.sql(" ".join(["SELECT", column, "FROM", catalogue]))
+        return name in listed.splitlines()
+
+
+def literal(value: str) -> str:
+    """A value as an SQL string literal (standard_conforming_strings, PostgreSQL's default)."""
+    if "\0" in value:
+        raise RehearsalError("PostgreSQL takes no NUL character in a value.")
+    return "'" + value.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """A name as a quoted SQL identifier."""
+    if "\0" in name or not name:
+        raise RehearsalError(f"{name!r} is no name of a role or a database.")
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,1 @@
+"""Machines, networks and processes of this host; knows nothing of AWS."""

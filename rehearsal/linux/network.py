@@ -1,0 +1,283 @@
+"""Plays the VPC: one bridge in a network namespace, a way out, and a namespace for every machine.
+
+The host itself keeps its addresses, routes, rules and sysctls: everything here is inside namespaces, and the
+way out is slirp4netns, a user-space process. Machines see each other, the AWS endpoint, the metadata address
+and the outside. Ports are opened to the host on 127.0.0.1 only.
+
+Left out: subnets as separate networks, security groups, network ACLs, public addresses, IPv6. The host's own
+loopback cannot be reached from inside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from rehearsal.linux.processes import ControlGroup, Process, run
+from rehearsal.region import DNS, ENDPOINT, GATEWAY, METADATA, MTU, NETWORK, UPLINK, Region, RehearsalError
+
+BRIDGE = "akbr0"
+BRIDGE_MAC = "02:42:0a:2a:00:01"
+"""Left to itself a bridge takes another as ports come and go, and machines that know the old one lose the way
+to AWS, to their metadata and out for seconds."""
+UPLINK_DEVICE = "tap0"
+UPLINK_ADDRESS = IPv4Address(int(UPLINK.network_address) + 100)
+NETNS = Path("/run/netns")
+CLONE_NEWNET = 0x40000000
+
+RULES = f"""
+table ip airkiln {{
+    chain in {{ type nat hook prerouting priority dstnat; }}
+    chain out {{ type nat hook postrouting priority srcnat; oifname "{UPLINK_DEVICE}" masquerade; }}
+}}
+"""
+
+
+class Network:
+    """The network of one rehearsal. Every method may be repeated."""
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+        self.namespace = region.namespace
+        self._slirp = region.run / "slirp4netns.json"
+        self._socket = region.run / "slirp4netns.sock"
+        self._forwards = region.run / "forwards.json"
+        self._made_netns = region.cache / "made-run-netns"
+
+    def exists(self) -> bool:
+        """Whether the region's namespace is there and its way out runs."""
+        return (NETNS / self.namespace).exists() and Process.read(self._slirp) is not None
+
+    def setup(self) -> None:
+        """Make the bridge, its addresses and the way out. What is there already is left alone."""
+        if self.exists():
+            return
+        self.teardown()
+        self.region.prepare()
+        (self.region.run / "resolv.conf").write_text(f"nameserver {DNS}\n")
+        self._add_namespace(self.namespace)
+        self._ip(
+            self.namespace,
+            "link set lo up",
+            f"link add {BRIDGE} type bridge forward_delay 0",
+            f"link set {BRIDGE} address {BRIDGE_MAC} mtu {MTU} up",
+            f"address add {GATEWAY}/{NETWORK.prefixlen} dev {BRIDGE}",
+            f"address add {ENDPOINT}/{NETWORK.prefixlen} dev {BRIDGE}",
+            f"address add {METADATA}/32 dev {BRIDGE}",
+        )
+        self._start_slirp()
+        run(self.inside("sysctl", "-q", "-w", "net.ipv4.ip_forward=1"))
+        run(self.inside("nft", "-f", "-"), text=RULES)
+
+    def teardown(self) -> None:
+        """Remove the region's namespace and every machine's, with all devices and rules in them."""
+        ControlGroup(self.region, "slirp4netns").end()
+        for path in (self._slirp, self._socket, self._forwards):
+            path.unlink(missing_ok=True)
+        for name in self.machine_namespaces():
+            run(["ip", "netns", "delete", name], check=False)
+        if (NETNS / self.namespace).exists():
+            run(["ip", "netns", "delete", self.namespace])
+        self._remove_run_netns()
+
+    def inside(self, *command: str | Path) -> list[str]:
+        """The given command, to be run in the region's network."""
+        return ["nsenter", f"--net={NETNS / self.namespace}", *(str(word) for word in command)]
+
+    def enter(self) -> None:
+        """Move the calling thread into the region's network."""
+        enter_network(NETNS / self.namespace)
+
+    @contextlib.contextmanager
+    def visit(self) -> Iterator[None]:
+        """The calling thread is in the region's network for as long as the block lasts."""
+        own = Path(f"/proc/self/task/{threading.get_native_id()}/ns/net")
+        with own.open("rb") as home:
+            self.enter()
+            try:
+                yield
+            finally:
+                enter_network(Path(f"/proc/self/fd/{home.fileno()}"))
+
+    def machine_namespaces(self) -> list[str]:
+        """Names of the namespaces that belong to machines of this rehearsal."""
+        if not NETNS.is_dir():
+            return []
+        prefix = self.region.machine_namespace("")
+        return sorted(entry.name for entry in NETNS.iterdir() if entry.name.startswith(prefix))
+
+    def add_machine(self, machine: str, address: IPv4Address, mac: str | None = None) -> Path:
+        """Make a namespace with one interface ``eth0`` on the bridge; returns its path for systemd-nspawn.
+
+        An address outside 10.42.0.0/16 (of a VPC with another range) is routed to the machine one by one.
+        """
+        name = self.region.machine_namespace(machine)
+        self.remove_machine(machine)
+        self._add_namespace(name)
+        port = port_name(machine)
+        hardware = f"address {mac}" if mac else ""
+        self._ip(
+            self.namespace,
+            f"link add {port} mtu {MTU} type veth peer name eth0 mtu {MTU} {hardware} netns {name}",
+            f"link set {port} master {BRIDGE} up",
+        )
+        local = address in NETWORK
+        # The address of an instance that has gone is given out again at once. Whoever spoke with that one has
+        # its hardware address in mind, and hears of the new one when the link goes up.
+        run(["nsenter", f"--net={NETNS / name}", "sysctl", "-q", "-w", "net.ipv4.conf.eth0.arp_notify=1"])
+        self._ip(
+            name,
+            "link set lo up",
+            f"address add {address}/{NETWORK.prefixlen if local else 32} dev eth0",
+            "link set eth0 up",
+            *([] if local else [f"route add {GATEWAY} dev eth0"]),
+            f"route add default via {GATEWAY}",
+        )
+        if not local:
+            self._ip(self.namespace, f"route replace {address}/32 dev {BRIDGE}")
+        return NETNS / name
+
+    def remove_machine(self, machine: str) -> None:
+        """Remove a machine's namespace, its interface and its port on the bridge."""
+        name = self.region.machine_namespace(machine)
+        if (NETNS / name).exists():
+            run(["ip", "netns", "delete", name])
+        # A namespace lives as long as any process in it; the port goes at once.
+        run(["ip", "-n", self.namespace, "link", "delete", port_name(machine)], check=False)
+
+    def forward(self, host_port: int, address: IPv4Address, port: int) -> None:
+        """Open a machine's port on the host at 127.0.0.1:``host_port``; one that is open leads there now."""
+        forwards = self.forwards()
+        wanted = forwards | {str(host_port): f"{address}:{port}"}
+        if str(host_port) not in forwards:
+            self._open(host_port)
+        self._forwards.write_text(json.dumps(wanted))
+        rules = [
+            f'add rule ip airkiln in iifname "{UPLINK_DEVICE}" tcp dport {opened} dnat to {target}'
+            for opened, target in wanted.items()
+        ]
+        run(self.inside("nft", "-f", "-"), text="\n".join(["flush chain ip airkiln in", *rules]) + "\n")
+
+    def forwards(self) -> dict[str, str]:
+        """What is open on the host: its port, and the address and port inside."""
+        try:
+            found: dict[str, str] = json.loads(self._forwards.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def _open(self, host_port: int) -> None:
+        answer = self._slirp_call(
+            "add_hostfwd",
+            {
+                "proto": "tcp",
+                "host_addr": "127.0.0.1",
+                "host_port": host_port,
+                "guest_addr": str(UPLINK_ADDRESS),
+                "guest_port": host_port,
+            },
+        )
+        if "error" in answer:
+            raise RehearsalError(
+                f"127.0.0.1:{host_port} could not be opened: {answer['error']}. "
+                "Something else may listen there: choose another port."
+            )
+
+    def _start_slirp(self) -> None:
+        log = (self.region.logs / "slirp4netns.log").open("ab")
+        reading, writing = os.pipe()
+        script = ControlGroup(self.region, "slirp4netns").join_commands() + 'exec "$@"\n'
+        command = [
+            "slirp4netns",
+            "--netns-type=path",
+            f"--cidr={UPLINK}",
+            f"--mtu={MTU}",
+            "--configure",
+            "--disable-host-loopback",
+            f"--api-socket={self._socket}",
+            f"--ready-fd={writing}",
+            str(NETNS / self.namespace),
+            UPLINK_DEVICE,
+        ]
+        with log, os.fdopen(reading, "rb") as ready:
+            try:
+                started = subprocess.Popen(
+                    ["sh", "-ec", script, "sh", *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[writing],
+                    start_new_session=True,
+                )
+            finally:
+                os.close(writing)
+            said = ready.read(1)
+        process = Process.of(started.pid)
+        if said != b"1" or process is None:
+            raise RehearsalError(
+                f"slirp4netns did not give the region a way out; see {self.region.logs / 'slirp4netns.log'}. "
+                "It needs /dev/net/tun and the package slirp4netns."
+            )
+        process.write(self._slirp)
+
+    def _slirp_call(self, name: str, arguments: dict[str, object]) -> dict[str, object]:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(10)
+            line.connect(str(self._socket))
+            line.sendall(json.dumps({"execute": name, "arguments": arguments}).encode())
+            line.shutdown(socket.SHUT_WR)
+            said = b"".join(iter(lambda: line.recv(4096), b""))
+        answer: dict[str, object] = json.loads(said)
+        return answer
+
+    def _add_namespace(self, name: str) -> None:
+        if not os.path.ismount(NETNS):
+            # iproute2 mounts /run/netns on itself at the first use; noted so that the last one takes it away.
+            self._made_netns.parent.mkdir(parents=True, exist_ok=True)
+            self._made_netns.touch()
+        run(["ip", "netns", "add", name])
+
+    def _remove_run_netns(self) -> None:
+        if self._made_netns.exists() and NETNS.is_dir() and not any(NETNS.iterdir()):
+            run(["umount", NETNS], check=False)
+            with contextlib.suppress(OSError):
+                NETNS.rmdir()
+            self._made_netns.unlink(missing_ok=True)
+
+    def _ip(self, namespace: str, *lines: str) -> None:
+        run(["ip", "-n", namespace, "-batch", "-"], text="\n".join(lines) + "\n")
+
+
+def enter_network(path: Path) -> None:
+    """Move the calling thread into a network namespace given by its path (Python 3.11 has no os.setns)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with path.open("rb") as handle:
+        if libc.setns(handle.fileno(), CLONE_NEWNET) != 0:
+            problem = os.strerror(ctypes.get_errno())
+            raise RehearsalError(
+                f"The network namespace {path} could not be entered: {problem}. Run as root."
+            )
+
+
+def port_name(machine: str) -> str:
+    """Name of a machine's port on the bridge: the kernel takes at most 15 characters."""
+    return "v" + machine.removeprefix("i-").replace("-", "")[-14:]
+
+
+def wait_for_port(address: IPv4Address, port: int, seconds: float) -> bool:
+    """Whether something accepts TCP connections there within that time, seen from the caller's network."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((str(address), port), timeout=1):
+            return True
+        time.sleep(0.1)
+    return False
