@@ -26,14 +26,16 @@ from pathlib import Path
 from benchmarks import rehearsed, results
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure
-from rehearsal.aws import session
+from rehearsal.aws.client import client
+from rehearsal.aws.instances import launch_instance
 from rehearsal.aws.services.ec2.images import Catalogue
-from rehearsal.commands import up
 from rehearsal.deployment import bake
+from rehearsal.deployment.image import run_logged
+from rehearsal.errors import RehearsalError
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.rootfs import overlay_command
 from rehearsal.progress import Stages
-from rehearsal.region import REPOSITORY, Region, RehearsalError
+from rehearsal.region import REPOSITORY, Region
 
 MB = 1_000_000
 BAKE_BUDGET = 150.0
@@ -102,7 +104,7 @@ def bakes(region: Region, runs: int) -> list[Figure]:
             image = bake.bake(region, functools.partial(_logged, region, log, stages))
         done.seconds.append(time.monotonic() - begun)
         done.sizes.append(image_bytes(region, image) / MB)
-        session.client("ec2").deregister_image(ImageId=image)
+        client("ec2").deregister_image(ImageId=image)
         say(f"image: {done.seconds[-1]:.1f} s, {done.sizes[-1]:.0f} MB")
     return [
         results.summarise("image", f"airkiln, {bake.tool()}", done.seconds, budget=BAKE_BUDGET),
@@ -111,7 +113,7 @@ def bakes(region: Region, runs: int) -> list[Figure]:
 
 
 def _logged(region: Region, log: Path, stages: Stages, command: list[str]) -> None:
-    up.run_logged(region, command, log, stages)
+    run_logged(region, command, log, stages)
 
 
 def image_bytes(region: Region, image: str) -> int:
@@ -135,7 +137,9 @@ def host(region: Region, reruns: int, installs: int) -> list[Figure]:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         key = Path(folder, "key")
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-        name, address = session.launch(region, "debian", {"Name": "site"}, public_key=key.with_suffix(".pub"))
+        name, address = launch_instance(
+            region, "debian", {"Name": "site"}, public_key=key.with_suffix(".pub")
+        )
         with rehearsed.instance(region, name) as machine:
             machine.wait_until_booted()
             machine.execute(["cloud-init", "status", "--wait"], check=False)

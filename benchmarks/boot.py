@@ -36,14 +36,17 @@ from benchmarks import health, rehearsed, results
 from benchmarks.health import Check
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure
-from rehearsal.aws import session
-from rehearsal.commands import up
+from rehearsal.aws.account import aws_region
+from rehearsal.aws.client import client
+from rehearsal.aws.instances import launch_instance
 from rehearsal.deployment import parameters
+from rehearsal.deployment.image import baked_image
+from rehearsal.deployment.instances import launch_role, prepare_database
 from rehearsal.deployment.postgres import Postgres
+from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.linux.machine import Machine
-from rehearsal.linux.processes import ControlGroup
 from rehearsal.progress import Stages
-from rehearsal.region import Region, aws_region
+from rehearsal.region import Region
 
 COMPONENTS: dict[str, dict[str, list[str]]] = {
     "webserver": {"web server": ["api-server"]},
@@ -135,7 +138,7 @@ class Bench:
     def instance(self, role: str, samples: Samples) -> str:
         """Launch one with the role, wait until it is healthy, terminate it; returns what took how long."""
         since, begun = datetime.datetime.now(datetime.UTC), time.monotonic()
-        name, address = up.launch(self.region, self.image, role)
+        name, address = launch_role(self.region, self.image, role)
         with rehearsed.instance(self.region, name) as machine:
             checks = self._checks(role, address, since)
             if "worker" in checks:
@@ -227,11 +230,11 @@ def measure(region: Region, roles: Sequence[str], runs: int, image: str | None) 
 
     :param image: id of an image of the rehearsal; None: the one of this tree, baked if there is none.
     """
-    image = image or up.baked_image(region, Stages(1))
+    image = image or baked_image(region, Stages(1))
     postgres = Postgres(region)
     postgres.start()
     parameters.prepare(postgres)
-    up.prepare_database(region, image)
+    prepare_database(region, image)
     samples = Samples()
     with connect() as database:
         bench = Bench(region, image, database)
@@ -239,7 +242,7 @@ def measure(region: Region, roles: Sequence[str], runs: int, image: str | None) 
         for turn in range(1, runs + 1):
             for role in roles:
                 say(f"{role}, {turn} of {runs}:\n{bench.instance(role, samples)}")
-            name, address = session.launch(region, image, {"Name": "bare"}, profile=parameters.PROFILE)
+            name, address = launch_instance(region, image, {"Name": "bare"}, profile=parameters.PROFILE)
             with rehearsed.instance(region, name) as machine:
                 machine.wait_until_booted()
                 for role in roles:
@@ -250,7 +253,7 @@ def measure(region: Region, roles: Sequence[str], runs: int, image: str | None) 
 
 def connect() -> psycopg.Connection:
     """A connection to the metadata database, as Airflow's own user."""
-    parameter = session.client("ssm").get_parameter(
+    parameter = client("ssm").get_parameter(
         Name=f"{parameters.FOLDER}/common/AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", WithDecryption=True
     )
     address = str(parameter["Parameter"]["Value"]).replace("postgresql+psycopg:", "postgresql:")

@@ -23,7 +23,7 @@ from rehearsal.chaos.observer import Observer
 from rehearsal.chaos.scenarios.ordeals import ORDEALS
 from rehearsal.chaos.scenarios.takeover import Trial, make_whole, peer_trial, trial
 from rehearsal.deployment.cluster import Cluster
-from rehearsal.region import RehearsalError
+from rehearsal.errors import RehearsalError
 
 RUNS = results.ROOT / "build" / "failover" / "runs.jsonl"
 AIRKILN, PEER = "airkiln", "airflow, two schedulers"

@@ -12,7 +12,7 @@ import psycopg
 
 from airkiln.autoscale.demand import QUERY
 from rehearsal.chaos.instrumentation import parameter
-from rehearsal.region import RehearsalError
+from rehearsal.errors import RehearsalError
 
 FINISHED, QUEUED, RUNNING = 1_000_000, 300, 200
 ASKED = 200

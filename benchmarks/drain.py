@@ -44,11 +44,12 @@ from rehearsal.chaos.faults.drains import Drained, Kind
 from rehearsal.chaos.instrumentation import put
 from rehearsal.chaos.observer import Observer
 from rehearsal.chaos.scenarios import scaling
-from rehearsal.commands import up
 from rehearsal.deployment.cluster import Cluster, Host
+from rehearsal.deployment.image import baked_image
 from rehearsal.deployment.worker_group import Fleet
+from rehearsal.errors import RehearsalError
 from rehearsal.progress import Stages
-from rehearsal.region import Region, RehearsalError
+from rehearsal.region import Region
 
 KINDS = drains.KINDS | degraded.KINDS
 RUNS = results.ROOT / "build" / "drain" / "runs.jsonl"
@@ -220,7 +221,7 @@ def fleet_for(region: Region, *, anew: bool, peer: bool) -> tuple[Cluster, Fleet
         scaling.set_pool(UNTOUCHED)
         if peer:
             put(PEER_LOST)
-        cluster = Cluster.boot(region, up.baked_image(region, Stages(1)), schedulers=1, workers=0)
+        cluster = Cluster.boot(region, baked_image(region, Stages(1)), schedulers=1, workers=0)
         fleet.create(cluster.image, desired=WORKERS)
     fleet.resize(WORKERS)
     fleet.wait_until_serving(WORKERS, 240)

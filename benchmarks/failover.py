@@ -47,10 +47,11 @@ from rehearsal.chaos.faults.schedulers import FAULTS
 from rehearsal.chaos.scenarios import ordeals
 from rehearsal.chaos.scenarios.ordeals import ORDEALS
 from rehearsal.chaos.scenarios.takeover import PATIENCE
-from rehearsal.commands import up
 from rehearsal.deployment.cluster import Cluster
+from rehearsal.deployment.image import baked_image
+from rehearsal.errors import RehearsalError
 from rehearsal.progress import Stages
-from rehearsal.region import Region, RehearsalError
+from rehearsal.region import Region
 
 BUDGETS = {name: fault.budget for name, fault in FAULTS.items()} | ordeals.BUDGETS
 FENCE_BUDGET = 0.25
@@ -113,9 +114,7 @@ def cluster_for(region: Region, subject: str, image: str | None, *, anew: bool) 
     """The cluster that runs in the region, or a new one; its image is this tree's unless another is named."""
     found = None if anew else Cluster.find(region)
     if found is None:
-        return Cluster.boot(
-            region, image or up.baked_image(region, Stages(1)), controllers=subject == AIRKILN
-        )
+        return Cluster.boot(region, image or baked_image(region, Stages(1)), controllers=subject == AIRKILN)
     if found.controllers != (subject == AIRKILN):
         raise RehearsalError("Another cluster runs there; --anew replaces it.")
     return found

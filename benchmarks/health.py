@@ -17,8 +17,8 @@ from pathlib import Path
 
 import psycopg
 
+from rehearsal.errors import RehearsalError
 from rehearsal.linux.machine import Machine
-from rehearsal.region import RehearsalError
 
 WEB_PORT = 8080
 POLL = 0.02

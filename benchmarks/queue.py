@@ -20,10 +20,10 @@ from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
 from rehearsal.chaos.observer import Observer
 from rehearsal.chaos.scenarios import redelivery
-from rehearsal.commands import up
 from rehearsal.deployment.cluster import Cluster
+from rehearsal.deployment.image import baked_image
+from rehearsal.errors import RehearsalError
 from rehearsal.progress import Stages
-from rehearsal.region import RehearsalError
 
 RUNS = results.ROOT / "build" / "queue" / "runs.jsonl"
 SUBJECT = "airkiln"
@@ -92,7 +92,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.publish:
         with rehearsed.region(keep=options.keep) as region:
-            cluster = Cluster.find(region) or Cluster.boot(region, up.baked_image(region, Stages(1)))
+            cluster = Cluster.find(region) or Cluster.boot(region, baked_image(region, Stages(1)))
             observer = Observer(cluster)
             for case in CASES:
                 gather(observer, case, options.runs)

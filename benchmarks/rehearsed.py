@@ -9,9 +9,12 @@ import time
 from collections.abc import Iterator
 
 from rehearsal.aws import session
+from rehearsal.aws.client import client
+from rehearsal.aws.instances import find_machine
+from rehearsal.errors import RehearsalError
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.network import Network
-from rehearsal.region import Region, RehearsalError
+from rehearsal.region import Region
 
 NAME = "bench"
 """The rehearsal that is used where AIRKILN_REHEARSAL names none, so that `make rehearse`'s is left alone."""
@@ -42,9 +45,9 @@ def region(*, keep: bool = False) -> Iterator[Region]:
 def instance(found: Region, name: str) -> Iterator[Machine]:
     """The machine of an instance, terminated at the end, and waited for: the next run must not hear it."""
     try:
-        yield session.find_machine(found, name)
+        yield find_machine(found, name)
     finally:
-        session.client("ec2").terminate_instances(InstanceIds=[name])
+        client("ec2").terminate_instances(InstanceIds=[name])
         deadline = time.monotonic() + GONE
         while (found.machines / name).exists():
             if time.monotonic() > deadline:

@@ -36,11 +36,12 @@ from rehearsal.chaos.observer import Observer
 from rehearsal.chaos.scenarios import scaling
 from rehearsal.chaos.scenarios.scaling import COOLDOWN, SLOTS, Growth
 from rehearsal.chaos.scenarios.takeover import make_whole
-from rehearsal.commands import up
 from rehearsal.deployment.cluster import Cluster
+from rehearsal.deployment.image import baked_image
 from rehearsal.deployment.worker_group import Fleet
+from rehearsal.errors import RehearsalError
 from rehearsal.progress import Stages
-from rehearsal.region import Region, RehearsalError
+from rehearsal.region import Region
 
 RUNS = results.ROOT / "build" / "scaling" / "runs.jsonl"
 QUERIES = RUNS.with_name("queries.jsonl")
@@ -189,7 +190,7 @@ def pool(region: Region) -> tuple[Cluster, Fleet]:
     cluster = Cluster.find(region)
     if cluster is None:
         scaling.set_pool()
-        cluster = Cluster.boot(region, up.baked_image(region, Stages(1)), workers=0)
+        cluster = Cluster.boot(region, baked_image(region, Stages(1)), workers=0)
         fleet.create(cluster.image, desired=0, maximum=MAXIMUM)
     return cluster, fleet
 

@@ -12,11 +12,13 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehearsal.aws import session
+from rehearsal.aws.instances import LaunchOptions, find_machine, launch_instance
 from rehearsal.aws.services.ec2.images import Catalogue
+from rehearsal.errors import RehearsalError
 from rehearsal.linux.machine import machines
 from rehearsal.linux.network import Network
 from rehearsal.linux.rootfs import build_base
-from rehearsal.region import PORT_VARIABLE, Region, RehearsalError, current
+from rehearsal.region import PORT_VARIABLE, Region, current
 
 INTERRUPTED = """
 rehearsal: interrupted; `make rehearse` goes on from here, `make rehearse-down` removes what is left.
@@ -123,7 +125,7 @@ def _run(region: Region, asked: argparse.Namespace) -> int:
         case "run-in-region":
             return session.run_in_region(region, words or ["bash"])
         case "exec" | "journal":
-            machine = session.find_machine(region, asked.machine)
+            machine = find_machine(region, asked.machine)
             command = (
                 ["journalctl", "--no-pager", *words] if asked.command == "journal" else words or ["bash"]
             )
@@ -133,11 +135,11 @@ def _run(region: Region, asked: argparse.Namespace) -> int:
             tags = dict(pair.split("=", 1) for pair in asked.tag if "=" in pair)
             if len(tags) != len(asked.tag):
                 raise RehearsalError("A tag is written KEY=VALUE.")
-            options: session.LaunchOptions = {
+            options: LaunchOptions = {
                 "public_key": asked.public_key,
                 "user_data": asked.user_data,
                 "profile": asked.profile,
             }
-            found = session.launch(region, asked.image, tags, **options)
+            found = launch_instance(region, asked.image, tags, **options)
             say(" ".join(found))
     return 0

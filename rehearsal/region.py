@@ -1,8 +1,7 @@
-"""Names, addresses and places of one rehearsal: the plan of the house that the other modules build.
+"""Names and folders of one rehearsal.
 
-Several rehearsals can stand side by side (the tests use one of their own): ``AIRKILN_REHEARSAL`` names
-it, and every namespace, control group and folder carries that name. Addresses are the same in each,
-because each has a network namespace of its own.
+Several rehearsals can run side by side: ``AIRKILN_REHEARSAL`` names one, and every namespace, control group
+and folder of it carries that name.
 """
 
 from __future__ import annotations
@@ -10,34 +9,14 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+
+from rehearsal.errors import RehearsalError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-NETWORK = IPv4Network("10.42.0.0/16")
-GATEWAY = IPv4Address("10.42.0.1")
-"""The bridge's own address: every machine's default route."""
-ENDPOINT = IPv4Address("10.42.0.2")
-"""Where the AWS APIs are served inside the region."""
-ENDPOINT_PORT = 4566
-POSTGRES = IPv4Address("10.42.0.10")
-METADATA = IPv4Address("169.254.169.254")
-UPLINK = IPv4Network("10.41.0.0/24")
-"""slirp4netns' own network; only ever used inside the region's namespace."""
-DNS = IPv4Address("10.41.0.3")
-"""slirp4netns answers DNS here with the resolver of the host."""
 PORT_VARIABLE = "AIRKILN_PORT"
 """Names the port of the UI on 127.0.0.1, as in ``make rehearse AIRKILN_PORT=8081``."""
-MTU = 9001
-"""Bytes, as in a VPC; the same on the bridge, on each machine and on the way out, so nothing fragments."""
-ACCOUNT = "123456789012"
-DEBIAN_OWNER = "136693071363"
-"""The account that publishes the official Debian images (https://wiki.debian.org/Cloud/AmazonEC2Image)."""
-
-
-class RehearsalError(Exception):
-    """Something the rehearsal could not do; the text says what, to what, and what to do next."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +81,3 @@ class Region:
 def current() -> Region:
     """The rehearsal that ``AIRKILN_REHEARSAL`` names, or the usual one."""
     return Region(os.environ.get("AIRKILN_REHEARSAL", ""))
-
-
-def aws_region() -> str:
-    """Name of the AWS region that is played: ``AWS_DEFAULT_REGION``, or us-east-1."""
-    return os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-
-
-def endpoint_url() -> str:
-    """URL of the AWS APIs inside the region."""
-    return f"http://{ENDPOINT}:{ENDPOINT_PORT}"

@@ -11,13 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rehearsal.aws import session
+from rehearsal.aws.client import client
 from rehearsal.deployment import bake
 
 
 def launch(directory: Path) -> None:
     """Launch an instance of the base image that the directory's key opens."""
-    variables = bake.image_variables(session.client("s3"))
+    variables = bake.image_variables(client("s3"))
     (directory / "image-variables.json").write_text(json.dumps(variables), encoding="utf-8")
     words = [
         sys.executable,
@@ -35,7 +35,7 @@ def launch(directory: Path) -> None:
 def terminate(directory: Path) -> None:
     """Terminate the instance that the directory names."""
     instance = (directory / "instance").read_text(encoding="utf-8").split()[0]
-    session.client("ec2").terminate_instances(InstanceIds=[instance])
+    client("ec2").terminate_instances(InstanceIds=[instance])
 
 
 if __name__ == "__main__":

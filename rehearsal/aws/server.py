@@ -14,8 +14,10 @@ import os
 import sys
 import threading
 
+from rehearsal.aws.account import endpoint_url
+from rehearsal.linux.addresses import ENDPOINT, ENDPOINT_PORT, METADATA
 from rehearsal.linux.processes import Process
-from rehearsal.region import ENDPOINT, ENDPOINT_PORT, METADATA, Region, current, endpoint_url
+from rehearsal.region import Region, current
 
 READY = "aws.ready"
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rehearsal.aws import session
+from rehearsal.aws.client import client
 from rehearsal.deployment import parameters
 from rehearsal.deployment.postgres import Postgres
-from rehearsal.region import POSTGRES
+from rehearsal.linux.addresses import POSTGRES
 
 MARKER, OBSERVER = "rehearsal_marker", "rehearsal_observer"
 """Roles of the tests' own: the first writes the tasks' marks, the second reads everything."""
@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS rehearsal.mark (
 
 def put(wanted: Mapping[str, Mapping[str, str]]) -> None:
     """Store parameters of the environment, by folder."""
-    ssm = session.client("ssm")
+    ssm = client("ssm")
     for folder, values in wanted.items():
         for name, value in values.items():
             ssm.put_parameter(
@@ -51,12 +51,12 @@ def put(wanted: Mapping[str, Mapping[str, str]]) -> None:
 
 def remove(folder: str, names: Iterable[str]) -> None:
     """Delete parameters of the environment, if they are there."""
-    session.client("ssm").delete_parameters(Names=[f"{parameters.FOLDER}/{folder}/{name}" for name in names])
+    client("ssm").delete_parameters(Names=[f"{parameters.FOLDER}/{folder}/{name}" for name in names])
 
 
 def parameter(name: str) -> str:
     """One parameter of the environment, by folder and name; empty if there is none."""
-    ssm = session.client("ssm")
+    ssm = client("ssm")
     try:
         found = ssm.get_parameter(Name=f"{parameters.FOLDER}/{name}", WithDecryption=True)
     except ssm.exceptions.ParameterNotFound:

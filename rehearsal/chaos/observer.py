@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 from rehearsal.deployment.cluster import LOAD, PROBE, Cluster, Host
-from rehearsal.region import RehearsalError
+from rehearsal.errors import RehearsalError
 
 POLL = 0.01
 """Seconds between two questions: how much too late a moment can be seen."""

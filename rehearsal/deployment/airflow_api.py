@@ -9,7 +9,7 @@ import urllib.request
 from typing import Any
 from urllib.parse import quote
 
-from rehearsal.region import RehearsalError
+from rehearsal.errors import RehearsalError
 
 COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 

@@ -19,8 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal.aws import session, stub_agents
-from rehearsal.linux.processes import ControlGroup
-from rehearsal.region import NETWORK, REPOSITORY, Region, RehearsalError, endpoint_url
+from rehearsal.aws.account import endpoint_url
+from rehearsal.aws.client import client
+from rehearsal.aws.instances import find_image, launch_instance, list_instances
+from rehearsal.errors import RehearsalError
+from rehearsal.linux.addresses import NETWORK
+from rehearsal.linux.cgroups import ControlGroup
+from rehearsal.region import REPOSITORY, Region
 
 PACKAGES_BUCKET = "airkiln-rehearsal-packages"
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
@@ -68,7 +73,7 @@ def bake(region: Region, run: Run) -> str:
     """
     end_leftovers(region)
     variables = region.home / "image-variables.json"
-    variables.write_text(json.dumps(image_variables(session.client("s3")), indent=2) + "\n")
+    variables.write_text(json.dumps(image_variables(client("s3")), indent=2) + "\n")
     program = packer()
     if program is None:
         return _bake_by_playbook(region, variables, run)
@@ -95,11 +100,11 @@ def end_leftovers(region: Region) -> None:
     ControlGroup(region, session.BAKE).end(grace=2.0)
     building = [
         each["InstanceId"]
-        for each in session.instances("pending", "running", "stopping", "stopped")
+        for each in list_instances("pending", "running", "stopping", "stopped")
         if VERSION_TAG in each["tags"]
     ]
     if building:
-        session.client("ec2").terminate_instances(InstanceIds=building)
+        client("ec2").terminate_instances(InstanceIds=building)
 
 
 def commit() -> str:
@@ -116,16 +121,16 @@ def commit() -> str:
 def _bake_by_playbook(region: Region, variables: Path, run: Run) -> str:
     """What Packer does, without it: an instance, the playbook, an image."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    ec2 = session.client("ec2")
+    ec2 = client("ec2")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         key = Path(folder, "key")
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
         tags = {"Name": "bake", VERSION_TAG: project["version"]}
-        instance, address = session.launch(region, "debian", tags, public_key=key.with_suffix(".pub"))
+        instance, address = launch_instance(region, "debian", tags, public_key=key.with_suffix(".pub"))
         facts = {
             "airkiln_version": project["version"],
             "airkiln_commit": commit(),
-            "airkiln_source_ami": session.image_id(ec2, "debian"),
+            "airkiln_source_ami": find_image(ec2, "debian"),
             "airkiln_architecture": "amd64" if os.uname().machine == "x86_64" else "arm64",
             "airkiln_built_at": "unknown",
         }

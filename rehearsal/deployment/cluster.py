@@ -17,19 +17,31 @@ from typing import Any
 import psycopg
 
 from rehearsal.aws import session
+from rehearsal.aws.client import client
+from rehearsal.aws.instances import LaunchOptions, launch_instance, list_instances
 from rehearsal.chaos.instrumentation import log_every_statement, own_parameters, parameter, put, remove
-from rehearsal.commands import up
 from rehearsal.deployment import parameters
 from rehearsal.deployment.airflow_api import Airflow
+from rehearsal.deployment.instances import (
+    ENVIRONMENT_TAG,
+    POOL_TAG,
+    ROLE_TAG,
+    WEB_PORT,
+    prepare_database,
+    present,
+    raise_if_failed,
+)
 from rehearsal.deployment.postgres import Postgres
+from rehearsal.errors import RehearsalError
+from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.linux.machine import Machine, machines
 from rehearsal.linux.network import port_name
-from rehearsal.linux.processes import ControlGroup, run
-from rehearsal.region import Region, RehearsalError
+from rehearsal.linux.processes import run
+from rehearsal.region import Region
+from rehearsal.waiting import wait_until
 
 DAGS = Path(__file__).parent.parent / "chaos" / "dags"
 LOAD, PROBE = "failover_load", "failover_probe"
-WEB_PORT = up.WEB_PORT
 EXECUTION_API = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL"
 SCHEDULER_UNIT = "airflow-scheduler.service"
 CONTROLLER_UNIT = "airkiln-failover.service"
@@ -114,8 +126,8 @@ class Host:
     def wait_until_up(self, seconds: float) -> None:
         """Wait until systemd has nothing left to start, and none of our units failed."""
         self.machine.wait_until_booted(seconds)
-        up.wait_until(f"{self.name} has no job left", lambda: not _jobs(self), seconds, self.machine)
-        up.raise_if_failed(self.machine)
+        wait_until(f"{self.name} has no job left", lambda: not _jobs(self), seconds, self.machine.hint)
+        raise_if_failed(self.machine)
 
     def cut_power(self) -> None:
         """End the machine between two instructions: the network first, since a dead host says no farewell."""
@@ -161,7 +173,7 @@ class Cluster:
         publish_dags()
         remove("common", AIRFLOWS_OWN)
         put({} if controllers else {"common": AIRFLOWS_OWN})
-        up.prepare_database(region, image)
+        prepare_database(region, image)
         put(own_parameters(postgres))
         # Its address is given out again at once, and a machine that still powers off would answer to it.
         wait_until_gone(
@@ -184,9 +196,9 @@ class Cluster:
             return None
         hosts: dict[str, list[Host]] = {}
         image = ""
-        for each in session.instances("running"):
-            role = each["tags"].get(up.ROLE_TAG, "")
-            if up.POOL_TAG in each["tags"]:
+        for each in list_instances("running"):
+            role = each["tags"].get(ROLE_TAG, "")
+            if POOL_TAG in each["tags"]:
                 continue  # a group's
             hosts.setdefault(role, []).append(
                 Host(region, str(each["InstanceId"]), str(each["PrivateIpAddress"]))
@@ -220,7 +232,7 @@ class Cluster:
         """Wait until every machine has started everything and the DAGs are known."""
         for host in self.hosts:
             host.wait_until_up(seconds)
-        up.wait_until("the DAGs are parsed", self.knows_dags, seconds, self.schedulers[0].machine)
+        wait_until("the DAGs are parsed", self.knows_dags, seconds, self.schedulers[0].machine.hint)
         for dag in (LOAD, PROBE):
             self.airflow.unpause(dag)
 
@@ -244,40 +256,40 @@ class Cluster:
 
     def power_on(self, host: Host, seconds: float = 60) -> None:
         """Boot an instance again whose power was cut, as EC2 does it when it is asked to start it."""
-        ec2 = session.client("ec2")
+        ec2 = client("ec2")
 
         def state() -> str:
             found = ec2.describe_instances(InstanceIds=[host.name])["Reservations"][0]["Instances"][0]
             return str(found["State"]["Name"])
 
-        up.wait_until(f"{host.name} is stopped", lambda: state() == "stopped", seconds)
+        wait_until(f"{host.name} is stopped", lambda: state() == "stopped", seconds)
         ec2.start_instances(InstanceIds=[host.name])
-        up.wait_until(f"{host.name} runs", lambda: state() == "running", seconds)
+        wait_until(f"{host.name} runs", lambda: state() == "running", seconds)
 
     @staticmethod
     def _launch(region: Region, image: str, role: str, user_data: str | None = None) -> Host:
-        tags = {"Name": role, up.ENVIRONMENT_TAG: parameters.NAME, up.ROLE_TAG: role}
-        options: session.LaunchOptions = {"profile": parameters.PROFILE, "user_data": user_data}
-        return Host(region, *session.launch(region, image, tags, **options))
+        tags = {"Name": role, ENVIRONMENT_TAG: parameters.NAME, ROLE_TAG: role}
+        options: LaunchOptions = {"profile": parameters.PROFILE, "user_data": user_data}
+        return Host(region, *launch_instance(region, image, tags, **options))
 
 
 def terminate_all(region: Region) -> None:
     """Terminate every instance of the environment and wait until none is left."""
-    left = [str(each["InstanceId"]) for each in up.present()]
+    left = [str(each["InstanceId"]) for each in present()]
     if left:
-        session.client("ec2").terminate_instances(InstanceIds=left)
+        client("ec2").terminate_instances(InstanceIds=left)
     wait_until_gone(region, left)
 
 
 def wait_until_gone(region: Region, names: Sequence[str]) -> None:
     """Wait until none of these machines is left."""
     folders = [region.machines / name for name in names]
-    up.wait_until("the instances have gone", lambda: not any(each.exists() for each in folders), 90)
+    wait_until("the instances have gone", lambda: not any(each.exists() for each in folders), 90)
 
 
 def publish_dags() -> None:
     """Put the load's DAGs beside the example."""
-    s3 = session.client("s3")
+    s3 = client("s3")
     for path in sorted(DAGS.glob("*.py")):
         s3.put_object(Bucket=parameters.DAGS_BUCKET, Key=path.name, Body=path.read_bytes())
 

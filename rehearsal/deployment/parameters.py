@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from rehearsal.aws import session
+from rehearsal.aws.account import aws_region, endpoint_url
+from rehearsal.aws.client import client
 from rehearsal.deployment.postgres import Postgres
-from rehearsal.region import POSTGRES, aws_region, endpoint_url
+from rehearsal.linux.addresses import POSTGRES
 
 NAME = "rehearsal"
 FOLDER = f"/airkiln/{NAME}"
@@ -80,14 +81,14 @@ def prepare(postgres: Postgres) -> Login:
 
     The calling process must be in the region's network.
     """
-    ssm = session.client("ssm")
+    ssm = client("ssm")
     drawn = Secrets.known_or_drawn(_known_parameters(ssm))
     postgres.create_administrator(DATABASE_ADMINISTRATOR, drawn.database_admin_password)
-    queue_url = session.client("sqs").create_queue(
+    queue_url = client("sqs").create_queue(
         QueueName=f"airkiln-{NAME}-{QUEUE}", Attributes={"VisibilityTimeout": str(VISIBILITY)}
     )["QueueUrl"]
-    _publish_dags(session.client("s3"))
-    _make_profile(session.client("iam"))
+    _publish_dags(client("s3"))
+    _make_profile(client("iam"))
     _put_parameters(ssm, parameters(drawn, queue_url))
     return Login(ADMINISTRATOR, drawn.admin_password)
 

@@ -7,10 +7,12 @@ IAM authentication, the RDS certificate authority (so ``sslmode=require``, not `
 
 from __future__ import annotations
 
+from rehearsal.errors import RehearsalError
+from rehearsal.linux.addresses import POSTGRES
 from rehearsal.linux.machine import Machine, Specification
 from rehearsal.linux.network import wait_for_port
 from rehearsal.linux.rootfs import build_layer
-from rehearsal.region import POSTGRES, Region, RehearsalError
+from rehearsal.region import Region
 
 NAME = "postgres"
 PORT = 5432

@@ -10,11 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from rehearsal.aws import session
-from rehearsal.commands import up
+from rehearsal.aws.account import aws_region
+from rehearsal.aws.client import Client, client
+from rehearsal.aws.instances import list_instances
 from rehearsal.deployment import parameters
 from rehearsal.deployment.cluster import Host
-from rehearsal.region import Region, RehearsalError, aws_region
+from rehearsal.deployment.instances import ENVIRONMENT_TAG, POOL_TAG, ROLE_TAG
+from rehearsal.errors import RehearsalError
+from rehearsal.region import Region
+from rehearsal.waiting import wait_until
 
 HOOK = "airkiln-drain"
 HEARTBEAT = 60
@@ -55,11 +59,11 @@ class Fleet:
         """
         tags = {
             "Name": self.group,
-            up.ENVIRONMENT_TAG: parameters.NAME,
-            up.ROLE_TAG: "worker",
-            up.POOL_TAG: self.pool,
+            ENVIRONMENT_TAG: parameters.NAME,
+            ROLE_TAG: "worker",
+            POOL_TAG: self.pool,
         }
-        session.client("ec2").create_launch_template(
+        client("ec2").create_launch_template(
             LaunchTemplateName=self.group,
             LaunchTemplateData={
                 "ImageId": image,
@@ -68,7 +72,7 @@ class Fleet:
                 "MetadataOptions": {"HttpTokens": "required", "InstanceMetadataTags": "enabled"},
             },
         )
-        session.client("autoscaling").create_auto_scaling_group(
+        client("autoscaling").create_auto_scaling_group(
             AutoScalingGroupName=self.group,
             LaunchTemplate={"LaunchTemplateName": self.group, "Version": "1"},
             MinSize=minimum,
@@ -81,13 +85,13 @@ class Fleet:
 
     def set_hook(self, name: str = HOOK, *, heartbeat: int = HEARTBEAT) -> None:
         """Have this hook and no other."""
-        client = session.client("autoscaling")
-        for each in client.describe_lifecycle_hooks(AutoScalingGroupName=self.group)["LifecycleHooks"]:
-            client.delete_lifecycle_hook(
+        autoscaling = client("autoscaling")
+        for each in autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=self.group)["LifecycleHooks"]:
+            autoscaling.delete_lifecycle_hook(
                 AutoScalingGroupName=self.group, LifecycleHookName=each["LifecycleHookName"]
             )
         waits = WAITS | {"HeartbeatTimeout": heartbeat}
-        client.put_lifecycle_hook(AutoScalingGroupName=self.group, LifecycleHookName=name, **waits)
+        autoscaling.put_lifecycle_hook(AutoScalingGroupName=self.group, LifecycleHookName=name, **waits)
 
     def exists(self) -> bool:
         """Whether the group is there."""
@@ -96,10 +100,8 @@ class Fleet:
     def remove(self) -> None:
         """Delete group and launch template, if they are there, and every worker at once."""
         if self.exists():
-            session.client("autoscaling").delete_auto_scaling_group(
-                AutoScalingGroupName=self.group, ForceDelete=True
-            )
-            session.client("ec2").delete_launch_template(LaunchTemplateName=self.group)
+            client("autoscaling").delete_auto_scaling_group(AutoScalingGroupName=self.group, ForceDelete=True)
+            client("ec2").delete_launch_template(LaunchTemplateName=self.group)
             self.wait_until("the group has gone", lambda: not self.exists(), 60)
 
     def desired(self) -> int:
@@ -108,13 +110,13 @@ class Fleet:
 
     def resize(self, desired: int) -> None:
         """Have the group launch or end until it has so many."""
-        session.client("autoscaling").set_desired_capacity(
+        client("autoscaling").set_desired_capacity(
             AutoScalingGroupName=self.group, DesiredCapacity=desired, HonorCooldown=False
         )
 
     def end(self, host: Host, *, replace: bool) -> None:
         """End one instance by name, with its hook; another is launched for it or not."""
-        session.client("autoscaling").terminate_instance_in_auto_scaling_group(
+        client("autoscaling").terminate_instance_in_auto_scaling_group(
             InstanceId=host.name, ShouldDecrementDesiredCapacity=not replace
         )
 
@@ -132,7 +134,7 @@ class Fleet:
         wanted = {each.id for each in self.members() if each.state == "InService"}
         found = [
             Host(self.region, str(each["InstanceId"]), str(each["PrivateIpAddress"]))
-            for each in session.instances("running")
+            for each in list_instances("running")
             if each["InstanceId"] in wanted
         ]
         return sorted(found, key=lambda host: IPv4Address(host.address))
@@ -143,16 +145,16 @@ class Fleet:
 
     def wait_until(self, what: str, holds: Callable[[], bool], seconds: float, *, every: float = 0.5) -> None:
         """Ask until it is so; an answer takes a program or two, on the machines' own cores."""
-        up.wait_until(f"{self.group}: {what}", holds, seconds, every=every)
+        wait_until(f"{self.group}: {what}", holds, seconds, every=every)
 
     def wait_until_serving(self, workers: int, seconds: float = 120) -> list[Host]:
         """Wait until so many workers consume; which ones."""
         self.wait_until(f"{workers} workers consume", lambda: len(self.serving()) >= workers, seconds)
         return self.serving()
 
-    def _described(self) -> list[session.Client]:
-        client = session.client("autoscaling")
-        found: list[session.Client] = client.describe_auto_scaling_groups(AutoScalingGroupNames=[self.group])[
+    def _described(self) -> list[Client]:
+        autoscaling = client("autoscaling")
+        found: list[Client] = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[self.group])[
             "AutoScalingGroups"
         ]
         return found

@@ -23,10 +23,13 @@ from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from rehearsal.errors import RehearsalError
+from rehearsal.linux.addresses import DNS
+from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.linux.network import Network
-from rehearsal.linux.processes import ControlGroup, Process, run
+from rehearsal.linux.processes import Process, run
 from rehearsal.linux.rootfs import PROPAGATE, overlay_command, remove_tree
-from rehearsal.region import DNS, Region, RehearsalError
+from rehearsal.region import Region
 
 REBOOT = 133
 """Status of nspawn (EXIT_FORCE_RESTART) when the machine asked for a reboot."""
@@ -133,6 +136,11 @@ class Machine:
         if process is not None:
             process.write(self._record)
         return started
+
+    @property
+    def hint(self) -> str:
+        """Where to look when something on the machine does not happen."""
+        return f"See `python -m rehearsal journal {self.name}`."
 
     def running(self) -> bool:
         """Whether the machine's nspawn runs."""

@@ -22,8 +22,11 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from rehearsal.linux.processes import ControlGroup, Process, run
-from rehearsal.region import DNS, ENDPOINT, GATEWAY, METADATA, MTU, NETWORK, UPLINK, Region, RehearsalError
+from rehearsal.errors import RehearsalError
+from rehearsal.linux.addresses import DNS, ENDPOINT, GATEWAY, METADATA, MTU, NETWORK, UPLINK
+from rehearsal.linux.cgroups import ControlGroup
+from rehearsal.linux.processes import Process, run
+from rehearsal.region import Region
 
 BRIDGE = "akbr0"
 BRIDGE_MAC = "02:42:0a:2a:00:01"

@@ -21,8 +21,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from rehearsal.linux.processes import ControlGroup, run
-from rehearsal.region import Region, RehearsalError
+from rehearsal.errors import RehearsalError
+from rehearsal.linux.cgroups import ControlGroup
+from rehearsal.linux.processes import run
+from rehearsal.region import Region
 
 SUITE = "trixie"
 PACKAGES = (

@@ -11,7 +11,7 @@ from airkiln.database.prepare import Plan
 from airkiln.failover.config import Timings
 from airkiln.failover.lease import Grant, LeaseClient
 from rehearsal.deployment.postgres import Postgres
-from rehearsal.region import POSTGRES
+from rehearsal.linux.addresses import POSTGRES
 
 Session = psycopg.Connection[tuple[Any, ...]]
 LIMITS = Timings(limit=10.0, patience=10.0)

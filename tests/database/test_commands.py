@@ -19,7 +19,7 @@ from airkiln.errors import DENIED, FAILED, REFUSED
 from airkiln.failover.lease import SCHEMA_VERSION, LeaseClient
 from airkiln.roles import SCHEDULER_UNIT
 from rehearsal.deployment.postgres import Postgres
-from rehearsal.region import POSTGRES as ADDRESS
+from rehearsal.linux.addresses import POSTGRES as ADDRESS
 from tests.database.support import URL, VARIABLES, expire, take
 
 pytestmark = pytest.mark.root

@@ -14,11 +14,12 @@ from rehearsal.aws import session
 from rehearsal.chaos.checkers.statements import check, parse
 from rehearsal.chaos.instrumentation import StatementLog
 from rehearsal.chaos.observer import Observer
-from rehearsal.commands import up
 from rehearsal.deployment.cluster import Cluster
+from rehearsal.deployment.image import baked_image
+from rehearsal.errors import RehearsalError
 from rehearsal.linux.network import Network
 from rehearsal.progress import Stages
-from rehearsal.region import Region, RehearsalError
+from rehearsal.region import Region
 
 REGION = "failover"
 """The rehearsal of these tests. AIRKILN_REHEARSAL names another, whose cluster is then used and kept."""
@@ -51,7 +52,7 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
             session.start(region)
             with Network(region).visit():
                 found = Cluster.find(region) if named else None
-                found = found or Cluster.boot(region, up.baked_image(region, Stages(1)))
+                found = found or Cluster.boot(region, baked_image(region, Stages(1)))
                 pytestconfig.stash[CLUSTER] = found
                 yield found
         finally:

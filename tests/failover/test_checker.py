@@ -21,8 +21,9 @@ from rehearsal.aws import session
 from rehearsal.chaos.checkers.statements import Verdict, check, parse
 from rehearsal.chaos.instrumentation import StatementLog, log_every_statement
 from rehearsal.deployment.postgres import Postgres
+from rehearsal.linux.addresses import POSTGRES
 from rehearsal.linux.network import Network
-from rehearsal.region import POSTGRES, Region
+from rehearsal.region import Region
 
 pytestmark = pytest.mark.root
 

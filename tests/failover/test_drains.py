@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from rehearsal.aws import session
+from rehearsal.aws import fault_client
 from rehearsal.chaos.faults import degraded, drains
 from rehearsal.chaos.faults.drains import KINDS, Kind
 from rehearsal.chaos.observer import Observer
@@ -52,7 +52,7 @@ def not_over_when_cleared() -> Callable[[], float]:
 
 def notice(_: Fleet, host: Host) -> None:
     """A Spot notice that is shorter than EC2's, to save the tests a minute twice."""
-    session.spot_notice(host.name, NOTICE)
+    fault_client.spot_notice(host.name, NOTICE)
 
 
 def test_a_worker_that_has_stopped_has_looked_for_logs_that_killed_tasks_left(observer: Observer) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal.deployment.postgres import PORT, Postgres, identifier
+from rehearsal.linux.addresses import POSTGRES
 from rehearsal.linux.machine import Machine
-from rehearsal.region import POSTGRES
 
 ROOT = Path(__file__).parents[2]
 CELERY_TABLES = ROOT / "src/airkiln/database/sql/celery.sql"

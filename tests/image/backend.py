@@ -10,7 +10,7 @@ import shlex
 from testinfra.backend import BACKENDS
 from testinfra.backend.base import BaseBackend, CommandResult
 
-from rehearsal.aws import session
+from rehearsal.aws.instances import find_machine
 from rehearsal.region import current
 
 
@@ -21,7 +21,7 @@ class RehearsalBackend(BaseBackend):
 
     def run(self, command: str, *args: str, **_: object) -> CommandResult:
         """Run one shell command inside the machine."""
-        machine = session.find_machine(current(), self.hostname)
+        machine = find_machine(current(), self.hostname)
         entered = machine.inside("/bin/sh", "-c", self.get_command(command, *args))
         return self.run_local(shlex.join(entered))
 

@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 
 from rehearsal.aws import session
+from rehearsal.aws.client import Client, client
+from rehearsal.aws.instances import launch_instance
+from rehearsal.errors import RehearsalError
 from rehearsal.linux.machine import Machine, machines
 from rehearsal.linux.network import Network, wait_for_port
-from rehearsal.region import Region, RehearsalError, current
+from rehearsal.region import Region, current
 
 MAIN_JOB = Region("mainjob")
 """The rehearsal of the tests of the main job."""
@@ -70,7 +73,7 @@ class Cloud:
     def launch(self, image: str = "debian", **tags: str) -> Instance:
         named = {f"airkiln:{name}": value for name, value in tags.items()}
         key = self.key.with_suffix(".pub")
-        name, address = session.launch(self.region, image, named, public_key=key)
+        name, address = launch_instance(self.region, image, named, public_key=key)
         return Instance(self, name, IPv4Address(address))
 
     def image_of(self, instance: Instance, name: str) -> str:
@@ -86,8 +89,8 @@ class Cloud:
             found = self.ec2().describe_instances(InstanceIds=[instance.name])["Reservations"]
         return str(found[0]["Instances"][0]["State"]["Name"])
 
-    def ec2(self) -> session.Client:
-        return session.client("ec2")
+    def ec2(self) -> Client:
+        return client("ec2")
 
     def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds

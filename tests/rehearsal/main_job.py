@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from rehearsal.aws import session
-from rehearsal.commands.up import present
+from rehearsal.aws.client import client
+from rehearsal.aws.instances import launch_instance
 from rehearsal.deployment import parameters
 from rehearsal.deployment.airflow_api import Airflow
+from rehearsal.deployment.instances import present
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.network import Network
 from rehearsal.region import REPOSITORY, Region
@@ -101,7 +102,7 @@ class MainJob:
     def launch(self, **tags: str) -> Machine:
         """Another instance of the baked image, booted."""
         named = {f"airkiln:{name}": value for name, value in tags.items()}
-        name, _ = session.launch(self.region, self.image, named, profile=parameters.PROFILE)
+        name, _ = launch_instance(self.region, self.image, named, profile=parameters.PROFILE)
         machine = Machine(self.region, name)
         machine.wait_until_booted(90)
         return machine
@@ -109,12 +110,12 @@ class MainJob:
     def terminate(self, machine: Machine) -> None:
         """Terminate an instance."""
         with Network(self.region).visit():
-            session.client("ec2").terminate_instances(InstanceIds=[machine.name])
+            client("ec2").terminate_instances(InstanceIds=[machine.name])
 
     def put(self, folder: str, values: dict[str, str]) -> None:
         """Store parameters of the folder, such as ``rehearsal/all``."""
         with Network(self.region).visit():
-            ssm = session.client("ssm")
+            ssm = client("ssm")
             for name, value in values.items():
                 ssm.put_parameter(
                     Name=f"/airkiln/{folder}/{name}",
@@ -127,14 +128,14 @@ class MainJob:
     def remove(self, folder: str, names: list[str]) -> None:
         """Delete parameters."""
         with Network(self.region).visit():
-            ssm = session.client("ssm")
+            ssm = client("ssm")
             for name in names:
                 ssm.delete_parameter(Name=f"/airkiln/{folder}/{name}")
 
     def parameters(self, folder: str) -> dict[str, str]:
         """The parameters of a folder."""
         with Network(self.region).visit():
-            pages = session.client("ssm").get_paginator("get_parameters_by_path")
+            pages = client("ssm").get_paginator("get_parameters_by_path")
             listed = pages.paginate(Path=f"/airkiln/{folder}", WithDecryption=True)
             found = [each for page in listed for each in page["Parameters"]]
         return {each["Name"].rpartition("/")[2]: each["Value"] for each in found}

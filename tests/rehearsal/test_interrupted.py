@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from rehearsal.aws import session
-from rehearsal.linux.processes import ControlGroup, Process
+from rehearsal.linux.cgroups import ControlGroup
+from rehearsal.linux.processes import Process
 from rehearsal.region import REPOSITORY, Region
 from tests.rehearsal.main_job import free_port
 from tests.rehearsal.traces import host_network, traces

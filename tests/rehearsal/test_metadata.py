@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from rehearsal.aws.client import client
+from rehearsal.aws.instances import find_machine, launch_instance
 from tests.rehearsal.conftest import Cloud, Instance
 
 pytestmark = pytest.mark.root
@@ -64,15 +66,14 @@ def test_a_launch_without_tags_in_metadata_hides_them(cloud: Cloud) -> None:
 
 
 def test_a_role_gives_credentials_that_expire(cloud: Cloud) -> None:
-    from rehearsal.aws import session  # noqa: PLC0415 - only here
 
     with cloud.inside():
-        iam = session.client("iam")
+        iam = client("iam")
         iam.create_role(RoleName="reader", AssumeRolePolicyDocument="{}")
         iam.create_instance_profile(InstanceProfileName="reader")
         iam.add_role_to_instance_profile(InstanceProfileName="reader", RoleName="reader")
-    name, _ = session.launch(cloud.region, "debian", {}, profile="reader")
-    found = session.find_machine(cloud.region, name)
+    name, _ = launch_instance(cloud.region, "debian", {}, profile="reader")
+    found = find_machine(cloud.region, name)
     found.wait_until_booted(90)
     with_role = Instance(cloud, name, found.address)
     assert told(with_role, "meta-data/iam/security-credentials/") == "reader"

@@ -6,8 +6,9 @@ import psycopg
 import pytest
 
 from rehearsal.deployment.postgres import PORT, Postgres
+from rehearsal.linux.addresses import POSTGRES
 from rehearsal.linux.network import Network
-from rehearsal.region import POSTGRES, Region
+from rehearsal.region import Region
 
 pytestmark = pytest.mark.root
 PASSWORD = 'it\'s a \\ "strange" one $1'

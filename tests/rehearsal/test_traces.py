@@ -9,11 +9,15 @@ import subprocess
 import pytest
 
 from rehearsal.aws import session
+from rehearsal.aws.client import client
+from rehearsal.aws.instances import launch_instance
 from rehearsal.aws.server import READY
+from rehearsal.linux.addresses import GATEWAY, POSTGRES
+from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.linux.machine import Machine, machines
 from rehearsal.linux.network import Network
-from rehearsal.linux.processes import ControlGroup, Process
-from rehearsal.region import GATEWAY, POSTGRES, Region
+from rehearsal.linux.processes import Process
+from rehearsal.region import Region
 from tests.rehearsal.traces import host_network, traces
 
 pytestmark = pytest.mark.root
@@ -21,7 +25,7 @@ pytestmark = pytest.mark.root
 
 def running(region: Region) -> Machine:
     session.start(region)
-    name, _ = session.launch(region, "debian", {})
+    name, _ = launch_instance(region, "debian", {})
     machine = Machine(region, name)
     machine.wait_until_booted(90)
     return machine
@@ -120,14 +124,14 @@ def test_images_survive_down_under_their_own_ids(doomed: Region) -> None:
     machine = running(doomed)
     machine.execute(["sh", "-c", "echo survives > /srv/file"])
     with Network(doomed).visit():
-        image = session.client("ec2").create_image(InstanceId=machine.name, Name="survivor")["ImageId"]
-        waiter = session.client("ec2").get_waiter("image_available")
+        image = client("ec2").create_image(InstanceId=machine.name, Name="survivor")["ImageId"]
+        waiter = client("ec2").get_waiter("image_available")
         waiter.wait(ImageIds=[image], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     session.down(doomed)
     session.start(doomed)
-    name, _ = session.launch(doomed, image, {})
+    name, _ = launch_instance(doomed, image, {})
     again = Machine(doomed, name)
     again.wait_until_booted(90)
     assert again.execute(["cat", "/srv/file"]).stdout == "survives\n"
     with Network(doomed).visit():
-        session.client("ec2").deregister_image(ImageId=image)
+        client("ec2").deregister_image(ImageId=image)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from rehearsal.linux.processes import ControlGroup
+from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.region import Region
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rehearsal.chaos.faults.schedulers import DAG_PROCESSOR_UNIT
 from rehearsal.deployment.cluster import CONTROLLER_UNIT, SCHEDULER_UNIT, Host
-from rehearsal.region import RehearsalError
+from rehearsal.errors import RehearsalError
 
 LIBFAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 LEADER_UNITS = (CONTROLLER_UNIT, SCHEDULER_UNIT, DAG_PROCESSOR_UNIT, "airflow-triggerer.service")

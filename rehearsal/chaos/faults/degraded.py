@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from rehearsal.aws import session
+from rehearsal.aws import fault_client
 from rehearsal.chaos.faults.clocks import can_jump, jump
 from rehearsal.chaos.faults.drains import DAEMON, Kind, gone
 from rehearsal.deployment.cluster import Host
@@ -25,17 +25,17 @@ OTHERS_WAIT = 75
 
 
 def _metadata_away(fleet: Fleet, host: Host) -> None:
-    session.metadata_away(host.address, AWAY)
+    fault_client.metadata_away(host.address, AWAY)
     fleet.end(host, replace=False)
 
 
 def _throttled(fleet: Fleet, host: Host) -> None:
-    session.throttle("autoscaling", REFUSED, "CompleteLifecycleAction")
+    fault_client.throttle("autoscaling", REFUSED, "CompleteLifecycleAction")
     fleet.end(host, replace=False)
 
 
 def _not_throttled(_fleet: Fleet, _host: Host) -> None:
-    session.throttle("autoscaling", 0, "CompleteLifecycleAction")
+    fault_client.throttle("autoscaling", 0, "CompleteLifecycleAction")
 
 
 def _without_hook(fleet: Fleet, host: Host) -> None:

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field, replace
 
 import psycopg
 
-from rehearsal.aws import session
+from rehearsal.aws import fault_client
 from rehearsal.chaos.instrumentation import parameter, put
 from rehearsal.chaos.observer import Observer, Row
 from rehearsal.deployment.cluster import LOAD, Host
 from rehearsal.deployment.worker_group import Fleet, generations
-from rehearsal.region import RehearsalError
+from rehearsal.errors import RehearsalError
 
 SPOT_SECONDS = 120
 """From a Spot notice to the end of the instance."""
@@ -109,7 +109,7 @@ def _scale_in(fleet: Fleet, host: Host) -> None:
 
 
 def _spot_notice(_: Fleet, host: Host) -> None:
-    session.spot_notice(host.name, SPOT_SECONDS)
+    fault_client.spot_notice(host.name, SPOT_SECONDS)
 
 
 def _stop(_: Fleet, host: Host) -> None:

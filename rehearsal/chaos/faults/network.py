@@ -15,10 +15,11 @@ from pathlib import Path
 
 from rehearsal.deployment.cluster import Host
 from rehearsal.deployment.postgres import NAME as POSTGRES_MACHINE
+from rehearsal.errors import RehearsalError
+from rehearsal.linux.addresses import ENDPOINT, ENDPOINT_PORT, POSTGRES
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.network import NETNS
 from rehearsal.linux.processes import run
-from rehearsal.region import ENDPOINT, ENDPOINT_PORT, POSTGRES, RehearsalError
 
 TABLE = "airkiln_fault"
 

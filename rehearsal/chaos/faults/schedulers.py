@@ -20,7 +20,7 @@ import psycopg
 from rehearsal.chaos.faults.network import cut_from_database
 from rehearsal.chaos.instrumentation import parameter
 from rehearsal.deployment.cluster import CONTROLLER_UNIT, SCHEDULER_UNIT, Cluster, Host
-from rehearsal.region import RehearsalError
+from rehearsal.errors import RehearsalError
 
 DATABASE_UNIT = "postgresql@17-main.service"
 DAG_PROCESSOR_UNIT = "airflow-dag-processor.service"

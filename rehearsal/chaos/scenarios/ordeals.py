@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rehearsal.aws import session
+from rehearsal.aws.client import client
 from rehearsal.chaos.checkers.statements import CONTROLLER, moment
 from rehearsal.chaos.faults.clocks import skewed
 from rehearsal.chaos.faults.network import cut_from_aws, freeze, frozen, thaw
@@ -24,7 +24,7 @@ from rehearsal.chaos.scenarios.takeover import FINISHED, PATIENCE, Trial, make_w
 from rehearsal.deployment import parameters
 from rehearsal.deployment.cluster import LOAD, PROBE, SCHEDULER_UNIT, Cluster, Host
 from rehearsal.deployment.postgres import Postgres
-from rehearsal.region import RehearsalError
+from rehearsal.errors import RehearsalError
 
 QUEUED_BY = "SELECT 1 FROM task_instance WHERE run_id = %s AND state = 'queued' AND queued_by_job_id = %s"
 END_SESSIONS = """
@@ -236,7 +236,7 @@ ALL = ("ApproximateNumberOfMessages", *TAKEN)
 
 def messages(counts: tuple[str, ...] = ALL) -> int:
     """Messages in the queue."""
-    sqs = session.client("sqs")
+    sqs = client("sqs")
     url = sqs.get_queue_url(QueueName=f"airkiln-{parameters.NAME}-{parameters.QUEUE}")["QueueUrl"]
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(counts))["Attributes"]
     return sum(int(found[name]) for name in counts)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rehearsal.aws import session
+from rehearsal.aws.client import client
 from rehearsal.chaos.faults.network import frozen
 from rehearsal.chaos.instrumentation import put, remove
 from rehearsal.chaos.observer import Observer
@@ -20,7 +20,7 @@ from rehearsal.chaos.scenarios.takeover import FINISHED, make_whole
 from rehearsal.deployment import parameters
 from rehearsal.deployment.cluster import LOAD, PROBE, SCHEDULER_UNIT, Cluster, Host
 from rehearsal.deployment.worker_group import WORKER_UNITS
-from rehearsal.region import RehearsalError
+from rehearsal.errors import RehearsalError
 
 REDELIVERED = 12
 """Seconds of the shortened visibility time-out."""
@@ -114,7 +114,7 @@ def _copied(observer: Observer, said: str) -> list[str]:
 @contextmanager
 def _visible_after(seconds: int) -> Iterator[None]:
     """A message that nobody has deleted is handed out again after so long."""
-    sqs = session.client("sqs")
+    sqs = client("sqs")
     url = sqs.get_queue_url(QueueName=f"airkiln-{parameters.NAME}-{parameters.QUEUE}")["QueueUrl"]
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(seconds)})
     try:

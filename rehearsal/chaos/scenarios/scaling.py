@@ -15,7 +15,7 @@ from rehearsal.chaos.instrumentation import put
 from rehearsal.chaos.observer import Observer
 from rehearsal.deployment.cluster import PROBE
 from rehearsal.deployment.worker_group import Fleet
-from rehearsal.region import RehearsalError
+from rehearsal.errors import RehearsalError
 
 SLOTS = 4
 COOLDOWN = 30.0

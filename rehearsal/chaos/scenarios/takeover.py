@@ -14,7 +14,7 @@ from rehearsal.chaos.faults.network import heal
 from rehearsal.chaos.faults.schedulers import Fault
 from rehearsal.chaos.observer import Leader, Observer, background
 from rehearsal.deployment.cluster import LOAD, SCHEDULER_UNIT
-from rehearsal.region import RehearsalError
+from rehearsal.errors import RehearsalError
 
 WHOLE = 120.0
 """Seconds for a cluster to be whole again after a fault: a killed host boots, Airflow is imported anew."""

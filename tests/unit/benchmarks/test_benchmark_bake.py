@@ -10,7 +10,7 @@ import yaml
 
 from benchmarks import bake, results
 from benchmarks.bake import Installed
-from rehearsal.region import RehearsalError
+from rehearsal.errors import RehearsalError
 
 RECAP = "site  : ok=90   changed={changed}    unreachable=0    failed={failed}    skipped=3    rescued=0\n"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import boot, health
-from rehearsal.region import RehearsalError
+from rehearsal.errors import RehearsalError
 
 READY = "2026-11-21T03:14:01.696173Z [info     ] celery@ip-10-42-1-3 ready.     [celery.apps.worker]"
 

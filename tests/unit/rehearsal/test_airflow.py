@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from rehearsal.deployment.airflow_api import COMPONENTS, Airflow
-from rehearsal.region import RehearsalError
+from rehearsal.errors import RehearsalError
 
 HEALTHY = {name: {"status": "healthy"} for name in COMPONENTS}
 

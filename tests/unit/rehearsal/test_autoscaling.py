@@ -9,9 +9,9 @@ from botocore.exceptions import ClientError
 from moto.autoscaling.models import autoscaling_backends
 from moto.ec2.models import ec2_backends
 
+from rehearsal.aws.account import ACCOUNT
 from rehearsal.aws.services.autoscaling.backend import RehearsedAutoScaling
 from rehearsal.aws.services.ec2.backend import RehearsedEC2
-from rehearsal.region import ACCOUNT
 from tests.unit.rehearsal.played import GROUP, Clients, Played
 
 ENVIRONMENT = {"Key": "airkiln:environment", "Value": "prod"}

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from rehearsal import region as settings
+from rehearsal.aws.account import DEBIAN_OWNER
 from rehearsal.aws.services.ec2.images import Catalogue, Image
-from rehearsal.region import DEBIAN_OWNER, Region
+from rehearsal.region import Region
 
 
 @pytest.fixture

@@ -18,12 +18,12 @@ from werkzeug.serving import make_server
 from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
 
-from rehearsal.aws import session
+from rehearsal.aws import fault_client
 from rehearsal.aws.fault_api import Interruptions
 from rehearsal.aws.services.ec2 import metadata
 from rehearsal.aws.services.ec2.metadata import InstanceFacts, answer
 from rehearsal.aws.timers import Schedule
-from rehearsal.region import RehearsalError
+from rehearsal.errors import RehearsalError
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -216,13 +216,13 @@ def test_a_server_says_nothing_while_it_is_away(world: World) -> None:
 
 def test_control_gives_the_orders(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with served(world.application) as address:
-        monkeypatch.setattr(session, "endpoint_url", lambda: address)
-        session.spot_notice("i-1", 60)
-        session.rebalance("i-1")
-        session.metadata_away("10.42.16.4", 5)
-        session.throttle("autoscaling", 1, "SetDesiredCapacity")
+        monkeypatch.setattr(fault_client, "endpoint_url", lambda: address)
+        fault_client.spot_notice("i-1", 60)
+        fault_client.rebalance("i-1")
+        fault_client.metadata_away("10.42.16.4", 5)
+        fault_client.throttle("autoscaling", 1, "SetDesiredCapacity")
         with pytest.raises(RehearsalError, match="refused spot-notice"):
-            session.spot_notice("i-2")
+            fault_client.spot_notice("i-2")
     assert world.instance.spot_end is not None
     assert world.recommended == ["i-1"]
     assert world.interruptions.is_away("10.42.16.4")

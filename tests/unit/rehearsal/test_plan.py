@@ -9,10 +9,11 @@ import pytest
 
 from rehearsal.aws.session import environment
 from rehearsal.deployment.postgres import identifier, literal
+from rehearsal.errors import RehearsalError
 from rehearsal.linux.network import port_name
 from rehearsal.linux.processes import Process, start_time
 from rehearsal.linux.rootfs import overlay_command, recipe_hash
-from rehearsal.region import Region, RehearsalError
+from rehearsal.region import Region
 
 
 def test_two_rehearsals_share_no_name_and_no_folder_but_the_cache() -> None:

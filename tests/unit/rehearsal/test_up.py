@@ -13,12 +13,15 @@ import pytest
 
 from rehearsal import cli
 from rehearsal import region as settings
-from rehearsal.aws import session
 from rehearsal.commands import up
-from rehearsal.deployment import bake
+from rehearsal.deployment import bake, image
+from rehearsal.deployment.image import INGREDIENTS, baked_image, ingredients_digest
+from rehearsal.deployment.instances import sort_out
+from rehearsal.errors import RehearsalError
 from rehearsal.linux.network import Network
 from rehearsal.progress import Stages
-from rehearsal.region import Region, RehearsalError
+from rehearsal.region import Region
+from rehearsal.waiting import wait_until
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ class TestWhatIsKept:
     """One instance that has the role, the image and answers; every other goes."""
 
     def test_an_instance_that_serves_from_this_image(self) -> None:
-        assert up.sort_out([instance(4)], "ami-new", lambda _: True) == (("i-4", "10.42.16.4"), [])
+        assert sort_out([instance(4)], "ami-new", lambda _: True) == (("i-4", "10.42.16.4"), [])
 
     @pytest.mark.parametrize(
         "other",
@@ -57,13 +60,13 @@ class TestWhatIsKept:
         ids=["another image", "another role", "stopped"],
     )
     def test_no_other(self, other: dict[str, Any]) -> None:
-        assert up.sort_out([other], "ami-new", lambda _: True) == (None, ["i-4"])
+        assert sort_out([other], "ami-new", lambda _: True) == (None, ["i-4"])
 
     def test_none_that_does_not_answer(self) -> None:
-        assert up.sort_out([instance(4)], "ami-new", lambda _: False) == (None, ["i-4"])
+        assert sort_out([instance(4)], "ami-new", lambda _: False) == (None, ["i-4"])
 
     def test_only_the_first_of_two(self) -> None:
-        kept, others = up.sort_out([instance(4), instance(5)], "ami-new", lambda _: True)
+        kept, others = sort_out([instance(4), instance(5)], "ami-new", lambda _: True)
         assert (kept, others) == (("i-4", "10.42.16.4"), ["i-5"])
 
     def test_one_that_cannot_be_kept_is_not_asked(self) -> None:
@@ -73,7 +76,7 @@ class TestWhatIsKept:
             asked.append(address)
             return True
 
-        up.sort_out([instance(4, image="ami-old"), instance(5)], "ami-new", serves)
+        sort_out([instance(4, image="ami-old"), instance(5)], "ami-new", serves)
         assert asked == ["10.42.16.5"]
 
 
@@ -144,8 +147,8 @@ class TestWithoutPacker:
             def describe_images(self, **_: object) -> dict[str, object]:
                 return {"Images": []}
 
-        monkeypatch.setattr(session, "client", lambda _: Ec2())
-        monkeypatch.setattr(up, "ingredients_digest", lambda: "digest")
+        monkeypatch.setattr(image, "client", lambda _: Ec2())
+        monkeypatch.setattr(image, "ingredients_digest", lambda: "digest")
         monkeypatch.setattr(bake, "bake", lambda *_: "ami-1")
         region.prepare()
 
@@ -165,7 +168,7 @@ class TestWithoutPacker:
     ) -> None:
         monkeypatch.setenv("PACKER", str(tmp_path / "nothing"))
         out = io.StringIO()
-        assert up.baked_image(region, Stages(7, out, live=False)) == "ami-1"
+        assert baked_image(region, Stages(7, out, live=False)) == "ami-1"
         note, began, ended = out.getvalue().splitlines()
         assert "Packer cannot be had" in note
         assert "playbooks/image.yml" in note
@@ -178,7 +181,7 @@ class TestWithoutPacker:
         (tmp_path / "packer").touch(0o755)
         monkeypatch.setenv("PACKER", str(tmp_path / "packer"))
         out = io.StringIO()
-        up.baked_image(region, Stages(7, out, live=False))
+        baked_image(region, Stages(7, out, live=False))
         assert out.getvalue().startswith("[1/7] Image, by packer build")
 
 
@@ -187,7 +190,7 @@ class TestTheDigest:
 
     @pytest.fixture(autouse=True)
     def tree(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setattr(up, "REPOSITORY", tmp_path)
+        monkeypatch.setattr(image, "REPOSITORY", tmp_path)
         for name in (
             "roles/base/tasks/main.yml",
             "src/airkiln/boot.py",
@@ -199,31 +202,31 @@ class TestTheDigest:
         return tmp_path
 
     def test_it_is_the_same_for_the_same_tree(self, tree: Path) -> None:
-        before = up.ingredients_digest()
+        before = ingredients_digest()
         (tree / "README.md").write_text("no ingredient")
         (tree / "src/airkiln/__pycache__").mkdir()
         (tree / "src/airkiln/__pycache__/boot.pyc").write_text("compiled")
-        assert up.ingredients_digest() == before
+        assert ingredients_digest() == before
 
     @pytest.mark.parametrize("name", ["roles/base/tasks/main.yml", "src/airkiln/boot.py", "pyproject.toml"])
     def test_a_changed_file_changes_it(self, tree: Path, name: str) -> None:
-        before = up.ingredients_digest()
+        before = ingredients_digest()
         (tree / name).write_text("two")
-        assert up.ingredients_digest() != before
+        assert ingredients_digest() != before
 
     def test_a_renamed_file_changes_it(self, tree: Path) -> None:
-        before = up.ingredients_digest()
+        before = ingredients_digest()
         (tree / "src/airkiln/boot.py").rename(tree / "src/airkiln/start.py")
-        assert up.ingredients_digest() != before
+        assert ingredients_digest() != before
 
 
 def test_what_an_image_is_made_of_exists() -> None:
-    assert [name for name in up.INGREDIENTS if not (settings.REPOSITORY / name).exists()] == []
+    assert [name for name in INGREDIENTS if not (settings.REPOSITORY / name).exists()] == []
 
 
 def test_waiting_in_vain_says_for_what() -> None:
-    with pytest.raises(RehearsalError, match="in vain until the sun rises"):
-        up.wait_until("the sun rises", lambda: False, 0)
+    with pytest.raises(RehearsalError, match="waiting until the sun rises"):
+        wait_until("the sun rises", lambda: False, 0)
 
 
 def test_an_interruption_is_no_traceback_and_says_how_to_go_on(

@@ -36,6 +36,7 @@ from moto.autoscaling.models import (
 from moto.core.exceptions import ServiceException
 from moto.elbv2.exceptions import TargetGroupNotFoundError
 
+from rehearsal.aws.account import ACCOUNT, aws_region
 from rehearsal.aws.services.autoscaling.models import (
     Action,
     Member,
@@ -46,7 +47,6 @@ from rehearsal.aws.services.autoscaling.models import (
 )
 from rehearsal.aws.services.autoscaling.responses import AutoScalingCalls, Locked
 from rehearsal.aws.timers import Schedule
-from rehearsal.region import ACCOUNT, aws_region
 
 log = logging.getLogger(__name__)
 ADVANCE_EVERY = 0.5

@@ -27,13 +27,15 @@ from moto.ec2.models.subnets import Subnet
 from moto.ec2.models.vpcs import VPC
 from moto.ec2.responses import EC2Response
 
+from rehearsal.aws.account import ACCOUNT, aws_region
 from rehearsal.aws.services.ec2.hypervisor import Hypervisor
 from rehearsal.aws.services.ec2.images import EC2_ARCHITECTURE, Catalogue, Image, debian_image
 from rehearsal.aws.services.ec2.metadata import InstanceFacts
 from rehearsal.aws.services.ec2.models import ImageCalls, Moto, RehearsedAmi, RehearsedInstance
+from rehearsal.linux.addresses import NETWORK
 from rehearsal.linux.machine import Specification
 from rehearsal.linux.rootfs import architecture
-from rehearsal.region import ACCOUNT, NETWORK, Region, aws_region
+from rehearsal.region import Region
 
 log = logging.getLogger(__name__)
 RESERVED = IPv4Network("10.42.0.0/24")

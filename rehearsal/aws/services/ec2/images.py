@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rehearsal.aws.account import ACCOUNT, DEBIAN_OWNER
 from rehearsal.linux.machine import machines
 from rehearsal.linux.rootfs import SUITE, architecture, base_layer, remove_tree
-from rehearsal.region import ACCOUNT, DEBIAN_OWNER, Region
+from rehearsal.region import Region
 
 EC2_ARCHITECTURE = {"amd64": "x86_64", "arm64": "arm64"}
 

@@ -1,0 +1,27 @@
+"""Clients of the emulated AWS, for a process that is inside the rehearsal's network."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import botocore.session
+from botocore.config import Config
+
+from rehearsal.aws.account import aws_region, endpoint_url
+
+Client: TypeAlias = Any
+"""botocore makes its clients' types at run time."""
+
+
+def client(service: str) -> Client:
+    """A botocore client of the local AWS, for a process that is inside the region's network."""
+    session = botocore.session.get_session()
+    made: Client = session.create_client(
+        service,
+        region_name=aws_region(),
+        endpoint_url=endpoint_url(),
+        aws_access_key_id="rehearsal",
+        aws_secret_access_key="rehearsal",  # noqa: S106 - the local AWS does not look at it
+        config=Config(retries={"max_attempts": 2}, proxies={}),
+    )
+    return made

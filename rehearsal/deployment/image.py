@@ -1,0 +1,91 @@
+"""The image of this tree: baked once, and kept until something that it is made of changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+from pathlib import Path
+
+from rehearsal.aws import session
+from rehearsal.aws.client import client
+from rehearsal.deployment import bake
+from rehearsal.errors import RehearsalError
+from rehearsal.linux.cgroups import ControlGroup
+from rehearsal.progress import Stages
+from rehearsal.region import REPOSITORY, Region
+
+INGREDIENTS = (
+    "packer",
+    "playbooks",
+    "roles",
+    "src",
+    "rehearsal/aws/stub_agents",
+    "rehearsal/deployment/bake.py",
+    "pyproject.toml",
+)
+"""What an image is made of, besides the base image."""
+
+_TASK = re.compile(r"TASK \[(.+?)\] \*+")
+
+
+def baked_image(region: Region, stages: Stages) -> str:
+    """Id of the image of this tree, baked unless it is there already."""
+    digest = ingredients_digest()
+    ec2 = client("ec2")
+    record = region.images / "baked.json"
+    known = json.loads(record.read_text()) if record.exists() else {}
+    images = {image["ImageId"] for image in ec2.describe_images(Owners=["self"])["Images"]}
+    log = region.logs / "bake.log"
+    if bake.packer() is None:
+        stages.note("Packer cannot be had here: playbooks/image.yml bakes without it.")
+    with stages.stage(f"Image, by {bake.tool()}", log):
+        if known.get("digest") == digest and known.get("image") in images:
+            stages.remark("baked before")
+            return str(known["image"])
+        image = bake.bake(region, lambda command: run_logged(region, command, log, stages))
+        record.write_text(json.dumps({"digest": digest, "image": image}) + "\n")
+        return image
+
+
+def ingredients_digest() -> str:
+    """SHA-256 over the names and contents of what an image is made of."""
+    digest = hashlib.sha256()
+    for name in INGREDIENTS:
+        top = REPOSITORY / name
+        for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(REPOSITORY)}\0".encode())
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def run_logged(region: Region, command: list[str], log: Path, stages: Stages) -> None:
+    """Run a command in the region, its output in the log and Ansible's task names on the stage's line.
+
+    Whatever ends it, nothing that it started is left running.
+    """
+    try:
+        with (
+            log.open("w") as output,
+            subprocess.Popen(
+                session.region_command(region, command, group=session.BAKE),
+                env=session.environment(region),
+                cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            ) as process,
+        ):
+            for line in process.stdout or ():
+                output.write(line)
+                output.flush()
+                if found := _TASK.search(line):
+                    stages.detail(found[1])
+    finally:
+        ControlGroup(region, session.BAKE).end(grace=2.0)
+    if process.returncode:
+        raise RehearsalError(f"{Path(command[0]).name} failed with status {process.returncode}; see {log}.")

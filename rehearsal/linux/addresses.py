@@ -1,0 +1,20 @@
+"""The address plan of a rehearsal's network. It is the same in each, because each has its own namespace."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+NETWORK = IPv4Network("10.42.0.0/16")
+GATEWAY = IPv4Address("10.42.0.1")
+"""The bridge's own address: every machine's default route."""
+ENDPOINT = IPv4Address("10.42.0.2")
+"""Where the AWS APIs are served."""
+ENDPOINT_PORT = 4566
+POSTGRES = IPv4Address("10.42.0.10")
+METADATA = IPv4Address("169.254.169.254")
+UPLINK = IPv4Network("10.41.0.0/24")
+"""The network of slirp4netns; used inside the rehearsal's namespace only."""
+DNS = IPv4Address("10.41.0.3")
+"""slirp4netns answers DNS here with the resolver of the host."""
+MTU = 9001
+"""Bytes, as in a VPC; the same on the bridge, on each machine and on the uplink, so nothing fragments."""
