@@ -186,7 +186,7 @@ class TestTheDigest:
         monkeypatch.setattr(up, "REPOSITORY", tmp_path)
         for name in (
             "roles/base/tasks/main.yml",
-            "src/airkiln/boot.py",
+            "src/airkiln/cli.py",
             "rehearsal/bake.py",
             "pyproject.toml",
         ):
@@ -201,7 +201,7 @@ class TestTheDigest:
         (tree / "src/airkiln/__pycache__/boot.pyc").write_text("compiled")
         assert up.ingredients_digest() == before
 
-    @pytest.mark.parametrize("name", ["roles/base/tasks/main.yml", "src/airkiln/boot.py", "pyproject.toml"])
+    @pytest.mark.parametrize("name", ["roles/base/tasks/main.yml", "src/airkiln/cli.py", "pyproject.toml"])
     def test_a_changed_file_changes_it(self, tree: Path, name: str) -> None:
         before = up.ingredients_digest()
         (tree / name).write_text("two")
@@ -209,7 +209,7 @@ class TestTheDigest:
 
     def test_a_renamed_file_changes_it(self, tree: Path) -> None:
         before = up.ingredients_digest()
-        (tree / "src/airkiln/boot.py").rename(tree / "src/airkiln/start.py")
+        (tree / "src/airkiln/cli.py").rename(tree / "src/airkiln/start.py")
         assert up.ingredients_digest() != before
 
 
