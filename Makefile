@@ -80,7 +80,7 @@ lint: $(VENV)/stamp ## Formatting, types, and the rules of Ansible's production 
 .PHONY: simulate-failover
 simulate-failover: $(VENV)/stamp ## 50,000 histories of two to five failover controllers, each moment checked
 	AIRKILN_SIMULATION_HISTORIES=$(or $(HISTORIES),50000) $(PYTHON) -m pytest --timeout 36000 \
-		tests/unit/failover/test_simulation.py
+		tests/unit/airkiln/failover/test_simulation.py
 
 .PHONY: test-stacks
 test-stacks: $(VENV)/stamp $(STACKS_TOOLS) ## The static proof of the CloudFormation templates, without AWS

@@ -3,7 +3,7 @@
 - `simulate_million`: `airkiln autoscale simulate` as a user runs it, from a CSV file of a million task
   instances of one week to the table, with one setting.
 - `week_…`: a simulated week of real-shaped load (benchmarks/week.py) with one pool, by our policy and by
-  those of others with the same machines (src/airkiln/autoscale/peers.py names the sources): how long tasks
+  those of others with the same machines (src/airkiln/simulation/peers.py names the sources): how long tasks
   wait for a slot, what workers cost, how often the capacity is changed, and how often a worker is ended less
   than a cool-down after the group grew.
 """
@@ -18,13 +18,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from airkiln.autoscale.history import Tasks
-from airkiln.autoscale.peers import PEERS
-from airkiln.autoscale.policies import Airkiln, Policy
-from airkiln.autoscale.queueing import Fleet
-from airkiln.autoscale.simulate import OURS, measure, percentiles, replay
-from airkiln.autoscale.simulate_settings import Shape
-from airkiln.pools import Pool
+from airkiln.pools.settings import Pool
+from airkiln.simulation.history import Tasks
+from airkiln.simulation.peers import PEERS
+from airkiln.simulation.policies import Airkiln, Policy
+from airkiln.simulation.queueing import Fleet
+from airkiln.simulation.settings import Shape
+from airkiln.simulation.simulate import OURS, measure, percentiles, replay
 from benchmarks import results, week
 from benchmarks.results import Figure
 

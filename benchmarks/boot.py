@@ -31,7 +31,7 @@ from pathlib import Path
 
 import psycopg
 
-from airkiln.parameters import envfile
+from airkiln.systemd import envfile
 from benchmarks import health, rehearsed, results
 from benchmarks.health import Check
 from benchmarks.rehearsed import say

@@ -18,12 +18,12 @@ import time
 from pathlib import Path
 
 from airkiln import roles
-from airkiln.parameters import envfile
+from airkiln.systemd import envfile
 from benchmarks import results
 from benchmarks.results import Figure
-from tests.unit.instance.environment_values import PRINTABLE_ASCII
-from tests.unit.instance.fake_ssm import FakeSsm
-from tests.unit.instance.test_parameter_rules import GOOD
+from tests.unit.airkiln.parameters.fake_ssm import FakeSsm
+from tests.unit.airkiln.parameters.test_rules import GOOD
+from tests.unit.airkiln.systemd.environment_values import PRINTABLE_ASCII
 
 COUNTS = (10, 100, 1000)
 ROUND_TRIP = 0.010

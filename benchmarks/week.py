@@ -14,7 +14,7 @@ import random
 from array import array
 from pathlib import Path
 
-from airkiln.autoscale.history import History, Tasks
+from airkiln.simulation.history import History, Tasks
 
 BEGIN = 1_780_876_800.0
 """Monday, 8 June 2026, 00:00 UTC."""

@@ -1,7 +1,7 @@
 """A pool's settings, which every instance reads, told apart from the parameters of its stack.
 
-In `airkiln_pools` a key that begins with a small letter is a setting, as src/airkiln/pools.py has them; any
-other is a parameter of cloudformation/workers.yaml.
+In `airkiln_pools` a key that begins with a small letter is a setting, as src/airkiln/pools/settings.py has
+them; any other is a parameter of cloudformation/workers.yaml.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 try:
-    from airkiln import pools as product
+    from airkiln.pools import settings as product
 except ImportError:  # Ansible of another environment than .venv
     sys.path.append(str(Path(__file__).parents[2] / "src"))
-    from airkiln import pools as product
+    from airkiln.pools import settings as product
 
 Json = Any
 

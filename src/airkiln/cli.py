@@ -14,11 +14,11 @@ from traceback import extract_tb
 from typing import NoReturn
 
 from airkiln.errors import DEFECT, EXIT_CODES_HELP, OK, USAGE, AirkilnError
-from airkiln.journal import ERROR, say
-from airkiln.layout import SERVICE_GROUP, Layout
+from airkiln.host.layout import SERVICE_GROUP, Layout
+from airkiln.systemd.journal import ERROR, say
 
 PEERS = ("turbine", "target-tracking", "keda")
-"""Policies that a simulation knows beside ours (airkiln.autoscale.peers, which is not imported here)."""
+"""Policies that a simulation knows beside ours (airkiln.simulation.peers, which is not imported here)."""
 
 
 def main() -> NoReturn:
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     signal = commands.add_parser(
         "signal", help="tell the stack that waits for this instance how its role fares"
     )
-    signal.set_defaults(command="airkiln.stack_signal:run")
+    signal.set_defaults(command="airkiln.boot.stack_signal:run")
 
     parameters = commands.add_parser("parameters", help="load or check an environment's parameters")
     actions = parameters.add_subparsers(metavar="ACTION", required=True)
@@ -180,7 +180,7 @@ def _autoscale(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "simulate",
         help="what tasks of the past would have waited, and their workers cost, with other settings",
     )
-    simulate.set_defaults(command="airkiln.autoscale.simulate:run")
+    simulate.set_defaults(command="airkiln.simulation.simulate:run")
     source = simulate.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--history", type=Path, metavar="FILE.csv", help="with the columns queue, queued_at and seconds"
@@ -201,7 +201,7 @@ def _autoscale(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def boot(options: argparse.Namespace) -> None:
     """`airkiln boot`. Every failure of it passes through `main`: one line in the journal, one exit code."""
-    machine = resolve_name("airkiln.boot:Boot")()
+    machine = resolve_name("airkiln.boot.boot:Boot")()
     if options.reload:
         machine.reload()
     else:

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from airkiln.errors import AirkilnError, NotPermittedError, NotReadyError
-from airkiln.layout import SERVICE_USER, Layout
-from airkiln.parameters import envfile
+from airkiln.host.layout import SERVICE_USER, Layout
+from airkiln.systemd import envfile
 
 _KEPT = ("TERM", "LANG", "LC_ALL", "COLUMNS", "LINES", "NO_COLOR", "TZ")
 """Of the caller's environment: how to write to the terminal, nothing more."""

@@ -13,8 +13,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 from airkiln import cli
-from airkiln.failover import commands, config, place, supervisor
-from airkiln.layout import Layout
+from airkiln.failover import commands, config
+from airkiln.failover import runtime as place
+from airkiln.failover import units as supervisor
+from airkiln.host.layout import Layout
 
 
 def main(folder: Path, arguments: list[str]) -> int:

@@ -25,7 +25,7 @@ from rehearsal.region import REPOSITORY
 from tests.rehearsal.browser import browser
 from tests.rehearsal.conftest import MAIN_JOB
 from tests.rehearsal.main_job import STAGE, MainJob, raw, show, until
-from tests.unit.instance.environment_values import VALUES
+from tests.unit.airkiln.systemd.environment_values import VALUES
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from airkiln.autoscale.model import Group, Instance
 
-MODELS = Path(__file__).with_name("models")
+MODELS = Path(__file__).parents[1] / "aws/models"
 SERVICES = ("autoscaling", "ec2", "cloudwatch")
 """Those that are called, each with its part in `models/`."""
 AT_ONCE = 50

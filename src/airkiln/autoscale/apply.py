@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from airkiln.autoscale.amazon import AT_ONCE, Cloud, batches
 from airkiln.autoscale.model import Action, End, Group, Grow, Note, Protect, Unprotect
 from airkiln.errors import AirkilnError
-from airkiln.journal import NOTICE, WARNING, say
+from airkiln.systemd.journal import NOTICE, WARNING, say
 
 TELL_EVERY = 600.0
 """Seconds between two lines of the same kind of trouble."""

@@ -18,9 +18,9 @@ from airkiln.autoscale.demand import Database, Source, by_pool
 from airkiln.autoscale.model import Group, Note, Seen, State
 from airkiln.autoscale.settings import Settings
 from airkiln.errors import AirkilnError, RefusedError
-from airkiln.failover import place
-from airkiln.layout import Layout
-from airkiln.parameters import envfile
+from airkiln.failover import runtime as place
+from airkiln.host.layout import Layout
+from airkiln.systemd import envfile
 
 FAILED_START = 10.0
 """Seconds that a start which cannot succeed lasts at least: systemd tries again, and the journal stays

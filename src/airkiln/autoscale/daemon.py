@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import FrameType
 
-from airkiln import notify
 from airkiln.autoscale.amazon import Usage
 from airkiln.autoscale.apply import BUDGET, Applier
 from airkiln.autoscale.decision import decide
@@ -22,7 +21,8 @@ from airkiln.autoscale.figures import Figures, metrics
 from airkiln.autoscale.model import Action, Demand, Group, Kind, Note, Seen, State
 from airkiln.autoscale.settings import Settings
 from airkiln.errors import AirkilnError, DeniedError, RefusedError
-from airkiln.journal import INFO, NOTICE, say
+from airkiln.systemd import notify
+from airkiln.systemd.journal import INFO, NOTICE, say
 
 EVERY = 10.0
 """Seconds from one cycle to the next."""

@@ -1,6 +1,6 @@
 """How many workers a pool has: pure, from what is seen and what is remembered to what is done.
 
-Invariants, which tests/unit/autoscale/test_decision_invariants.py holds over invented histories:
+Invariants, which tests/unit/airkiln/autoscale/test_decision_invariants.py holds over invented histories:
 
 - Desired capacity never goes below the group's minimum nor above its maximum, and is never set lower: fewer
   workers come of ending idle ones by name.
@@ -37,7 +37,7 @@ from airkiln.autoscale.model import (
     State,
     Unprotect,
 )
-from airkiln.pools import Pool
+from airkiln.pools.settings import Pool
 
 GAP = 60.0
 """Seconds between two looks after which what lay between counts as unknown."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
-from airkiln import pools
 from airkiln.autoscale.apply import Trouble
 from airkiln.errors import AirkilnError, NotReadyError
-from airkiln.journal import say
-from airkiln.layout import Layout
-from airkiln.parameters import envfile
-from airkiln.pools import Pool
+from airkiln.host.layout import Layout
+from airkiln.pools import settings as pools
+from airkiln.pools.settings import Pool
 from airkiln.roles import EXECUTOR
+from airkiln.systemd import envfile
+from airkiln.systemd.journal import say
 
 
 class Settings:

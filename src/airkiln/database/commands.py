@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from airkiln.database import prepare as preparing
 from airkiln.database import wait as waiting
-from airkiln.journal import say
+from airkiln.systemd.journal import say
 
 
 def prepare(_options: argparse.Namespace) -> None:

@@ -20,8 +20,8 @@ from airkiln.database.connect import Connection, connect, explain
 from airkiln.database.target import Target, parse
 from airkiln.errors import AirkilnError, DeniedError, RefusedError
 from airkiln.failover.lease import SCHEMA_VERSION
-from airkiln.journal import NOTICE, say
 from airkiln.roles import DATABASE
+from airkiln.systemd.journal import NOTICE, say
 
 ADMIN_USER = "AIRKILN_ADMIN_DATABASE_USER"
 ADMIN_PASSWORD = "AIRKILN_ADMIN_DATABASE_PASSWORD"  # noqa: S105 - a variable's name

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from airkiln.database.connect import connect
 from airkiln.database.target import parse
 from airkiln.errors import RefusedError, UnavailableError
-from airkiln.journal import WARNING, say
 from airkiln.roles import DATABASE
+from airkiln.systemd.journal import WARNING, say
 
 PAUSE = 0.5
 """Seconds between two attempts: what waits goes on soon after the database is back."""

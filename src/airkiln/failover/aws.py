@@ -17,8 +17,8 @@ from typing import Any
 
 from airkiln.errors import AirkilnError
 from airkiln.failover.backlog import Backlog
-from airkiln.imds import Imds, NoImdsError
-from airkiln.journal import NOTICE, WARNING, say
+from airkiln.host.metadata import Imds, NoImdsError
+from airkiln.systemd.journal import NOTICE, WARNING, say
 
 EVERY = 2.0
 FIGURES_EVERY = 60.0

@@ -18,12 +18,12 @@ import psycopg
 
 from airkiln.database.connect import Connection, connect, explain
 from airkiln.errors import AirkilnError, RefusedError, UnavailableError
-from airkiln.failover import place
+from airkiln.failover import runtime as place
 from airkiln.failover.config import load
 from airkiln.failover.lease import SCHEMA_VERSION, LeaseClient
 from airkiln.failover.model import Phase
-from airkiln.journal import ERROR, WARNING, say
-from airkiln.layout import Layout
+from airkiln.host.layout import Layout
+from airkiln.systemd.journal import ERROR, WARNING, say
 
 FAILED_START = 10.0
 """Seconds that a start which cannot succeed lasts at least: systemd tries again, and the journal stays
@@ -249,7 +249,7 @@ def _keywords() -> dict[str, str]:
 
 def clean_up(_options: argparse.Namespace) -> None:
     """After the controller's end, however it came: kill what it led, release its lease. Fails nothing."""
-    from airkiln.failover.supervisor import Groups  # noqa: PLC0415 - the other commands do without it
+    from airkiln.failover.units import Groups  # noqa: PLC0415 - the other commands do without it
 
     folder = place.Folder()
     folder.service.unlink(missing_ok=True)

@@ -19,10 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
-from airkiln import notify
 from airkiln.failover.aws import Aws, Figures
 from airkiln.failover.backlog import read_backlog
-from airkiln.failover.caller import Caller, Client
 from airkiln.failover.config import Timings
 from airkiln.failover.decision import step, wake_at
 from airkiln.failover.gate import Gate
@@ -43,11 +41,13 @@ from airkiln.failover.model import (
     Seen,
     State,
 )
-from airkiln.failover.place import Folder, keywords, service_entry
-from airkiln.failover.supervisor import Groups, Units
-from airkiln.journal import INFO, say
-from airkiln.layout import SERVICE_USER
+from airkiln.failover.runtime import Folder, keywords, service_entry
+from airkiln.failover.session import Caller, Client
+from airkiln.failover.units import Groups, Units
+from airkiln.host.layout import SERVICE_USER
 from airkiln.roles import FOLLOWERS, SCHEDULER_UNIT
+from airkiln.systemd import notify
+from airkiln.systemd.journal import INFO, say
 
 LONGEST_SLEEP = 1.0
 """Seconds: the watchdog is fed that often."""

@@ -4,7 +4,7 @@
 actions to carry out, in order. It reads no clock, opens nothing and never waits. `wake_at` says when it wants
 to be asked again if nothing happens.
 
-Invariants, checked after every step of the simulation (tests/unit/failover/test_simulation.py):
+Invariants, checked after every step of the simulation (tests/unit/airkiln/failover/test_simulation.py):
 
 1. A gate is opened only in an epoch granted to this run of the controller, after `fence` found no session of
    an older epoch twice in a row and `adopt` was answered, all of it over one connection: whatever is lost
@@ -52,7 +52,7 @@ from airkiln.failover.model import (
     View,
     What,
 )
-from airkiln.journal import ERROR, INFO, NOTICE, WARNING
+from airkiln.systemd.journal import ERROR, INFO, NOTICE, WARNING
 
 LOCKS_EVERY = 2.0
 """Seconds between two looks for foreign locks: with renewals 2.5 statements a second at rest."""

@@ -15,7 +15,7 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-from airkiln.journal import WARNING, say
+from airkiln.systemd.journal import WARNING, say
 
 LONGEST_LINE = 256
 """Bytes; the one line that is expected has about twenty."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from airkiln.journal import WARNING, say
+from airkiln.systemd.journal import WARNING, say
 
 T = TypeVar("T")
 

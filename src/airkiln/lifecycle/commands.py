@@ -11,12 +11,12 @@ import time
 from typing import Any
 
 from airkiln.errors import AirkilnError, NotPermittedError
-from airkiln.journal import NOTICE, say
-from airkiln.layout import Layout
+from airkiln.host.layout import Layout
 from airkiln.lifecycle.model import Stage, Unit
-from airkiln.lifecycle.place import Folder
+from airkiln.lifecycle.runtime import Folder
 from airkiln.lifecycle.units import Units, systemctl
 from airkiln.roles import worker_unit
+from airkiln.systemd.journal import NOTICE, say
 
 TRIES = 3
 """Of `supersede`, a second apart: systemd may be reading its units again."""

@@ -14,11 +14,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from types import FrameType
 
-from airkiln import notify, pools
 from airkiln.errors import AirkilnError
-from airkiln.journal import NOTICE, WARNING, say
-from airkiln.layout import Layout
-from airkiln.lifecycle import place, restart
+from airkiln.host.layout import Layout
+from airkiln.lifecycle import restart
+from airkiln.lifecycle import runtime as place
 from airkiln.lifecycle.background import Background
 from airkiln.lifecycle.decision import step
 from airkiln.lifecycle.hook import Hook
@@ -41,7 +40,10 @@ from airkiln.lifecycle.model import (
 )
 from airkiln.lifecycle.sources import Sources, boottime
 from airkiln.lifecycle.units import Units
-from airkiln.pools import Pool
+from airkiln.pools import settings as pools
+from airkiln.pools.settings import Pool
+from airkiln.systemd import notify
+from airkiln.systemd.journal import NOTICE, WARNING, say
 
 LOOK_EVERY = 1.0
 """Seconds between two looks: a drain is begun, and a hook completed, that late at most."""

@@ -1,6 +1,6 @@
 """What a worker's host does about its end. Pure: one look in, the next state and the actions out.
 
-What always holds (tests/unit/lifecycle/test_decision.py):
+What always holds (tests/unit/airkiln/lifecycle/test_decision.py):
 
 1. No generation is stopped unless this host is to end, or somebody asked for it.
 2. The lifecycle action is completed only when nothing runs on a host that is marked as draining (or could not
@@ -20,7 +20,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from airkiln.journal import WARNING
 from airkiln.lifecycle.model import (
     Action,
     ClearUnfinished,
@@ -38,6 +37,7 @@ from airkiln.lifecycle.model import (
     Told,
     Unit,
 )
+from airkiln.systemd.journal import WARNING
 
 TERMINATED = "Terminated"
 """The value of autoscaling/target-lifecycle-state from the moment that the group lets an instance go."""

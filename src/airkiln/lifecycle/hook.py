@@ -10,7 +10,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from airkiln.lifecycle.model import HookAnswer, Told
-from airkiln.lifecycle.place import HOOK, Host
+from airkiln.lifecycle.runtime import HOOK, Host
 
 NO_ACTION = "ValidationError"
 """What Auto Scaling answers where no action is active for the instance, and where there is no such hook."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from airkiln.journal import NOTICE
+from airkiln.systemd.journal import NOTICE
 
 
 class Stage(StrEnum):

@@ -24,7 +24,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from airkiln.errors import AirkilnError, DeniedError, UnavailableError
 from airkiln.lifecycle.model import ClearUnfinished
-from airkiln.lifecycle.place import Login
+from airkiln.lifecycle.runtime import Login
 from airkiln.lifecycle.units import generation_of
 
 TIMEOUT = 8.0

@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from airkiln.errors import AirkilnError
-from airkiln.imds import Imds, NoImdsError, made_by_amazon
-from airkiln.journal import NOTICE, WARNING, say
-from airkiln.layout import Layout
-from airkiln.lifecycle.place import host
+from airkiln.host.layout import Layout
+from airkiln.host.metadata import Imds, NoImdsError, made_by_amazon
+from airkiln.lifecycle.runtime import host
+from airkiln.systemd.journal import NOTICE, WARNING, say
 
 EVERY = 2.0
 TELL_EVERY = 600.0

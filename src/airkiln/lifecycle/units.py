@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from airkiln.errors import AirkilnError
-from airkiln.journal import WARNING, say
 from airkiln.lifecycle.model import Stage, Unit
 from airkiln.roles import worker_unit
+from airkiln.systemd.journal import WARNING, say
 
 PATTERN = worker_unit("*")
 PROPERTIES = (

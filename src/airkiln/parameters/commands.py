@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from airkiln.boot import Settings, open_source
+from airkiln.boot.boot import Settings, open_source
 from airkiln.errors import RefusedError
-from airkiln.journal import say
-from airkiln.layout import Layout
+from airkiln.host.layout import Layout
 from airkiln.parameters.load import Loaded, collect, role_named, store
+from airkiln.systemd.journal import say
 
 
 def load(options: argparse.Namespace) -> None:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airkiln.errors import AirkilnError, RefusedError
-from airkiln.layout import SERVICE_GROUP
-from airkiln.parameters import envfile, rules
-from airkiln.parameters.envfile import Ownership
+from airkiln.host.layout import SERVICE_GROUP
+from airkiln.parameters import rules
 from airkiln.parameters.source import Source
 from airkiln.roles import ROLES, Role
+from airkiln.systemd import envfile
+from airkiln.systemd.envfile import Ownership
 
 ROOT_PREFIXES = ("AIRKILN_ADMIN_", "AIRKILN_CONTROLLER_", "AIRKILN_LIFECYCLE_")
 """What the database step, the failover controller and a worker's drain log in with, and the first

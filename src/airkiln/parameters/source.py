@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from airkiln.errors import DeniedError, RefusedError
-from airkiln.parameters import envfile
 from airkiln.parameters.rules import Parameter
+from airkiln.systemd import envfile
 
 
 class Source(Protocol):

@@ -31,8 +31,8 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from airkiln.errors import AirkilnError, DeniedError, UnavailableError
-from airkiln.journal import WARNING, say
 from airkiln.parameters.rules import Parameter
+from airkiln.systemd.journal import WARNING, say
 
 CONNECT_TIMEOUT = 2
 """Seconds for a connection: Parameter Store is in the same region, milliseconds away."""

@@ -20,15 +20,15 @@ from airkiln.autoscale.amazon import Amazon
 from airkiln.autoscale.apply import Applier, Trouble
 from airkiln.autoscale.figures import Figures, metrics
 from airkiln.autoscale.model import Demand, End, Grow, Protect, Unprotect
+from airkiln.boot.stack_signal import Signal, Unit
 from airkiln.failover import aws
 from airkiln.failover.backlog import Backlog
-from airkiln.imds import Identity, Imds, NoImdsError
+from airkiln.host.metadata import Identity, Imds, NoImdsError
 from airkiln.lifecycle.hook import Hook
 from airkiln.lifecycle.model import HookAnswer, Told
-from airkiln.lifecycle.place import Host
+from airkiln.lifecycle.runtime import Host
 from airkiln.parameters.ssm import SsmSource, create_client
 from airkiln.roles import ROLES
-from airkiln.stack_signal import Signal, Unit
 from tests.stacks.access.recorder import CREDENTIALS, ENVIRONMENT, REGION, make_bucket, recording
 from tests.stacks.access.world import deployed
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airkiln.autoscale.peers import PEERS
+from airkiln.simulation.peers import PEERS
 from benchmarks import autoscale, document
 from benchmarks.results import is_ours
 

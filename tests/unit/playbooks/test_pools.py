@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from airkiln.pools import parse
+from airkiln.pools.settings import parse
 from tests.unit.playbooks.conftest import plugin
 
 CLOUDFORMATION = Path(__file__).parents[3] / "cloudformation"

@@ -193,7 +193,7 @@ class TestTheDigest:
         monkeypatch.setattr(image, "REPOSITORY", tmp_path)
         for name in (
             "roles/base/tasks/main.yml",
-            "src/airkiln/boot.py",
+            "src/airkiln/cli.py",
             "rehearsal/deployment/bake.py",
             "pyproject.toml",
         ):
@@ -208,7 +208,7 @@ class TestTheDigest:
         (tree / "src/airkiln/__pycache__/boot.pyc").write_text("compiled")
         assert ingredients_digest() == before
 
-    @pytest.mark.parametrize("name", ["roles/base/tasks/main.yml", "src/airkiln/boot.py", "pyproject.toml"])
+    @pytest.mark.parametrize("name", ["roles/base/tasks/main.yml", "src/airkiln/cli.py", "pyproject.toml"])
     def test_a_changed_file_changes_it(self, tree: Path, name: str) -> None:
         before = ingredients_digest()
         (tree / name).write_text("two")
@@ -216,7 +216,7 @@ class TestTheDigest:
 
     def test_a_renamed_file_changes_it(self, tree: Path) -> None:
         before = ingredients_digest()
-        (tree / "src/airkiln/boot.py").rename(tree / "src/airkiln/start.py")
+        (tree / "src/airkiln/cli.py").rename(tree / "src/airkiln/start.py")
         assert ingredients_digest() != before
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 import pytest
 
-from tests.unit.instance.test_imds import FakeImds
+from tests.unit.airkiln.host.test_metadata import FakeImds
 
 PROGRAM = (
     Path(__file__).parents[3] / "roles/cloudwatch/templates/usr/local/lib/airkiln/cloudwatch-configuration.j2"

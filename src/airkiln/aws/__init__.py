@@ -1,0 +1,1 @@
+"""AWS: botocore clients, and the parts of botocore's service models that the daemons use."""

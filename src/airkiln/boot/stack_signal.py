@@ -1,0 +1,275 @@
+"""`airkiln signal`: tells CloudFormation that this instance's role is healthy, or that it never will be.
+
+A stack that makes an instance or a group waits for one signal from each instance (CreationPolicy). The tag
+airkiln:signal names what waits: `<stack>/<logical id>`. Where there is none, nothing is done. What is
+signalled is what systemd knows of the units that the role's target wants; the web server is asked as well.
+"""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
+from airkiln.host.layout import Layout
+from airkiln.host.metadata import Imds, NoImdsError, made_by_amazon
+from airkiln.roles import ROLES, WEBSERVER_UNIT
+from airkiln.systemd.journal import ERROR, NOTICE, say
+
+TAG = "airkiln:signal"
+SUCCESS = "SUCCESS"
+FAILURE = "FAILURE"
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the units."""
+SPEAK_EVERY = 60.0
+"""Seconds between two lines about what is waited for."""
+ATTEMPTS = 6
+"""Tries of the signal, with waits of 2 to 32 s between: about a minute."""
+SYSTEMCTL_TIMEOUT = 30
+HEALTH = "http://127.0.0.1:8080/api/v2/monitor/health"
+HEALTH_TIMEOUT = 5
+BOOT_UNIT = "airkiln-boot.service"
+OWN_UNIT = "airkiln-signal.service"
+JOURNAL_LINES = 5
+"""Of a unit that failed, for whoever reads the console of an instance that is gone."""
+
+_NOT_WAITING = (
+    "can not be signaled",
+    "cannot be signaled",
+    "does not exist",
+    "is in the CREATE_COMPLETE state",
+)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What systemd says of one unit; `skipped` where a condition keeps it from starting."""
+
+    name: str
+    state: str
+    result: str = ""
+    skipped: bool = False
+
+
+class System(Protocol):
+    """What is asked of this machine."""
+
+    def wants(self, target: str) -> tuple[str, ...]:
+        """The units that a target wants."""
+
+    def unit(self, name: str) -> Unit:
+        """The unit's present state."""
+
+    def web_server_answers(self) -> bool:
+        """Whether the web server answers on its own machine."""
+
+    def last_lines(self, unit: str) -> list[str]:
+        """The last lines of the unit's journal, oldest first."""
+
+
+class Systemd:
+    """This machine."""
+
+    def wants(self, target: str) -> tuple[str, ...]:
+        """The target's Wants, drop-ins included."""
+        return tuple(self._show(target, "Wants").get("Wants", "").split())
+
+    def unit(self, name: str) -> Unit:
+        """Its state; a unit that is not installed is skipped like one whose condition is not met."""
+        shown = self._show(
+            name, "ActiveState", "Result", "ConditionResult", "ConditionTimestamp", "LoadState"
+        )
+        inactive = shown.get("ActiveState") == "inactive"
+        unmet = shown.get("ConditionResult") == "no" and bool(shown.get("ConditionTimestamp"))
+        unmet = unmet or shown.get("Result") == "exec-condition"
+        return Unit(
+            name,
+            shown.get("ActiveState", ""),
+            shown.get("Result", ""),
+            skipped=inactive and (unmet or shown.get("LoadState") == "not-found"),
+        )
+
+    def web_server_answers(self) -> bool:
+        """One request to its health page."""
+        try:
+            with urllib.request.urlopen(HEALTH, timeout=HEALTH_TIMEOUT) as answer:
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.URLError, ValueError):
+            return False
+
+    def last_lines(self, unit: str) -> list[str]:
+        """What journalctl gives; nothing where it gives nothing.
+
+        Not of this boot alone: the unit's sandbox hides /proc/sys, and with it which boot this is.
+        """
+        command = ["journalctl", "--quiet", "--output=cat", f"--lines={JOURNAL_LINES}", f"--unit={unit}"]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=SYSTEMCTL_TIMEOUT, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return []
+        return done.stdout.splitlines()
+
+    def _show(self, unit: str, *properties: str) -> Mapping[str, str]:
+        command = ["systemctl", "show", unit, *(f"--property={name}" for name in properties)]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=SYSTEMCTL_TIMEOUT, check=True
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise AirkilnError(
+                f"{' '.join(command)}: failed ({type(error).__name__}): look at `systemctl status`"
+            ) from None
+        return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+
+
+@dataclass(frozen=True)
+class Waiter:
+    """What waits for this instance."""
+
+    stack: str
+    resource: str
+    instance_id: str
+    region: str | None
+    role: str | None
+
+
+def find_waiter(imds: Imds) -> Waiter | None:
+    """What the tag names, or None. RefusedError for a tag that names nothing."""
+    tag = imds.tag(TAG)
+    if not tag:
+        return None
+    stack, _, resource = tag.partition("/")
+    instance_id = imds.get("meta-data/instance-id")
+    if not stack or not resource or "/" in resource or not instance_id:
+        raise RefusedError(
+            [f"the tag {TAG} is {tag!r}: it must be <stack>/<logical id>; correct it in the stack's template"]
+        )
+    return Waiter(
+        stack, resource, instance_id, imds.get("meta-data/placement/region"), imds.tag("airkiln:role")
+    )
+
+
+def open_client(region: str | None) -> Any:  # noqa: ANN401 - boto3
+    """A CloudFormation client. boto is imported only here: it costs a third of a second."""
+    config = importlib.import_module("botocore.config")
+    session = importlib.import_module("botocore.session").get_session()
+    return session.create_client(
+        "cloudformation",
+        region_name=region,
+        config=config.Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}),
+    )
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One run; what it touches is given to it."""
+
+    layout: Layout = field(default_factory=Layout)
+    imds: Callable[[bool], Imds] = lambda is_ec2: Imds(is_ec2=is_ec2)
+    system: System = field(default_factory=Systemd)
+    client: Callable[[str | None], Any] = open_client
+    sleep: Callable[[float], None] = time.sleep
+
+    def send(self) -> None:
+        """Wait until the role is healthy or beyond hope, and signal that. AirkilnError for the latter."""
+        try:
+            with self.imds(made_by_amazon(self.layout.dmi_vendor)) as metadata:
+                waiter = find_waiter(metadata)
+        except NoImdsError as error:
+            say(f"no instance metadata: {error}; no stack waits for this machine")
+            return
+        if waiter is None:
+            say(f"no {TAG} tag: no stack waits for this instance")
+            return
+        reasons = self._wait(waiter)
+        for reason in reasons:
+            say(reason, ERROR)
+        told = self._tell(waiter, FAILURE if reasons else SUCCESS)
+        if reasons:
+            raise AirkilnError(f"{waiter.stack}: {told}: the role {waiter.role} did not become healthy")
+        say(f"{waiter.stack}: {told}", NOTICE)
+
+    def _wait(self, waiter: Waiter) -> list[str]:
+        """[] once everything is well; sentences once something cannot become well. CloudFormation's own limit
+        ends the wait for what never does either."""
+        waited = 0.0
+        while True:
+            missing, lost = self._look(waiter)
+            if lost or not missing:
+                return lost
+            if waited % SPEAK_EVERY == 0:
+                say(f"waiting for {', '.join(missing)}")
+            self.sleep(LOOK_EVERY)
+            waited += LOOK_EVERY
+
+    def _look(self, waiter: Waiter) -> tuple[list[str], list[str]]:
+        """What is not there yet, and why it never will be."""
+        if waiter.role not in ROLES:
+            return [], [f"the role {waiter.role!r} is unknown: correct the tag airkiln:role in the template"]
+        boot = self.system.unit(BOOT_UNIT)
+        if boot.state == "failed":
+            return [], self._failed(boot)
+        if boot.state != "active":
+            return [BOOT_UNIT], []
+        wanted = [name for name in self.system.wants(ROLES[waiter.role].target) if name != OWN_UNIT]
+        units = [unit for unit in map(self.system.unit, wanted) if not unit.skipped]
+        failed = [line for unit in units if unit.state == "failed" for line in self._failed(unit)]
+        missing = [unit.name for unit in units if unit.state != "active"]
+        if not wanted:
+            failed.append(f"{ROLES[waiter.role].target} wants no unit: this image does not carry the role")
+        if WEBSERVER_UNIT in wanted and not missing and not self.system.web_server_answers():
+            missing.append(f"an answer from {HEALTH}")
+        return missing, failed
+
+    def _failed(self, unit: Unit) -> list[str]:
+        lines = [f"{unit.name}: {line}" for line in self.system.last_lines(unit.name) if line.strip()]
+        return [f"{unit.name} has failed ({unit.result or 'no reason given'}); its last lines:", *lines]
+
+    def _tell(self, waiter: Waiter, status: str) -> str:
+        """Send it; returns what came of it. DeniedError, UnavailableError when it could not be sent."""
+        client = self.client(waiter.region)
+        errors = importlib.import_module("botocore.exceptions")
+        reason = ""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self.sleep(2.0**attempt)
+            try:
+                client.signal_resource(
+                    StackName=waiter.stack,
+                    LogicalResourceId=waiter.resource,
+                    UniqueId=waiter.instance_id,
+                    Status=status,
+                )
+            except errors.ClientError as error:
+                code = error.response["Error"].get("Code", "")
+                if code == "ValidationError" and any(
+                    words in error.response["Error"].get("Message", "") for words in _NOT_WAITING
+                ):
+                    return f"{status} is news to nobody: {waiter.resource} waits for no signal any more"
+                if code in ("AccessDenied", "AccessDeniedException"):
+                    raise DeniedError(
+                        f"{waiter.stack}: {status} was refused: let the instance profile call "
+                        "cloudformation:SignalResource on the stack"
+                    ) from None
+                reason = code
+            except errors.BotoCoreError as error:
+                reason = type(error).__name__
+            else:
+                return f"{status} signalled for {waiter.resource}"
+        raise UnavailableError(
+            f"{waiter.stack}: {status} could not be signalled ({reason}, {ATTEMPTS} times): is there a way "
+            "to CloudFormation (route, VPC endpoint, DNS)?"
+        )
+
+
+def run(_options: object) -> None:
+    """The command."""
+    Signal().send()

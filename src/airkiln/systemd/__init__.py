@@ -1,0 +1,1 @@
+"""systemd's interfaces: readiness notification, the journal, systemctl and EnvironmentFile."""

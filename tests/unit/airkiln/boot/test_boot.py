@@ -1,0 +1,266 @@
+"""`airkiln boot`: from what an instance is told to its running role."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from airkiln import errors, roles
+from airkiln.boot.boot import Boot, Settings, read_overrides, systemctl
+from airkiln.cli import run as airkiln
+from airkiln.errors import AirkilnError, RefusedError, UnavailableError
+from airkiln.host.layout import Layout
+from airkiln.host.metadata import Identity, Imds, NoImdsError
+from airkiln.lifecycle.model import Unit
+from airkiln.parameters.rules import Parameter
+from airkiln.systemd import envfile
+from airkiln.systemd.notify import status
+from tests.unit.airkiln.parameters.test_rules import GOOD
+
+
+class Metadata(Imds):
+    """Instance metadata without a network."""
+
+    def __init__(self, found: Identity | Exception) -> None:
+        super().__init__()
+        self._found = found
+
+    def identity(self) -> Identity:
+        if isinstance(self._found, Exception):
+            raise self._found
+        return self._found
+
+
+class Memory:
+    """A source of parameters that notes what it is asked for."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self.values = values
+        self.asked: list[tuple[str, tuple[str, ...]]] = []
+
+    def read(self, environment: str, folders: tuple[str, ...]) -> list[Parameter]:
+        self.asked.append((environment, folders))
+        return [Parameter(name, value, f"/x/{name}") for name, value in self.values.items()]
+
+
+class Instance:
+    """A machine whose boot can be tried."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.found: Identity | Exception = Identity("i-1", "eu-west-1", "scheduler", "prod")
+        self.source = Memory(dict(GOOD))
+        self.settings: list[Settings] = []
+        self.commands: list[tuple[str, ...]] = []
+        self.workers: list[Unit] = []
+
+    def boot(self) -> Boot:
+        def source(settings: Settings) -> Memory:
+            self.settings.append(settings)
+            return self.source
+
+        def command(*arguments: str) -> None:
+            self.commands.append(arguments)
+
+        return Boot(self.layout, lambda _: Metadata(self.found), source, command, lambda: self.workers)
+
+    def override(self, text: str) -> None:
+        self.layout.boot_toml.write_text(text)
+
+
+@pytest.fixture
+def instance(machine: Layout) -> Instance:
+    return Instance(machine)
+
+
+def test_the_tags_role_is_loaded_and_started(instance: Instance) -> None:
+    instance.boot().start()
+    assert instance.commands == [("start", "--no-block", "airkiln-scheduler.target")]
+    assert instance.source.asked == [("prod", ("common", "scheduler"))]
+    assert instance.settings[0].region == "eu-west-1"
+    assert envfile.read(instance.layout.run_env) == GOOD
+
+
+def test_what_the_instance_is_lies_beside_without_a_secret(instance: Instance) -> None:
+    instance.boot().start()
+    assert json.loads(instance.layout.instance_json.read_text()) == {
+        "environment": "prod",
+        "role": "scheduler",
+        "instance_id": "i-1",
+        "region": "eu-west-1",
+        "pool": None,
+    }
+    assert stat.S_IMODE(instance.layout.instance_json.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("found", [NoImdsError("nobody"), Identity("i-1", "eu-west-1", None, "prod")])
+def test_without_a_role_nothing_is_done_and_said_so(
+    instance: Instance, found: Identity | Exception, capfd: pytest.CaptureFixture[str]
+) -> None:
+    instance.found = found
+    instance.boot().start()
+    assert instance.commands == []
+    assert not instance.layout.run_env.exists()
+    assert "no role" in capfd.readouterr().err
+
+
+def test_boot_toml_overrides_the_tags(instance: Instance) -> None:
+    instance.override('role = "worker"\nenvironment = "test"\n')
+    instance.boot().start()
+    assert instance.commands == [("start", "--no-block", "airkiln-worker.target")]
+    assert instance.source.asked == [("test", ("common", "worker"))]
+    assert instance.settings[0].region == "eu-west-1"
+
+
+def test_a_host_with_a_file_of_parameters_asks_no_metadata(instance: Instance) -> None:
+    instance.override('source = "file"\nfile = "/x/parameters.env"\nrole = "all"\n')
+    instance.found = AssertionError("metadata was asked")
+    instance.boot().start()
+    assert instance.settings == [Settings("file", Path("/x/parameters.env"), "all", "local")]
+    assert instance.commands == [("start", "--no-block", "airkiln-all.target")]
+
+
+def test_a_role_without_an_environment_is_refused(instance: Instance) -> None:
+    instance.found = Identity("i-1", "eu-west-1", "worker", None)
+    with pytest.raises(RefusedError, match="airkiln:environment"):
+        instance.boot().start()
+    assert instance.commands == []
+
+
+def test_an_unknown_role_is_refused_with_the_known_ones(instance: Instance) -> None:
+    instance.found = Identity("i-1", "eu-west-1", "wizard", "prod")
+    with pytest.raises(RefusedError, match=r"'wizard' is unknown: .*webserver, scheduler, worker"):
+        instance.boot().start()
+
+
+def test_metadata_that_does_not_answer_is_a_failure_and_no_missing_role(instance: Instance) -> None:
+    instance.found = UnavailableError("slow")
+    with pytest.raises(UnavailableError):
+        instance.boot().start()
+
+
+def test_a_refused_configuration_starts_nothing_and_writes_nothing(instance: Instance) -> None:
+    del instance.source.values[roles.FERNET_KEY]
+    with pytest.raises(RefusedError, match=roles.FERNET_KEY):
+        instance.boot().start()
+    assert instance.commands == []
+    assert list(instance.layout.run_env.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("role = ", "cannot be read as TOML"),
+        ("roll = 'all'", "unknown key 'roll'"),
+        ("role = 3", "role: not a text"),
+        ("source = 'disk'", 'source: must be "ssm" or "file"'),
+    ],
+)
+def test_a_wrong_boot_toml_is_refused_with_what_is_wrong(instance: Instance, text: str, words: str) -> None:
+    instance.override(text)
+    with pytest.raises(RefusedError, match=words):
+        read_overrides(instance.layout.boot_toml)
+
+
+def test_a_reload_restarts_only_the_units_whose_variables_changed(instance: Instance) -> None:
+    instance.boot().start()
+    instance.source.values["AIRFLOW__TRIGGERER__CAPACITY"] = "500"
+    instance.boot().reload()
+    assert instance.commands[1:2] == [("try-restart", "--no-block", roles.TRIGGERER_UNIT)]
+    assert envfile.read(instance.layout.run_env) == instance.source.values
+
+
+def test_a_reload_starts_what_the_old_parameters_did_not_call_for(instance: Instance) -> None:
+    instance.boot().start()
+    instance.source.values["AIRKILN_EFS_ID"] = "fs-0123456789abcdef0"
+    instance.boot().reload()
+    assert instance.commands[1:] == [
+        ("try-restart", "--no-block", roles.EFS_TUNNEL_UNIT),
+        ("start", "--no-block", roles.ROLES["scheduler"].target),
+    ]
+
+
+def test_a_reload_names_what_changed_and_shows_no_value(
+    instance: Instance, capfd: pytest.CaptureFixture[str]
+) -> None:
+    instance.boot().start()
+    instance.source.values[roles.JWT_KEY] = "KANARIENVOGEL-KANARIENVOGEL"
+    instance.boot().reload()
+    written = capfd.readouterr().err
+    assert roles.JWT_KEY in written
+    assert "KANARI" not in written
+
+
+def test_a_reload_without_a_change_restarts_nothing(instance: Instance) -> None:
+    instance.boot().start()
+    instance.boot().reload()
+    assert len(instance.commands) == 1
+
+
+def test_a_refused_reload_leaves_the_running_environment(instance: Instance) -> None:
+    instance.boot().start()
+    before = instance.layout.run_env.read_text()
+    instance.source.values[roles.JWT_KEY] = "airflow"
+    with pytest.raises(RefusedError):
+        instance.boot().reload()
+    assert instance.layout.run_env.read_text() == before
+    assert len(instance.commands) == 1
+
+
+def test_a_role_does_not_change_at_a_reload(instance: Instance) -> None:
+    instance.boot().start()
+    instance.found = Identity("i-1", "eu-west-1", "worker", "prod")
+    with pytest.raises(RefusedError, match="reboot"):
+        instance.boot().reload()
+    assert json.loads(instance.layout.instance_json.read_text())["role"] == "scheduler"
+
+
+def test_a_target_that_cannot_be_started_is_said_in_systemds_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "systemctl"
+    program.write_text('#!/bin/sh\necho "Unit $3 not found." >&2\nexit 5\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(AirkilnError, match=r"start --no-block x.target: failed: Unit x.target not found"):
+        systemctl("start", "--no-block", "x.target")
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [(RefusedError(["a: wrong"]), errors.REFUSED), (UnavailableError("b: gone"), errors.UNAVAILABLE)],
+)
+def test_a_failed_boot_has_its_exit_code_and_a_line_of_priority_error(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], failure: AirkilnError, code: int
+) -> None:
+    def fail(_: Boot) -> None:
+        raise failure
+
+    monkeypatch.setattr(Boot, "start", fail)
+    journal = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{journal.st_dev}:{journal.st_ino}")
+    assert airkiln(["boot"]) == code
+    assert capfd.readouterr().err == f"<3>airkiln: {failure}\n"
+
+
+@pytest.mark.parametrize("address", [str, lambda path: f"@{path}"], ids=["path", "abstract"])
+def test_systemd_is_told_what_is_going_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: Callable[[Path], str]
+) -> None:
+    name = address(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(name.replace("@", "\0", 1))
+        monkeypatch.setenv("NOTIFY_SOCKET", name)
+        status("loading")
+        assert manager.recv(100) == b"STATUS=loading"
+
+
+def test_nobody_to_tell_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/notify")
+    status("loading")

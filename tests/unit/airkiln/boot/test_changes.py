@@ -1,0 +1,70 @@
+"""Which units a changed variable restarts."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airkiln.boot import changes
+from airkiln.roles import (
+    DAG_PROCESSOR_UNIT,
+    EFS_TUNNEL_UNIT,
+    ROLES,
+    SCHEDULER_UNIT,
+    TRIGGERER_UNIT,
+    WEBSERVER_UNIT,
+    WORKER_UNIT,
+)
+
+ALL = ROLES["all"]
+
+
+@pytest.mark.parametrize(
+    ("name", "units"),
+    [
+        ("AIRFLOW__SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE", [SCHEDULER_UNIT]),
+        ("AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD", [WEBSERVER_UNIT, SCHEDULER_UNIT]),
+        ("AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES", [DAG_PROCESSOR_UNIT]),
+        ("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", list(ALL.units)),
+        ("AIRFLOW__TRIGGERER__CAPACITY", [TRIGGERER_UNIT]),
+        ("AIRFLOW__CELERY__BROKER_URL", [SCHEDULER_UNIT, WORKER_UNIT]),
+        ("AIRFLOW__CELERY__WORKER_CONCURRENCY", [WORKER_UNIT]),
+        ("AIRKILN_QUEUES", [WORKER_UNIT]),
+        ("AIRKILN_POOLS", []),
+        ("AIRFLOW__API__WORKERS", [WEBSERVER_UNIT]),
+        ("AIRFLOW__API__SECRET_KEY", list(ALL.units)),
+        ("AIRFLOW__API__BASE_URL", list(ALL.units)),
+        ("AIRFLOW__FAB__SESSION_LIFETIME_MINUTES", [WEBSERVER_UNIT]),
+        ("AIRFLOW__CORE__FERNET_KEY", list(ALL.units)),
+        ("SOMETHING_UNKNOWN", list(ALL.units)),
+    ],
+)
+def test_a_changed_variable_restarts_the_units_that_read_it(name: str, units: list[str]) -> None:
+    assert changes.changed_units({name: "1"}, {name: "2"}, ALL) == units
+    assert changes.changed_units({}, {name: "2"}, ALL) == units
+    assert changes.changed_units({name: "1"}, {}, ALL) == units
+
+
+def test_a_variable_of_another_role_restarts_nothing() -> None:
+    assert changes.changed_units({}, {"AIRFLOW__TRIGGERER__CAPACITY": "9"}, ROLES["worker"]) == []
+
+
+environments = st.dictionaries(
+    st.sampled_from([*changes.READERS, "AIRFLOW__CORE__X", "Y"]), st.sampled_from(["1", "2"])
+)
+
+
+@given(environments)
+def test_no_change_restarts_nothing(environment: dict[str, str]) -> None:
+    assert changes.changed_units(environment, dict(environment), ALL) == []
+
+
+@given(environments, environments, st.sampled_from(list(ROLES)))
+def test_only_the_roles_own_units_are_restarted_and_what_is_read_has_a_reader(
+    old: dict[str, str], new: dict[str, str], role: str
+) -> None:
+    units = changes.changed_units(old, new, ROLES[role])
+    assert set(units) <= {*ROLES[role].units, EFS_TUNNEL_UNIT}
+    read = [name for name in changes.changed_names(old, new) if changes.readers(name)]
+    assert bool(changes.changed_units(old, new, ALL)) == bool(read)

@@ -1,0 +1,250 @@
+"""`airkiln signal`: what a waiting stack is told of an instance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from airkiln.boot.stack_signal import ATTEMPTS, SPEAK_EVERY, Signal, Systemd, Unit
+from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
+from airkiln.host.layout import Layout
+from airkiln.host.metadata import Imds, NoImdsError
+
+METADATA = {
+    "meta-data/instance-id": "i-1",
+    "meta-data/placement/region": "eu-west-1",
+    "meta-data/tags/instance/airkiln:role": "webserver",
+    "meta-data/tags/instance/airkiln:signal": "airkiln-prod-webserver/Group",
+}
+
+
+class Metadata(Imds):
+    """Instance metadata without a network."""
+
+    def __init__(self, known: dict[str, str] | None) -> None:
+        super().__init__()
+        self._known = known
+
+    def get(self, path: str) -> str | None:
+        if self._known is None:
+            raise NoImdsError("nothing listens")
+        return self._known.get(path)
+
+
+def refusal(code: str, message: str = "") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, "SignalResource")
+
+
+@dataclass
+class Machine:
+    """An instance, its units and the CloudFormation that it talks to."""
+
+    metadata: dict[str, str] | None = field(default_factory=lambda: dict(METADATA))
+    target: tuple[str, ...] = ("airflow-webserver.service", "airkiln-signal.service")
+    states: dict[str, str] = field(
+        default_factory=lambda: {"airkiln-boot.service": "active", "airflow-webserver.service": "active"}
+    )
+    skipped: tuple[str, ...] = ()
+    answers: bool = True
+    refusals: list[Exception] = field(default_factory=list)
+    meanwhile: list[Callable[[], None]] = field(default_factory=list)
+    signals: list[dict[str, str]] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
+    clients: int = 0
+
+    def run(self) -> None:
+        Signal(
+            Layout(Path("/nowhere")), lambda _: Metadata(self.metadata), self, self._client, self._sleep
+        ).send()
+
+    def _client(self, region: str | None) -> Machine:
+        assert region == "eu-west-1"
+        self.clients += 1
+        return self
+
+    def signal_resource(self, **given: str) -> None:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.signals.append(given)
+
+    def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        assert len(self.slept) < 1000, "it would wait for ever"
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+
+    def wants(self, target: str) -> tuple[str, ...]:
+        return self.target if target == "airkiln-webserver.target" else ()
+
+    def unit(self, name: str) -> Unit:
+        return Unit(name, self.states.get(name, "inactive"), "exit-code", name in self.skipped)
+
+    def web_server_answers(self) -> bool:
+        return self.answers
+
+    def last_lines(self, unit: str) -> list[str]:
+        return [f"what {unit} said last"]
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+def test_a_healthy_role_is_signalled_once_under_the_instances_own_name(machine: Machine) -> None:
+    machine.run()
+    assert machine.signals == [
+        {
+            "StackName": "airkiln-prod-webserver",
+            "LogicalResourceId": "Group",
+            "UniqueId": "i-1",
+            "Status": "SUCCESS",
+        }
+    ]
+
+
+def test_without_the_tag_boto_is_not_even_loaded(machine: Machine) -> None:
+    machine.metadata = {"meta-data/instance-id": "i-1"}
+    machine.run()
+    assert machine.clients == 0
+
+
+def test_without_instance_metadata_no_stack_waits(machine: Machine) -> None:
+    machine.metadata = None
+    machine.run()
+    assert machine.clients == 0
+
+
+@pytest.mark.parametrize("tag", ["Group", "/Group", "stack/", "a/b/c"])
+def test_a_tag_that_names_nothing_is_refused(machine: Machine, tag: str) -> None:
+    machine.metadata = METADATA | {"meta-data/tags/instance/airkiln:signal": tag}
+    with pytest.raises(RefusedError, match="<stack>/<logical id>"):
+        machine.run()
+
+
+def test_success_waits_until_the_last_unit_is_active(machine: Machine) -> None:
+    machine.states["airflow-webserver.service"] = "activating"
+    machine.meanwhile = [
+        lambda: None,
+        lambda: machine.states.update({"airflow-webserver.service": "active"}),
+    ]
+    machine.run()
+    assert len(machine.slept) == 2
+    assert machine.signals[0]["Status"] == "SUCCESS"
+
+
+def test_success_waits_until_the_boot_path_has_loaded_the_parameters(machine: Machine) -> None:
+    machine.states["airkiln-boot.service"] = "activating"
+    machine.meanwhile = [lambda: machine.states.update({"airkiln-boot.service": "active"})]
+    machine.run()
+    assert len(machine.slept) == 1
+
+
+def test_an_active_web_server_that_does_not_answer_is_waited_for(machine: Machine) -> None:
+    machine.answers = False
+    machine.meanwhile = [lambda: setattr(machine, "answers", True)]
+    machine.run()
+    assert len(machine.slept) == 1
+    assert machine.signals[0]["Status"] == "SUCCESS"
+
+
+def test_a_unit_that_a_condition_skips_is_not_waited_for(machine: Machine) -> None:
+    machine.target = (*machine.target, "airkiln-efs-tunnel.service")
+    machine.skipped = ("airkiln-efs-tunnel.service",)
+    machine.run()
+    assert machine.signals[0]["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("unit", ["airkiln-boot.service", "airflow-webserver.service"])
+def test_a_failed_unit_is_a_failure_with_its_last_lines(
+    machine: Machine, unit: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.states[unit] = "failed"
+    with pytest.raises(AirkilnError, match="webserver did not become healthy"):
+        machine.run()
+    assert machine.signals[0]["Status"] == "FAILURE"
+    said = capsys.readouterr().err
+    assert f"{unit} has failed (exit-code)" in said
+    assert f"{unit}: what {unit} said last" in said
+
+
+def test_an_unknown_role_is_a_failure_at_once(machine: Machine) -> None:
+    machine.metadata = METADATA | {"meta-data/tags/instance/airkiln:role": "wizard"}
+    with pytest.raises(AirkilnError):
+        machine.run()
+    assert (machine.signals[0]["Status"], machine.slept) == ("FAILURE", [])
+
+
+def test_an_image_that_does_not_carry_the_role_is_a_failure(machine: Machine) -> None:
+    machine.target = ("airkiln-signal.service",)
+    with pytest.raises(AirkilnError):
+        machine.run()
+    assert machine.signals[0]["Status"] == "FAILURE"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Resource Group is in the CREATE_COMPLETE state and can not be signaled",
+        "Stack [airkiln-prod-webserver] does not exist",
+    ],
+)
+def test_a_reboot_signals_into_a_finished_stack_and_fails_nothing(machine: Machine, message: str) -> None:
+    machine.refusals = [refusal("ValidationError", message)]
+    machine.run()
+    assert machine.signals == []
+
+
+def test_a_throttled_signal_is_sent_again(machine: Machine) -> None:
+    machine.refusals = [refusal("Throttling"), EndpointConnectionError(endpoint_url="https://x")]
+    machine.run()
+    assert len(machine.signals) == 1
+    assert machine.slept == [2, 4]
+
+
+def test_a_signal_that_never_arrives_is_a_failure_after_bounded_tries(machine: Machine) -> None:
+    machine.refusals = [refusal("Throttling")] * 100
+    with pytest.raises(UnavailableError, match=f"Throttling, {ATTEMPTS} times"):
+        machine.run()
+    assert len(machine.refusals) == 100 - ATTEMPTS
+
+
+def test_a_signal_that_is_denied_names_what_to_allow(machine: Machine) -> None:
+    machine.refusals = [refusal("AccessDenied")]
+    with pytest.raises(DeniedError, match="cloudformation:SignalResource"):
+        machine.run()
+
+
+def test_what_is_waited_for_is_said_once_a_minute(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.states["airflow-webserver.service"] = "activating"
+    machine.meanwhile = [lambda: None] * int(2 * SPEAK_EVERY - 1)
+    machine.meanwhile.append(lambda: machine.states.update({"airflow-webserver.service": "active"}))
+    machine.run()
+    assert capsys.readouterr().err.count("waiting for airflow-webserver.service") == 2
+
+
+@pytest.mark.parametrize(
+    ("shown", "skipped"),
+    [
+        ("ActiveState=inactive\nConditionResult=no\nConditionTimestamp=Mon\nLoadState=loaded", True),
+        ("ActiveState=inactive\nConditionResult=no\nConditionTimestamp=\nLoadState=loaded", False),
+        ("ActiveState=inactive\nConditionResult=yes\nConditionTimestamp=Mon\nLoadState=loaded", False),
+        ("ActiveState=inactive\nConditionResult=no\nConditionTimestamp=\nLoadState=not-found", True),
+        ("ActiveState=inactive\nConditionResult=yes\nResult=exec-condition\nLoadState=loaded", True),
+        ("ActiveState=activating\nConditionResult=no\nConditionTimestamp=Mon\nLoadState=loaded", False),
+    ],
+)
+def test_a_unit_counts_as_skipped_only_when_systemd_has_looked_or_has_none(
+    shown: str, skipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "systemctl"
+    program.write_text(f"#!/bin/sh\nprintf '%s' '{shown}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert Systemd().unit("x.service").skipped is skipped
