@@ -51,7 +51,7 @@ def test_every_page_of_addresses_is_read_for_each_batch_of_instances(stubs: Stub
 def test_usage_asks_for_cpu_and_memory_of_each_group_in_the_last_minutes(
     stubs: Stubs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(amazon.time, "time", lambda: NOW)
+    monkeypatch.setattr("airkiln.autoscale.amazon.time.time", lambda: NOW)
 
     def query(name: str, namespace: str, metric: str, group: str) -> dict[str, Any]:
         dimensions = [{"Name": "AutoScalingGroupName", "Value": group}]
