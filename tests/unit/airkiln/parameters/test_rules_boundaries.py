@@ -1,0 +1,125 @@
+"""The last value that is accepted and the first that is refused, for each limit of the rules."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from airkiln import roles
+from airkiln.parameters import rules
+from airkiln.parameters.rules import Parameter
+
+SECRETS = [roles.JWT_KEY, roles.API_KEY]
+PASSWORDS = [
+    "AIRKILN_ADMIN_PASSWORD",
+    "AIRKILN_CONTROLLER_PASSWORD",
+    "AIRKILN_LIFECYCLE_PASSWORD",
+    "AIRKILN_CONTROLLER_DATABASE_PASSWORD",
+]
+
+
+def check(*values: tuple[str, str], settled: dict[str, str] | None = None) -> list[str]:
+    return rules.check([Parameter(name, value, name) for name, value in values], None, settled or {})
+
+
+def fernet(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode()
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_of_16_characters_is_accepted_and_one_of_15_is_not(name: str) -> None:
+    assert check((name, "0123456789abcdef")) == []
+    (problem,) = check((name, "0123456789abcde"))
+    assert "shorter than 16 characters" in problem
+
+
+@pytest.mark.parametrize(("size", "accepted"), [(31, False), (32, True), (33, False)])
+def test_a_fernet_key_has_32_bytes(size: int, accepted: bool) -> None:
+    problems = check((roles.FERNET_KEY, fernet(bytes(range(size)))))
+    assert (problems == []) is accepted
+    assert all("not a Fernet key" in problem for problem in problems)
+
+
+def test_a_fernet_key_of_two_different_bytes_is_accepted_and_of_one_is_not() -> None:
+    assert check((roles.FERNET_KEY, fernet(b"\1" + bytes(31)))) == []
+    (problem,) = check((roles.FERNET_KEY, fernet(b"\1" * 32)))
+    assert "one byte repeated" in problem
+
+
+@pytest.mark.parametrize("size", [4096, 8191, 8192])
+def test_a_value_of_up_to_8192_bytes_is_accepted(size: int) -> None:
+    assert check(("A", "x" * size)) == []
+
+
+def test_a_value_of_8193_bytes_is_refused() -> None:
+    assert check(("A", "x" * 8193)) == [
+        "A: the value is 8193 bytes long and the limit is 8192: shorten it",
+    ]
+
+
+def test_an_environment_of_1572864_bytes_is_accepted_and_one_byte_more_is_not() -> None:
+    """Each variable takes its name, its value and two bytes: `=` and the NUL that ends it."""
+    whole = [(f"V{number:03}", "x" * 8186) for number in range(192)]
+    assert sum(len(name) + len(value) + 2 for name, value in whole) == 192 * 8192 == 1_572_864
+    assert check(*whole) == []
+    (problem,) = check(*whole[1:], ("V0000", "x" * 8186))
+    assert "the environment is 1572865 bytes and no program starts with more than 1572864" in problem
+
+
+def test_what_the_image_settles_counts_towards_the_environment_and_a_repeated_name_once() -> None:
+    values = [(f"V{number:03}", "x" * 8186) for number in range(191)]
+    settled = {"V191": "x" * 8186}
+    assert check(*values, *values, settled=settled) == []
+    assert len(check(*values, settled=settled | {"A": ""})) == 1
+
+
+@pytest.mark.parametrize(
+    "code", [0x1, 0x7F, 0xD7FF, 0xE000, 0xFDCF, 0xFDF0, 0xFFFD, 0x10000, 0x1FFFD, 0x20000, 0x10FFFD]
+)
+def test_a_character_beside_those_that_systemd_refuses_is_accepted(code: int) -> None:
+    assert rules.unusable_reason(chr(code)) is None
+
+
+@pytest.mark.parametrize(
+    "code", [0xD800, 0xDFFF, 0xFDD0, 0xFDEF, 0xFFFE, 0xFFFF, 0x1FFFE, 0x1FFFF, 0x10FFFE, 0x10FFFF]
+)
+def test_the_first_and_last_character_of_each_range_that_systemd_refuses_is_refused(code: int) -> None:
+    assert "not valid text" in (rules.unusable_reason(f"a{chr(code)}") or "")
+
+
+@pytest.mark.parametrize("name", [*SECRETS, *PASSWORDS])
+def test_every_known_example_is_refused_as_a_secret_in_any_case(name: str) -> None:
+    written = [form for value in rules.WEAK_SECRETS for form in (value, value.upper(), f" {value} ")]
+    assert [value for value in written if len(check((name, value))) != 1] == []
+
+
+@pytest.mark.parametrize("key", sorted(rules.PUBLISHED_FERNET_KEYS))
+def test_every_published_fernet_key_is_refused(key: str) -> None:
+    (problem,) = check((roles.FERNET_KEY, key))
+    assert "published example" in problem
+
+
+@pytest.mark.parametrize(
+    "name", ["XAIRKILN_ADMIN_PASSWORD", "AIRKILN_ADMIN_PASSWORD_OLD", "AIRKILN_OTHER_PASSWORD", "PASSWORD"]
+)
+def test_a_name_that_is_not_one_of_our_passwords_may_hold_anything(name: str) -> None:
+    assert check((name, "admin")) == []
+
+
+@pytest.mark.parametrize("name", sorted(rules._LOADING_NAMES))
+def test_every_name_that_changes_how_programs_load_is_refused_and_longer_ones_are_not(name: str) -> None:
+    assert "the name is refused" in (rules.bad_name_reason(name) or "")
+    assert rules.bad_name_reason(f"MY_{name}") is None
+
+
+@pytest.mark.parametrize("prefix", sorted(rules._LOADING_PREFIXES))
+def test_every_prefix_that_changes_how_programs_load_is_refused(prefix: str) -> None:
+    assert "the name is refused" in (rules.bad_name_reason(f"{prefix}X") or "")
+    assert rules.bad_name_reason(f"MY_{prefix}X") is None
+
+
+@pytest.mark.parametrize("name", sorted(rules._ALLOWED_NAMES))
+def test_an_allowed_name_is_accepted_and_one_that_begins_with_it_is_not(name: str) -> None:
+    assert rules.bad_name_reason(name) is None
+    assert rules.bad_name_reason(f"{name}X") is not None
