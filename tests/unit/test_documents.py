@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -21,6 +22,8 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 MAKE = re.compile(r"^ *make((?: +[^\s#]+)+)", re.MULTILINE)
 PATH = re.compile(r"[A-Za-z0-9._*-]+(?:/[A-Za-z0-9._*-]+)*/?")
+DEFAULT = re.compile(r"`([a-z-]+\.yaml): ([A-Za-z]+) = ([^`]+)`")
+"""A template's default, as the README's table of costs names it."""
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")} - {
     "build"
 }
@@ -81,6 +84,11 @@ def make_targets() -> set[str]:
     }
 
 
+def defaults(text: str) -> list[tuple[str, str, str]]:
+    """What a document says of the templates' defaults: template, parameter, default."""
+    return DEFAULT.findall("\n".join(f"`{span}`" for span in spans(text)))
+
+
 def unknown_commands(text: str) -> Iterator[str]:
     """Targets of `make` that stand in code and not in the Makefile."""
     for code in [*FENCE.findall(COMMENT.sub("", text)), *spans(text)]:
@@ -108,6 +116,16 @@ def test_every_make_command_exists(document: Path) -> None:
 def test_prose_is_wrapped(document: Path) -> None:
     lines = prose(document.read_text("utf-8")).splitlines()
     assert [line for line in lines if len(line) > WIDTH and not re.match(r" *[|<]", line)] == []
+
+
+def test_the_costs_name_the_defaults_of_the_templates() -> None:
+    named = defaults((ROOT / "README.md").read_text("utf-8"))
+    assert len(named) > 10
+    for template, parameter, default in named:
+        parameters = yaml.load((ROOT / "cloudformation" / template).read_text("utf-8"), yaml.BaseLoader)[
+            "Parameters"
+        ]
+        assert parameters[parameter]["Default"] == default, f"{template}: {parameter}"
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("roles/*/templates/etc/systemd/system/*.j2")), ids=name)
