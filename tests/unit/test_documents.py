@@ -11,7 +11,12 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-OWN = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+OWN = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "cloudformation/README.md",
+    *sorted((ROOT / "rehearsal").rglob("README.md")),
+]
 DOCUMENTS = [*OWN, ROOT / "packer/README.md", *sorted((ROOT / "roles").glob("*/README.md"))]
 WIDTH = 110
 
