@@ -29,6 +29,24 @@ MAKE = re.compile(r"^ *make((?: +[^\s#]+)+)", re.MULTILINE)
 PATH = re.compile(r"[A-Za-z0-9._*-]+(?:/[A-Za-z0-9._*-]+)*/?")
 DEFAULT = re.compile(r"`([a-z-]+\.yaml): ([A-Za-z]+) = ([^`]+)`")
 """A template's default, as the README's table of costs names it."""
+TRANSLATED = {
+    r"[Mm]end(?:s|ed|ing)?": "fix",
+    r"(?<![Tt]here )(?:is|are) no (?!longer\b)[a-z]+": "is not a",
+    r"one an? [a-z]+": "one for each",
+    r"tells? of": "describes",
+    r"(?:is|are) told": "receives, learns",
+    r"what people operate with": "tools for operators",
+    r"knows? no": "does not know",
+    r"in vain": "without success",
+    r"go(?:es)? astray|astray": "degraded",
+    r"hand-?overs?": "switchover",
+    r"stand-?ins?": "stub",
+    r"ordeals?": "scenario",
+    r"verdicts?": "result",
+    r"strangers?|farewells?|glimpses?|sightings?": "plain words",
+}
+"""Idiom that reads translated, and private words, with what to write instead."""
+IDIOM = re.compile("|".join(rf"\b(?:{pattern})\b" for pattern in TRANSLATED))
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")} - {
     "build"
 }
@@ -89,6 +107,11 @@ def make_targets() -> set[str]:
     }
 
 
+def idiom(text: str) -> list[str]:
+    """Idiom in the prose of a document. Code may be named as it likes."""
+    return IDIOM.findall(" ".join(SPAN.sub("", COMMENT.sub("", prose(text))).split()))
+
+
 def defaults(text: str) -> list[tuple[str, str, str]]:
     """What a document says of the templates' defaults: template, parameter, default."""
     return DEFAULT.findall("\n".join(f"`{span}`" for span in spans(text)))
@@ -121,6 +144,11 @@ def test_every_make_command_exists(document: Path) -> None:
 def test_prose_is_wrapped(document: Path) -> None:
     lines = prose(document.read_text("utf-8")).splitlines()
     assert [line for line in lines if len(line) > WIDTH and not re.match(r" *[|<]", line)] == []
+
+
+@every_document
+def test_no_document_reads_translated(document: Path) -> None:
+    assert idiom(document.read_text("utf-8")) == [], f"write instead: {TRANSLATED}"
 
 
 def test_the_costs_name_the_defaults_of_the_templates() -> None:
@@ -156,3 +184,8 @@ def test_an_unknown_command_is_found() -> None:
         "`make nothing`, make something, `make rehearse PORT=1`\n```sh\nmake setup oops  # make more\n```\n"
     )
     assert sorted(unknown_commands(text)) == ["nothing", "oops"]
+
+
+def test_idiom_that_reads_translated_is_found() -> None:
+    text = "Mend it, one a\nlifetime. It is no\nsecret; there is no hurry, and it is no longer `hand-over`."
+    assert idiom(text) == ["Mend", "one a lifetime", "is no secret"]
