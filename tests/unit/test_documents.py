@@ -146,6 +146,23 @@ def test_prose_is_wrapped(document: Path) -> None:
     assert [line for line in lines if len(line) > WIDTH and not re.match(r" *[|<]", line)] == []
 
 
+@pytest.mark.parametrize("document", [path for path in OWN if path != ROOT / "README.md"], ids=name)
+def test_every_document_says_for_whom_it_is(document: Path) -> None:
+    text = COMMENT.sub("", document.read_text("utf-8")).lstrip()
+    assert re.match(r"# .+\n\n\*For people who ", text), "begin with whom it is for and what they can do"
+
+
+def test_a_newcomer_finds_each_answer_in_five_files() -> None:
+    contributing = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    _, *parts = re.split(r"^\*\*(.+\?)\*\*$", contributing, flags=re.MULTILINE)
+    files = {
+        question: re.findall(r"^\d\. `([^`]+)`", answer, re.MULTILINE)
+        for question, answer in zip(parts[::2], parts[1::2], strict=True)
+    }
+    assert len(files) >= 3
+    assert {question: len(named) for question, named in files.items() if not 0 < len(named) <= 5} == {}
+
+
 @every_document
 def test_no_document_reads_translated(document: Path) -> None:
     assert idiom(document.read_text("utf-8")) == [], f"write instead: {TRANSLATED}"
