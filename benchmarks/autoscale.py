@@ -1,11 +1,11 @@
-"""How workers follow the load: `python -m benchmarks.autoscale`.
+"""How workers follow the demand: `python -m benchmarks.autoscale`.
 
-- `simulate_million`: `airkiln autoscale simulate` as a user runs it, from a CSV file of a million task
+- `simulate_million`: `airkiln autoscale simulate` as a user runs it, from a CSV file with a million task
   instances of one week to the table, with one setting.
-- `week_…`: a simulated week of real-shaped load (benchmarks/week.py) with one pool, by our policy and by
-  those of others with the same machines (src/airkiln/simulation/peers.py names the sources): how long tasks
-  wait for a slot, what workers cost, how often the capacity is changed, and how often a worker is ended less
-  than a cool-down after the group grew.
+- `week_…`: a simulated week of realistic demand (benchmarks/week.py) with one pool, under Airkiln's policy
+  and under other policies with the same machines (src/airkiln/simulation/peers.py names their sources): how
+  long tasks wait for a slot, what the workers cost, how often the capacity changes, and how often a worker is
+  ended less than one cooldown after a scale-out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from airkiln.pools.settings import Pool
+from airkiln.pools import Pool
 from airkiln.simulation.history import Tasks
 from airkiln.simulation.peers import PEERS
 from airkiln.simulation.policies import Airkiln, Policy

@@ -1,13 +1,14 @@
-"""What a bake takes, how large the image is, and what it costs to converge a host again:
+"""How long a bake takes, how large the image is, and what a second run of a playbook costs:
 `python -m benchmarks.bake`.
 
-- `image`: the whole `packer build`, from the base image to the finished image in the local EC2. Packages come
-  over the network, or from whatever cache stands there; an instance that bakes has none of its own.
+- `image`: the whole `packer build`, from the source image to the finished image in the local EC2. Packages
+  come over the network, or from a cache if there is one; a build instance has no cache of its own.
 - `image_size`: the merged tree of the image as `du` counts it, in units of 1,000,000 bytes.
-- `install`: Airflow's lock into a new virtual environment. uv with the options of the role `base`, and pip,
-  both with hashes checked, wheels only, bytecode compiled and an empty cache, in turn on the same machine.
-- `rerun`: `playbooks/site.yml` over SSH on an all-in-one that is converged already; `rerun_changed` counts
-  what it changed. `first_run` is the same on a bare Debian 13.
+- `install`: Airflow's lock into a new virtual environment, by uv with the options of the role `base` and by
+  pip. Both check hashes, use wheels only, compile bytecode and start with an empty cache, alternately on the
+  same machine.
+- `rerun`: `playbooks/site.yml` over SSH on an all-in-one that is already configured; `rerun_changed` counts
+  the tasks that changed something. `first_run` is the same on a bare Debian 13.
 """
 
 from __future__ import annotations

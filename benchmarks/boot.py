@@ -1,10 +1,10 @@
 """How long an instance takes from its start until its role is healthy: `python -m benchmarks.boot`.
 
-The clock starts when RunInstances is called and stops when the role is healthy. Beside each role stand the
-bare Airflow commands of the same role, started by hand at the same moment on a machine of the same image that
-has booted already and has no role; there the clock starts with the commands.
+The time starts with the call of RunInstances and ends when the role is healthy. The peer of each role is the
+bare Airflow commands of that role, started by hand at the same moment on a machine of the same image that has
+booted already and has no role; there the time starts with the commands.
 
-Healthy means the same for both, asked from outside every 20 ms:
+Healthy means the same for both. It is checked from outside every 20 ms:
 
 - web server: `/api/v2/monitor/health` answers with status 200 and a healthy metadata database;
 - scheduler: the scheduler, the DAG processor and the triggerer each have a row in the table `job`, from this
@@ -12,11 +12,11 @@ Healthy means the same for both, asked from outside every 20 ms:
 - worker: Celery has logged that it is `ready.`, which it does when its consumer reads the queue;
 - all: all of these.
 
-Before that lie two steps: process 1 of the instance runs (`_process_1`), and the instance knows its role and
-its parameters, so that systemd starts Airflow's commands (`_role_known`).
+Two intermediate times are measured: process 1 of the instance runs (`_process_1`), and the instance knows its
+role and its parameters, so that systemd starts Airflow's commands (`_role_known`).
 
-The image's files are in the page cache after the first run, which does not count. On EC2 a new volume loads
-its blocks when they are first read, so that a first boot there takes longer.
+The image's files are in the page cache after the first run, which is not counted. On EC2 a new volume loads
+its blocks when they are first read, so that a first boot takes longer there.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""docs/benchmarks.md and its plots, from the results files alone: `python -m benchmarks.document`.
+"""docs/benchmarks.md, its plots and README.md's figures, from the results files alone.
 
-What a benchmark measures is told by its own module's docstring. No figure is written by hand.
+`python -m benchmarks.document` writes them. The docstring of a benchmark's module describes what it measures.
+No figure is written by hand.
 """
 
 from __future__ import annotations
@@ -12,10 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import plot, results
-
-WIDTH = 110
-"""Characters in a line of prose, as in every document (tests/unit/test_documents.py)."""
+from benchmarks import plot, readme, results
 
 DOCUMENT = results.ROOT / "docs" / "benchmarks.md"
 PLOTS = results.ROOT / "docs" / "benchmarks"
@@ -23,10 +21,13 @@ INTRODUCTION = """\
 <!-- Written by `make docs` from benchmarks/results/*.json. -->
 # Benchmarks
 
-Every figure was measured by a script in `benchmarks/`, beside its peer and in the same run. The date, the
-commit and the machine stand with each. Percentiles are measured values (nearest rank), so that with few runs
-the 99th is the slowest. In the plots a bar is the median, the line behind it reaches to the slowest, and a
-red mark is what we allow ourselves.
+*For people who want to know what Airkiln achieves, and how that was measured. After reading you can repeat
+every measurement with the command of its section, as root where it starts machines.*
+
+A script in `benchmarks/` measures each figure, and its peer in the same run. Each section states the date,
+the commit and the machine. Percentiles are measured values (nearest rank); with fewer than a hundred runs,
+the 99th percentile is the slowest run. In the plots, a bar is the median, the line behind it extends to the
+slowest run, and a red mark is the budget.
 """
 COLUMNS = ("figure", "subject", "n", "median", "p99", "max", "budget", "unit", "source")
 
@@ -47,7 +48,7 @@ def section(content: Mapping[str, Any]) -> str:
             "",
             description(name),
             "",
-            textwrap.fill(where + conditions, WIDTH, break_on_hyphens=False),
+            textwrap.fill(where + conditions, readme.WIDTH, break_on_hyphens=False),
             "",
             f"![{name}: medians beside budgets]({PLOTS.name}/{name}.svg)",
             "",
@@ -77,11 +78,13 @@ def table(figures: Iterable[Mapping[str, Any]]) -> list[str]:
 def files() -> dict[Path, str]:
     """Everything that is generated: its path and its text."""
     drawn = {PLOTS / f"{name}.svg": svg for name, svg in plot.plots().items()}
-    return {DOCUMENT: document(results.all_results()), **drawn}
+    contents = results.all_results()
+    figures = readme.with_figures(readme.README.read_text(), contents)
+    return {DOCUMENT: document(contents), readme.README: figures, **drawn}
 
 
 def main() -> None:
-    """Write them, and remove plots of benchmarks that are no more."""
+    """Write them, and remove the plots of benchmarks that no longer exist."""
     wanted = files()
     PLOTS.mkdir(parents=True, exist_ok=True)
     for path in set(PLOTS.glob("*.svg")) - set(wanted):

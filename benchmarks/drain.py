@@ -1,27 +1,28 @@
-"""What becomes of the tasks of a worker that ends: `python -m benchmarks.drain`.
+"""What happens to the tasks of a worker that ends: `python -m benchmarks.drain`.
 
-A group of workers runs a load of tasks of 1 s to 5 min. Several drain at any time: as soon as one has ended,
-the worker that runs most of the others is struck in the same way. After a hundred the load ends and every
-task is judged by marks of its own: it writes its start and its end to a table that is the test's.
+A group of workers runs a workload of tasks of 1 s to 5 min. Several workers drain at any time: when one has
+ended, the same event is injected into the worker that runs the most tasks among the others. After a hundred
+drains the workload ends. Each task writes its start and its end to a table of the test, and these marks
+decide its result.
 
-- `scale_in`: ended by Auto Scaling, with the drain's hook;
+- `scale_in`: ended by Auto Scaling, with the drain's lifecycle hook;
 - `spot_notice`: two minutes' notice, after which the instance is gone;
-- `systemctl_stop`: its unit is stopped, and started again;
-- `reload`: a parameter changes and `systemctl reload airkiln-boot` takes it: another generation starts beside
-  the one that drains;
+- `systemctl_stop`: its unit is stopped and started again;
+- `reload`: a parameter changes and `systemctl reload airkiln-boot` loads it: another generation starts beside
+  the draining one;
 - `host_shutdown`: `systemctl poweroff`;
-- `metadata_away`, `throttled`, `without_hook`, `clock_jumps`: scale-ins in which something else goes wrong
-  (rehearsal/chaos/faults/degraded.py), one at a time.
+- `metadata_away`, `throttled`, `without_hook`, `clock_jumps`: scale-ins with one degraded dependency
+  (rehearsal/chaos/faults/degraded.py).
 
-`…` is how long the drain took, which is how long the tasks took; `…_lost_failed_or_twice` counts task
-instances; `spot_notice_rerun` is the time from a task instance's being cleared until it began again, and
-`spot_notice_outlived` how many of these had ended all the same before their supervisor knew of it;
-`lifecycle_memory` is what `airkiln-lifecycle.service` holds of a worker's memory.
+`…` is the duration of the drain, which is how long the tasks took. `…_lost_failed_or_twice` counts task
+instances. `spot_notice_rerun` is the time from clearing a task instance until it started again;
+`spot_notice_outlived` counts the cleared task instances that finished before their supervisor learned of it.
+`lifecycle_memory` is the memory that `airkiln-lifecycle.service` uses on a worker.
 
-The peer is the same load on the same machines with the worker's unit of apache/airflow's scripts/systemd
-(systemd's defaults KillMode=control-group and TimeoutStopSec=90s apply to it), stopped the same way. Its
-scheduler takes a task for lost after 30 s without a heartbeat, not after Airflow's 300 s, so that the load
-goes on; lost it is either way.
+The peer is the same workload on the same machines with the worker's unit of apache/airflow's scripts/systemd,
+stopped the same way (systemd's defaults KillMode=control-group and TimeoutStopSec=90s apply to it). Its
+scheduler considers a task lost after 30 s without a heartbeat instead of Airflow's 300 s, so that the
+workload continues; the task is lost in both cases.
 """
 
 from __future__ import annotations

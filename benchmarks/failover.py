@@ -1,36 +1,36 @@
 """How long nothing is queued after a fault: `python -m benchmarks.failover`.
 
-A cluster is booted from the baked image: PostgreSQL, a web server, a worker that runs tasks throughout, and
-two scheduler hosts, each with its own address. A fault strikes the host that leads; the time runs until the
-next task instance is queued by the scheduler that took over, of the load's or of a run of a DAG that is asked
-for through the REST API as soon as the fault has struck, so that there is always something to queue; the
-database is asked every 10 ms. Between two runs both hosts are ready again.
+A cluster boots from the baked image: PostgreSQL, a web server, a worker that runs tasks throughout, and two
+scheduler hosts, each with its own address. A fault is injected into the leader's host. The time ends when the
+scheduler that took over queues the next task instance: one of the workload, or of a DAG run requested through
+the REST API directly after the fault, so that there is always something to queue. The database is polled
+every 10 ms. Between two runs, both hosts become ready again.
 
 - `scheduler_sigkill`, `scheduler_sigstop`, `controller_sigkill`, `controller_sigstop`: one process on the
   leader;
 - `host_killed`: its network and all its processes, at once;
 - `partition_both`, `partition_in`, `partition_out`: packets between the leader and PostgreSQL are dropped, in
-  both directions, only those towards the leader, or only those from it;
-- `hand_over`: from the start of the command `airkiln failover hand-over`, its own start included;
+  both directions, only those to the leader, or only those from it;
+- `hand_over`: from the start of the command `airkiln failover switchover`, including its own start-up;
 - `database_restart`: from the first connection that PostgreSQL accepts;
-- `lock_held`: somebody's idle transaction holds the scheduler's locks;
-- `scheduler_sigkill_no_standby`: the same host has to begin anew;
+- `lock_held`: an idle transaction of another session holds the scheduler's locks;
+- `scheduler_sigkill_no_standby`: the same host has to start again;
 - `killed_before_sending`: the scheduler dies between committing an instance as queued and sending it;
-- `frozen`: the whole host stands still until another leads, and then goes on; two more ordeals, across two
-  takeovers and in the middle of a login, have no figure but count below;
-- `database_away`: ten minutes without a database, from its first connection until work goes on;
-- `controller_memory`, `controller_cpu`, `warm_scheduler_memory`, `database_at_rest`: a minute without a
-  fault, by host;
-- `fence`: the part of each takeover in which older epochs' roles lose their rights and their sessions.
+- `frozen`: the whole host is frozen until another leads, and then continues. Two more scenarios, across two
+  takeovers and during a login, have no figure but are part of the counts below;
+- `database_away`: ten minutes without a database, from its first connection until work continues;
+- `controller_memory`, `controller_cpu`, `warm_scheduler_memory`, `database_at_rest`: one minute without a
+  fault, for each host;
+- `fence`: the part of each takeover in which the roles of older epochs lose their rights and their sessions.
 
-PostgreSQL logs every statement with its role. After each run the log is checked for a write by an older epoch
-after a newer one's fence (`overlaps`), and each task's own marks for instances that were lost, ran twice, or
-stayed queued for more than 30 s (`lost_or_twice`); both are counted in runs.
+PostgreSQL logs every statement with its role. After each run, the log is checked for a write by an older
+epoch after the fence of a newer one (`overlaps`), and the marks of the tasks for instances that were lost,
+ran twice, or stayed queued for more than 30 s (`lost_or_twice`). Both are counted in runs.
 
-The peer is Airflow with two active schedulers at its defaults, from the same image and struck by the same
-faults: there the survivor goes on queueing by itself, so that beside the next task queued stands the time
-until it has adopted what the dead one had under way (`…_adopted`). The predecessor does not run on Airflow 3;
-its algorithm is a model of times (`benchmarks/predecessor.py`).
+The peer is Airflow with two active schedulers at its defaults, from the same image and under the same faults.
+There the surviving scheduler continues to queue by itself, so the table also has the time until it has
+adopted the tasks of the dead one (`…_adopted`). The predecessor does not run on Airflow 3; its algorithm is a
+model of times (`benchmarks/predecessor.py`).
 """
 
 from __future__ import annotations

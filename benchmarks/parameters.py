@@ -1,9 +1,10 @@
 """How long it takes to load 10, 100 and 1000 parameters: `python -m benchmarks.parameters`.
 
-Measured is a whole process, from its start to its end with the environment file written, as a unit's
-ExecStart waits for it. Parameter Store is the tests' own on 127.0.0.1, which answers after a stated time. The
-peer is the loop that `aws ssm get-parameters-by-path` and most start-up scripts are: boto3's paginator,
-folder after folder, with neither checks nor an atomic write. Both run in turn, against the same server.
+The measurement covers a whole process, from its start to its end with the environment file written, as a
+unit's ExecStart waits for it. Parameter Store is a server of the tests on 127.0.0.1, which answers after a
+fixed time. The peer is the loop of `aws ssm get-parameters-by-path` and of most start-up scripts: boto3's
+paginator, one folder after the other, without checks and without an atomic write. Both run alternately
+against the same server.
 """
 
 from __future__ import annotations

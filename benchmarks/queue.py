@@ -1,11 +1,11 @@
-"""What a queue that hands messages out again does to tasks: `python -m benchmarks.queue`.
+"""What a queue that delivers messages again does to tasks: `python -m benchmarks.queue`.
 
-- `killed_while_polling`: from the death of a worker that was just handed a message until its task runs.
-  The queue's visibility time-out is a minute;
-- `stopped_while_polling`: from the start of a worker until a task runs on it that was asked for as soon as
+- `killed_while_polling`: from the death of a worker that has just received a message until its task runs. The
+  queue's visibility timeout is one minute;
+- `stopped_while_polling`: from the start of a worker until it runs a task that was requested directly after
   the worker had stopped;
-- `…_lost_failed_or_twice`: task instances, of that, of running tasks whose message is handed out again
-  (`copied`), and of those where the copy's token has expired (`copied_when_expired`).
+- `…_lost_failed_or_twice`: task instances of these runs, of running tasks whose message is delivered again
+  (`copied`), and of tasks where the token of the copy has expired (`copied_when_expired`).
 """
 
 from __future__ import annotations

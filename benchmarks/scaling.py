@@ -1,20 +1,20 @@
 """How soon a pool of workers follows its demand: `python -m benchmarks.scaling`.
 
-A cluster with two scheduler hosts and a group of workers that begins at zero. Each run: a task is asked for
-while there is no worker at all (`zero_…`), then more than the one worker's slots (`one_…`); then everything
-ends, and the pool goes back to zero.
+A cluster has two scheduler hosts and a group of workers that starts with none. Each run requests a task while
+there is no worker (`zero_…`), then more tasks than the one worker has slots (`one_…`). Then all tasks end,
+and the pool returns to zero workers.
 
-- `…_decided`: from the first task instance that is queued until the group's desired capacity is more;
-- `…_running`: until a task runs on a worker that had not been there, whose machine boots in between;
-- `back_at_zero`: from the end of the last task until no worker is wanted; `budget` is the cool-down and one
+- `…_decided`: from the first queued task instance until the group's desired capacity is raised;
+- `…_running`: until a task runs on a new worker, whose machine boots in between;
+- `back_at_zero`: from the end of the last task until no worker is wanted; `budget` is the cooldown and one
   cycle of ten seconds;
-- `leader_lost`: the same where the leader's host is killed as soon as the first worker was told to end: its
-  successor begins a cool-down of its own;
-- `lost_failed_or_twice`: task instances, of all runs;
-- `autoscale_memory`: what `airkiln-autoscale.service` holds of the leader's memory; the rehearsal's AWS
-  speaks plain HTTP, and what TLS needs comes on top;
-- `demand_query`: the one query of a cycle, in Airflow's own table with a million task instances that have
-  ended, 300 that are queued and 200 that run.
+- `leader_lost`: the same, with the leader's host killed as soon as the first worker is being ended: its
+  successor starts a cooldown of its own;
+- `lost_failed_or_twice`: task instances of all runs;
+- `autoscale_memory`: the memory that `airkiln-autoscale.service` uses on the leader. The emulated AWS speaks
+  plain HTTP; TLS needs more;
+- `demand_query`: the one query of a cycle, in Airflow's own table with a million finished task instances, 300
+  queued and 200 running ones.
 """
 
 from __future__ import annotations

@@ -8,9 +8,15 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-OWN = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+OWN = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "cloudformation/README.md",
+    *sorted((ROOT / "rehearsal").rglob("README.md")),
+]
 DOCUMENTS = [*OWN, ROOT / "packer/README.md", *sorted((ROOT / "roles").glob("*/README.md"))]
 WIDTH = 110
 
@@ -21,6 +27,26 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 MAKE = re.compile(r"^ *make((?: +[^\s#]+)+)", re.MULTILINE)
 PATH = re.compile(r"[A-Za-z0-9._*-]+(?:/[A-Za-z0-9._*-]+)*/?")
+DEFAULT = re.compile(r"`([a-z-]+\.yaml): ([A-Za-z]+) = ([^`]+)`")
+"""A template's default, as the README's table of costs names it."""
+TRANSLATED = {
+    r"[Mm]end(?:s|ed|ing)?": "fix",
+    r"(?<![Tt]here )(?:is|are) no (?!longer\b)[a-z]+": "is not a",
+    r"one an? [a-z]+": "one for each",
+    r"tells? of": "describes",
+    r"(?:is|are) told": "receives, learns",
+    r"what people operate with": "tools for operators",
+    r"knows? no": "does not know",
+    r"in vain": "without success",
+    r"go(?:es)? astray|astray": "degraded",
+    r"hand-?overs?": "switchover",
+    r"stand-?ins?": "stub",
+    r"ordeals?": "scenario",
+    r"verdicts?": "result",
+    r"strangers?|farewells?|glimpses?|sightings?": "plain words",
+}
+"""Idiom that reads translated, and private words, with what to write instead."""
+IDIOM = re.compile("|".join(rf"\b(?:{pattern})\b" for pattern in TRANSLATED))
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")} - {
     "build"
 }
@@ -81,6 +107,16 @@ def make_targets() -> set[str]:
     }
 
 
+def idiom(text: str) -> list[str]:
+    """Idiom in the prose of a document. Code may be named as it likes."""
+    return IDIOM.findall(" ".join(SPAN.sub("", COMMENT.sub("", prose(text))).split()))
+
+
+def defaults(text: str) -> list[tuple[str, str, str]]:
+    """What a document says of the templates' defaults: template, parameter, default."""
+    return DEFAULT.findall("\n".join(f"`{span}`" for span in spans(text)))
+
+
 def unknown_commands(text: str) -> Iterator[str]:
     """Targets of `make` that stand in code and not in the Makefile."""
     for code in [*FENCE.findall(COMMENT.sub("", text)), *spans(text)]:
@@ -110,6 +146,38 @@ def test_prose_is_wrapped(document: Path) -> None:
     assert [line for line in lines if len(line) > WIDTH and not re.match(r" *[|<]", line)] == []
 
 
+@pytest.mark.parametrize("document", [path for path in OWN if path != ROOT / "README.md"], ids=name)
+def test_every_document_says_for_whom_it_is(document: Path) -> None:
+    text = COMMENT.sub("", document.read_text("utf-8")).lstrip()
+    assert re.match(r"# .+\n\n\*For people who ", text), "begin with whom it is for and what they can do"
+
+
+def test_a_newcomer_finds_each_answer_in_five_files() -> None:
+    contributing = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    _, *parts = re.split(r"^\*\*(.+\?)\*\*$", contributing, flags=re.MULTILINE)
+    files = {
+        question: re.findall(r"^\d\. `([^`]+)`", answer, re.MULTILINE)
+        for question, answer in zip(parts[::2], parts[1::2], strict=True)
+    }
+    assert len(files) >= 3
+    assert {question: len(named) for question, named in files.items() if not 0 < len(named) <= 5} == {}
+
+
+@every_document
+def test_no_document_reads_translated(document: Path) -> None:
+    assert idiom(document.read_text("utf-8")) == [], f"write instead: {TRANSLATED}"
+
+
+def test_the_costs_name_the_defaults_of_the_templates() -> None:
+    named = defaults((ROOT / "README.md").read_text("utf-8"))
+    assert len(named) > 10
+    for template, parameter, default in named:
+        parameters = yaml.load((ROOT / "cloudformation" / template).read_text("utf-8"), yaml.BaseLoader)[
+            "Parameters"
+        ]
+        assert parameters[parameter]["Default"] == default, f"{template}: {parameter}"
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.glob("roles/*/templates/etc/systemd/system/*.j2")), ids=name)
 def test_the_documents_that_units_name_exist(path: Path) -> None:
     ours = re.findall(
@@ -133,3 +201,8 @@ def test_an_unknown_command_is_found() -> None:
         "`make nothing`, make something, `make rehearse PORT=1`\n```sh\nmake setup oops  # make more\n```\n"
     )
     assert sorted(unknown_commands(text)) == ["nothing", "oops"]
+
+
+def test_idiom_that_reads_translated_is_found() -> None:
+    text = "Mend it, one a\nlifetime. It is no\nsecret; there is no hurry, and it is no longer `hand-over`."
+    assert idiom(text) == ["Mend", "one a lifetime", "is no secret"]

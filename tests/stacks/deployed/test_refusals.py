@@ -29,7 +29,7 @@ def test_a_value_out_of_bounds_is_refused_with_the_constraint(
 
 
 RULES: list[tuple[str, Parameters, str]] = [
-    ("firewall", {"AwsAccess": "endpoints", "S3PrefixListId": ""}, "or no instance reaches S3"),
+    ("firewall", {"AwsAccess": "endpoints", "S3PrefixListId": ""}, "no instance can reach S3"),
     ("firewall", {"PublicAccess": "none", "PublicCidr": "10.0.0.0/8"}, "and PublicAccess is none"),
     ("data", {"Broker": "redis", "RedisNodeType": ""}, "With Broker redis, RedisNodeType is needed"),
     (
@@ -49,7 +49,7 @@ RULES: list[tuple[str, Parameters, str]] = [
     ("edge", {"OidcClientId": ""}, "OidcClientId is needed"),
     ("edge", {"OidcClientSecretName": ""}, "OidcClientSecretName is needed"),
     ("workers", {"ThirdInstanceType": "m5.large"}, "SecondInstanceType is not"),
-    ("workers", {"OnDemandPercent": "50"}, "one instance type is often not to be had as Spot"),
+    ("workers", {"OnDemandPercent": "50"}, "a single type is often not available as Spot"),
     ("offload", {"CpuUnits": "512", "MemoryMiB": "8192"}, "Fargate gives 512"),
     ("offload", {"CpuUnits": "1024", "MemoryMiB": "16384"}, "Fargate gives 1024"),
     ("offload", {"CpuUnits": "2048", "MemoryMiB": "2048"}, "Fargate gives 2048"),
