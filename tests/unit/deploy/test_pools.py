@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
 from airkiln.pools import parse
-from tests.unit.playbooks.conftest import plugin
+from airkiln_deploy import plan as planning
+from airkiln_deploy import pools
+from airkiln_deploy import template as templates
 
 CLOUDFORMATION = Path(__file__).parents[3] / "cloudformation"
 
 
-@pytest.fixture(scope="session")
-def pools() -> ModuleType:
-    return plugin("filter_plugins/airkiln_pools.py")
-
-
 @pytest.fixture
-def forms(templates: ModuleType) -> Any:  # noqa: ANN401 - what a template holds
+def forms() -> Any:  # noqa: ANN401 - what a template holds
     return templates.templates(str(CLOUDFORMATION))
 
 
-def test_small_letters_are_settings_and_the_rest_is_the_stacks(pools: ModuleType) -> None:
+def test_small_letters_are_settings_and_the_rest_is_the_stacks() -> None:
     given = {"default": {"MinSize": 1, "slots": 4, "cooldown": 60}, "batch": None}
     assert pools.settings(given) == {
         "default": {"slots": 4, "queues": ["default"], "cooldown": 60},
@@ -35,19 +31,17 @@ def test_small_letters_are_settings_and_the_rest_is_the_stacks(pools: ModuleType
 
 
 @pytest.mark.parametrize(("concurrency", "slots"), [("6", 6), (8, 8), ("", 16), (None, 16)])
-def test_slots_that_are_not_given_are_airflows_own_setting(
-    pools: ModuleType, concurrency: object, slots: int
-) -> None:
+def test_slots_that_are_not_given_are_airflows_own_setting(concurrency: object, slots: int) -> None:
     assert pools.settings({"default": {}}, concurrency)["default"]["slots"] == slots
 
 
-def test_an_instance_understands_what_a_deployment_writes(pools: ModuleType) -> None:
+def test_an_instance_understands_what_a_deployment_writes() -> None:
     example = yaml.safe_load((CLOUDFORMATION.parent / "inventory/group_vars/example.yml").read_text())
     text = json.dumps(pools.settings(example["airkiln_pools"]))
     assert list(parse({"AIRKILN_POOLS": text})) == list(example["airkiln_pools"])
 
 
-def test_every_setting_of_the_example_is_one(pools: ModuleType, forms: Any) -> None:  # noqa: ANN401
+def test_every_setting_of_the_example_is_one(forms: Any) -> None:  # noqa: ANN401
     """Those that are commented out, too."""
     text = (CLOUDFORMATION.parent / "inventory/group_vars/example.yml").read_text()
     block = text.partition("airkiln_pools:\n")[2].partition("\n\n")[0].partition("  # batch:")[0]
@@ -77,7 +71,6 @@ def test_every_setting_of_the_example_is_one(pools: ModuleType, forms: Any) -> N
     ],
 )
 def test_what_would_not_work_is_said_before_anything_is_made(
-    pools: ModuleType,
     forms: Any,  # noqa: ANN401
     given: dict[str, Any],
     common: dict[str, Any],
@@ -101,7 +94,6 @@ def test_what_would_not_work_is_said_before_anything_is_made(
     ],
 )
 def test_what_works_or_is_said_elsewhere_is_no_problem_here(
-    pools: ModuleType,
     forms: Any,  # noqa: ANN401
     given: dict[str, Any],
     common: dict[str, Any],
@@ -109,7 +101,7 @@ def test_what_works_or_is_said_elsewhere_is_no_problem_here(
     assert pools.problems(given, common, forms) == []
 
 
-def test_settings_are_no_parameters_of_the_stack(planning: ModuleType, forms: Any) -> None:  # noqa: ANN401
+def test_settings_are_no_parameters_of_the_stack(forms: Any) -> None:  # noqa: ANN401
     wiring = yaml.safe_load((CLOUDFORMATION / "wiring.yml").read_text(encoding="utf-8"))["stacks"]
     environment = {
         "name": "prod",

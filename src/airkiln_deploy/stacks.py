@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 Json = Any
@@ -79,17 +79,3 @@ def left(present: Mapping[str, Json], environment: str, gone: list[str]) -> dict
         for name, stack in present.items()
         if name not in gone
     }
-
-
-class FilterModule:
-    """What Ansible looks for."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """The filters by name."""
-        return {
-            "airkiln_change_set": change_set,
-            "airkiln_doomed": doomed,
-            "airkiln_infra": infra,
-            "airkiln_left": left,
-            "airkiln_reasons": reasons,
-        }

@@ -38,7 +38,7 @@ def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
     else:
-        value = loader.construct_mapping(node, deep=True)  # type: ignore[arg-type]  # the third and last kind
+        value = loader.construct_mapping(node, deep=True)
     return {tag if tag in ("Ref", "Condition") else f"Fn::{tag}": value}
 
 
@@ -211,16 +211,3 @@ def expected_outputs(
     if not present:
         return dict.fromkeys(names, f"{not_known}: output of {stack['name']}")
     return {name: present.get(name, f"{not_known}: output of {stack['name']}") for name in names}
-
-
-class FilterModule:
-    """What Ansible looks for."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """The filters by name."""
-        return {
-            "airkiln_templates": templates,
-            "airkiln_refusals": refusals,
-            "airkiln_made": made,
-            "airkiln_expected_outputs": expected_outputs,
-        }

@@ -6,16 +6,10 @@ other is a parameter of cloudformation/workers.yaml.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-try:
-    from airkiln import pools as product
-except ImportError:  # Ansible of another environment than .venv
-    sys.path.append(str(Path(__file__).parents[2] / "src"))
-    from airkiln import pools as product
+from airkiln import pools as product
 
 Json = Any
 
@@ -80,11 +74,3 @@ def problems(
                 "raise MaxSize."
             )
     return found
-
-
-class FilterModule:
-    """What Ansible looks for."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """The filters by name."""
-        return {"airkiln_pool_settings": settings, "airkiln_pool_problems": problems}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-from types import ModuleType
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from airkiln_deploy import parameter_store as store
+from airkiln_deploy.errors import DeployError
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000"
 PATH = "/airkiln/prod"
@@ -39,34 +41,18 @@ class Ssm:
         del self.held[Name]
 
 
-class Module:
-    """What the program needs of an Ansible module."""
-
-    def __init__(self, **params: object) -> None:
-        self.check_mode = params.pop("check_mode", False)
-        self.warnings: list[str] = []
-        self.params = {
-            "secrets": {},
-            "parameters": {},
-            "secret_parameters": {},
-            "folders": [],
-            "key_id": KEY,
-            "path": PATH,
-        } | params
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
-
-
 @pytest.fixture
 def ssm() -> Ssm:
     return Ssm()
 
 
-def run(store: ModuleType, ssm: Ssm, **params: object) -> list[str]:
-    module = Module(**params)
-    done = store.bring_about(module, store.Store(ssm, PATH, module.params["key_id"]))
-    return [change.name for change in done]
+def run(ssm: Ssm, *, check_mode: bool = False, **given: Any) -> list[str]:  # noqa: ANN401 - any field
+    return [change.name for change in outcome(ssm, check_mode=check_mode, **given).changes]
+
+
+def outcome(ssm: Ssm, *, check_mode: bool = False, **given: Any) -> store.Outcome:  # noqa: ANN401 - any field
+    request = store.Request(**({"key_id": KEY} | given))
+    return store.reconcile(ssm, PATH, request, check_mode=check_mode)
 
 
 def value(ssm: Ssm, path: str) -> str:
@@ -77,88 +63,85 @@ SECRETS = {"deploy/FERNET_KEY": "fernet", "deploy/PASSWORD": "password", "deploy
 URL = {"worker": {"URL": "db://airflow_worker:{secret-in-url:deploy/PASSWORD}@host/airflow"}}
 
 
-def test_secrets_are_drawn_once(store: ModuleType, ssm: Ssm) -> None:
-    assert run(store, ssm, secrets=SECRETS) == list(SECRETS)
+def test_secrets_are_drawn_once(ssm: Ssm) -> None:
+    assert run(ssm, secrets=SECRETS) == list(SECRETS)
     before = {name: one["Value"] for name, one in ssm.held.items()}
-    assert run(store, ssm, secrets=SECRETS) == []
+    assert run(ssm, secrets=SECRETS) == []
     assert {name: one["Value"] for name, one in ssm.held.items()} == before
     assert len(set(before.values())) == 3
 
 
-def test_a_fernet_key_is_32_bytes_and_a_password_one_that_rds_takes(store: ModuleType, ssm: Ssm) -> None:
-    run(store, ssm, secrets=SECRETS)
+def test_a_fernet_key_is_32_bytes_and_a_password_one_that_rds_takes(ssm: Ssm) -> None:
+    run(ssm, secrets=SECRETS)
     assert len(base64.urlsafe_b64decode(value(ssm, "deploy/FERNET_KEY"))) == 32
     assert 16 <= len(value(ssm, "deploy/PASSWORD")) <= 128
     assert not set(value(ssm, "deploy/PASSWORD")) & set('/"@ ')
 
 
-def test_a_url_with_a_password_is_a_securestring_under_the_key(store: ModuleType, ssm: Ssm) -> None:
-    run(store, ssm, secrets=SECRETS, parameters=URL)
+def test_a_url_with_a_password_is_a_securestring_under_the_key(ssm: Ssm) -> None:
+    run(ssm, secrets=SECRETS, parameters=URL)
     made = ssm.held[f"{PATH}/worker/URL"]
     assert made["Value"] == f"db://airflow_worker:{value(ssm, 'deploy/PASSWORD')}@host/airflow"
     assert (made["Type"], made["KeyId"]) == ("SecureString", KEY)
 
 
-def test_a_password_that_people_chose_is_encoded_in_a_url(store: ModuleType, ssm: Ssm) -> None:
+def test_a_password_that_people_chose_is_encoded_in_a_url(ssm: Ssm) -> None:
     ssm.held[f"{PATH}/deploy/PASSWORD"] = {
         "Name": f"{PATH}/deploy/PASSWORD",
         "Value": "a@b/c%d",
         "Type": "SecureString",
     }
-    run(store, ssm, secrets=SECRETS, parameters=URL)
+    run(ssm, secrets=SECRETS, parameters=URL)
     assert value(ssm, "worker/URL") == "db://airflow_worker:a%40b%2Fc%25d@host/airflow"
     assert value(ssm, "deploy/PASSWORD") == "a@b/c%d"
 
 
-def test_what_holds_no_secret_is_a_string_and_truth_is_airflows(store: ModuleType, ssm: Ssm) -> None:
-    run(store, ssm, parameters={"common": {"A": True, "B": 3, "C": "text"}})
+def test_what_holds_no_secret_is_a_string_and_truth_is_airflows(ssm: Ssm) -> None:
+    run(ssm, parameters={"common": {"A": True, "B": 3, "C": "text"}})
     assert [value(ssm, f"common/{name}") for name in "ABC"] == ["True", "3", "text"]
     assert {one["Type"] for one in ssm.held.values()} == {"String"}
 
 
-def test_a_second_run_writes_nothing(store: ModuleType, ssm: Ssm) -> None:
-    given = {"secrets": SECRETS, "parameters": URL, "secret_parameters": {"common": {"S": "x"}}}
-    run(store, ssm, **given)
+def test_a_second_run_writes_nothing(ssm: Ssm) -> None:
+    given: dict[str, Any] = {
+        "secrets": SECRETS,
+        "parameters": URL,
+        "secret_parameters": {"common": {"S": "x"}},
+    }
+    run(ssm, **given)
     ssm.calls.clear()
-    assert run(store, ssm, **given) == []
+    assert run(ssm, **given) == []
     assert ssm.calls == []
 
 
-def test_check_mode_draws_and_writes_nothing_and_names_everything(store: ModuleType, ssm: Ssm) -> None:
-    names = run(store, ssm, check_mode=True, secrets=SECRETS, parameters=URL, key_id="")
+def test_check_mode_draws_and_writes_nothing_and_names_everything(ssm: Ssm) -> None:
+    names = run(ssm, check_mode=True, secrets=SECRETS, parameters=URL, key_id="")
     assert names == [*SECRETS, "worker/URL"]
     assert ssm.held == {}
 
 
-def test_what_is_given_no_more_is_removed_and_what_people_wrote_stays(store: ModuleType, ssm: Ssm) -> None:
-    run(store, ssm, secrets=SECRETS, parameters={"common": {"OLD": "1", "NEW": "1"}})
+def test_what_is_given_no_more_is_removed_and_what_people_wrote_stays(ssm: Ssm) -> None:
+    run(ssm, secrets=SECRETS, parameters={"common": {"OLD": "1", "NEW": "1"}})
     ssm.held[f"{PATH}/common/HAND"] = {"Name": f"{PATH}/common/HAND", "Value": "1", "Type": "String"}
-    assert run(store, ssm, parameters={"common": {"NEW": "1"}}, folders=["common", "deploy"]) == [
-        "common/OLD"
-    ]
+    assert run(ssm, parameters={"common": {"NEW": "1"}}, folders=["common", "deploy"]) == ["common/OLD"]
     assert {name.removeprefix(f"{PATH}/") for name in ssm.held} == {"common/NEW", "common/HAND", *SECRETS}
 
 
-def test_a_setting_that_becomes_secret_is_made_anew_because_its_type_cannot_change(
-    store: ModuleType, ssm: Ssm
-) -> None:
-    run(store, ssm, parameters={"common": {"A": "1"}})
-    run(store, ssm, secret_parameters={"common": {"A": "1"}})
+def test_a_setting_that_becomes_secret_is_made_anew_because_its_type_cannot_change(ssm: Ssm) -> None:
+    run(ssm, parameters={"common": {"A": "1"}})
+    run(ssm, secret_parameters={"common": {"A": "1"}})
     assert ssm.calls[-2:] == [f"delete {PATH}/common/A", f"put {PATH}/common/A"]
     assert ssm.held[f"{PATH}/common/A"]["Type"] == "SecureString"
 
 
-def test_a_copy_under_another_key_is_written_again_and_a_kept_secret_is_warned_of(
-    store: ModuleType, ssm: Ssm
-) -> None:
-    run(store, ssm, secrets=SECRETS, parameters=URL)
+def test_a_copy_under_another_key_is_written_again_and_a_kept_secret_is_warned_of(ssm: Ssm) -> None:
+    run(ssm, secrets=SECRETS, parameters=URL)
     for one in ssm.held.values():
         one["KeyId"] = KEY.replace("0000-0000", "1111-1111")
-    module = Module(secrets=SECRETS, parameters=URL)
-    done = store.bring_about(module, store.Store(ssm, PATH, KEY))
-    assert [change.name for change in done] == ["worker/URL"]
-    assert len(module.warnings) == 3
-    assert "another key" in module.warnings[0]
+    found = outcome(ssm, secrets=SECRETS, parameters=URL)
+    assert [change.name for change in found.changes] == ["worker/URL"]
+    assert len(found.warnings) == 3
+    assert "another key" in found.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -171,21 +154,21 @@ def test_a_copy_under_another_key_is_written_again_and_a_kept_secret_is_warned_o
         ({"secrets": {"deploy/A": "magic"}}, "no kind of secret 'magic'"),
         (
             {"secrets": SECRETS, "parameters": {"deploy": {"TOKEN": "mine"}}},
-            "deploy/TOKEN: drawn once and kept",
+            "deploy/TOKEN: a deployment draws this secret once",
         ),
         ({"secret_parameters": {"common": {"A": "hush"}}, "key_id": ""}, "no key_id is given"),
     ],
 )
 def test_what_cannot_be_written_is_refused_without_its_value(
-    store: ModuleType, ssm: Ssm, given: dict[str, Any], sentence: str
+    ssm: Ssm, given: dict[str, Any], sentence: str
 ) -> None:
-    with pytest.raises(store.RefusedError) as refusal:
-        run(store, ssm, **given)
+    with pytest.raises(DeployError) as refusal:
+        run(ssm, **given)
     assert sentence in str(refusal.value)
     assert not any(hidden in str(refusal.value) for hidden in ("hush", "xxx", "mine"))
 
 
-def test_a_change_is_shown_without_a_secret(store: ModuleType) -> None:
+def test_a_change_is_shown_without_a_secret() -> None:
     held, wanted = store.Held("old", True), store.Wanted("new", True)
     assert store.Change("a", wanted, held).shown == ("a secret", "another secret")
     assert store.Change("a", wanted, None).shown == ("", "a secret")
@@ -193,15 +176,30 @@ def test_a_change_is_shown_without_a_secret(store: ModuleType) -> None:
     assert "new" not in repr(wanted)
 
 
-def test_the_console_gives_our_own_last_lines_each_once(console: ModuleType) -> None:
-    text = (
-        "[    1.0] Linux version 6.12\n"
-        "[   12.3] airkiln[412]: airkiln-database.service has failed (exit-code); its last lines:\n"
-        "[   12.3] airkiln[412]: airkiln-database.service has failed (exit-code); its last lines:\n"
-        "[   12.4] airkiln[412]: airkiln-database.service: FATAL: no such role\n"
-        "ip-10-0-0-1 login:"
-    )
-    assert console.own_lines(text, 20) == [
-        "airkiln-database.service has failed (exit-code); its last lines:",
-        "airkiln-database.service: FATAL: no such role",
-    ]
+def test_a_difference_is_shown_without_a_secret(ssm: Ssm) -> None:
+    found = outcome(ssm, secrets=SECRETS, parameters={"common": {"A": "1"}, **URL})
+    assert found.names() == ["common/A", *SECRETS, "worker/URL"]
+    assert found.diff()["after"].splitlines()[:2] == ["common/A: 1", "deploy/FERNET_KEY: a secret"]
+
+
+def test_a_refusal_of_aws_is_told_by_its_code_because_its_message_holds_the_value(
+    ssm: Ssm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**given: object) -> None:
+        message = f"bad value {given['Value']}"
+        raise ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "PutParameter")
+
+    monkeypatch.setattr(ssm, "put_parameter", refuse)
+    with pytest.raises(DeployError) as refusal:
+        run(ssm, parameters={"common": {"A": "hush"}})
+    assert f"refused PutParameter below {PATH}: ValidationException" in str(refusal.value)
+    assert "hush" not in str(refusal.value)
+
+
+def test_a_store_that_does_not_answer_is_named(ssm: Ssm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(operation: str) -> None:
+        raise EndpointConnectionError(endpoint_url="https://ssm.invalid")
+
+    monkeypatch.setattr(ssm, "get_paginator", fail)
+    with pytest.raises(DeployError, match=r"cannot be reached: EndpointConnectionError\. Check the region"):
+        run(ssm)

@@ -6,7 +6,7 @@ Pure: wiring, templates, the environment's variables and what AWS holds go in; a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 Json = Any
@@ -311,7 +311,7 @@ def _text(value: Json) -> str:
 
 
 def parameters(
-    stack: Mapping[str, Json], outputs: Mapping[str, Mapping[str, str]], unknown: str = ""
+    stack: Mapping[str, Json], outputs: Mapping[str, Mapping[str, Json]], unknown: str = ""
 ) -> dict[str, Json]:
     """What the stack is given, now that `outputs` of earlier stacks are there.
 
@@ -330,15 +330,3 @@ def parameters(
         "unknown": sorted(name for name, value in values.items() if unknown and unknown in value),
         "ignored": sorted(stack["previous"]),
     }
-
-
-class FilterModule:
-    """What Ansible looks for."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """The filters by name."""
-        return {
-            "airkiln_name_problem": name_problem,
-            "airkiln_plan": plan,
-            "airkiln_stack_parameters": parameters,
-        }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+
+from airkiln_deploy import plan as planning
+from airkiln_deploy import template as templates
 
 CLOUDFORMATION = Path(__file__).parents[3] / "cloudformation"
 WIRING = yaml.safe_load((CLOUDFORMATION / "wiring.yml").read_text(encoding="utf-8"))["stacks"]
@@ -24,7 +26,7 @@ Plan = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def plan(planning: ModuleType, templates: ModuleType) -> Plan:
+def plan() -> Plan:
     def made(**changes: object) -> dict[str, Any]:
         environment = {
             "name": "prod",
@@ -65,7 +67,7 @@ def test_fewest_variables_are_no_problem(plan: Plan) -> None:
     assert plan()["problems"] == []
 
 
-def test_the_example_of_an_environments_variables_can_be_deployed(plan: Plan, templates: ModuleType) -> None:
+def test_the_example_of_an_environments_variables_can_be_deployed(plan: Plan) -> None:
     example = yaml.safe_load((CLOUDFORMATION.parent / "inventory/group_vars/example.yml").read_text())
     names = ("vpc", "parameters", "pools", "offload", "image_id")
     given = {name: example[f"airkiln_{name}"] for name in names}
@@ -97,7 +99,7 @@ GIVEN_VPC = {
 }
 
 
-def test_a_given_vpc_takes_the_networks_place(plan: Plan, planning: ModuleType) -> None:
+def test_a_given_vpc_takes_the_networks_place(plan: Plan) -> None:
     made = plan(vpc=GIVEN_VPC)
     assert made["problems"] == []
     assert not stack(made, "network")["wanted"]
@@ -188,13 +190,13 @@ def test_a_mistake_is_said_in_a_sentence(plan: Plan, changes: dict[str, Any], se
     assert any(sentence in problem for problem in problems) if sentence else problems == []
 
 
-def test_rules_refuse_what_outputs_cannot_change(plan: Plan, templates: ModuleType) -> None:
+def test_rules_refuse_what_outputs_cannot_change(plan: Plan) -> None:
     made = plan(parameters={"Broker": "redis"})
     refusals = templates.refusals(made["stacks"], templates.templates(str(CLOUDFORMATION)))
     assert refusals == ["data: With Broker redis, RedisNodeType is needed, such as cache.t4g.small."]
 
 
-def test_an_output_that_a_stack_does_not_have_is_left_out(plan: Plan, planning: ModuleType) -> None:
+def test_an_output_that_a_stack_does_not_have_is_left_out(plan: Plan) -> None:
     given = planning.parameters(stack(plan(), "data"), {"firewall": {"DatabaseSecurityGroupId": "sg-1"}})
     assert given["given"]["DatabaseSecurityGroupId"] == "sg-1"
     assert "RedisSecurityGroupId" not in given["given"]
@@ -203,68 +205,3 @@ def test_an_output_that_a_stack_does_not_have_is_left_out(plan: Plan, planning: 
 def test_stacks_that_no_variable_names_are_told(plan: Plan) -> None:
     made = plan(present={"airkiln-prod-worker-old": present("CREATE_COMPLETE")})
     assert made["strangers"] == ["airkiln-prod-worker-old"]
-
-
-def test_destruction_goes_backwards_and_keeps_what_holds_data(stacks: ModuleType) -> None:
-    names = ["network", "data", "edge", "webserver", "worker-a", "worker-b", "observability", "operations"]
-    every = {f"airkiln-prod-{name}": present("CREATE_COMPLETE") for name in names}
-    found = stacks.doomed(WIRING, every, "prod")
-    assert [name.removeprefix("airkiln-prod-") for name in found["delete"]] == [
-        "operations", "worker-a", "worker-b", "webserver", "edge",
-    ]  # fmt: skip
-    assert set(found["keep"]) == {f"airkiln-prod-{name}" for name in ("network", "data", "observability")}
-
-
-def test_the_destruction_of_a_pool_takes_its_stack_alone(stacks: ModuleType) -> None:
-    every = {f"airkiln-prod-{name}": present("CREATE_COMPLETE") for name in ("worker-a", "worker-ab", "edge")}
-    assert stacks.doomed(WIRING, every, "prod", "a")["delete"] == ["airkiln-prod-worker-a"]
-
-
-def event(kind: str, name: str, status: str, reason: str = "") -> dict[str, str]:
-    return {
-        "resource_type": kind,
-        "logical_resource_id": name,
-        "resource_status": status,
-        "resource_status_reason": reason,
-    }
-
-
-def test_the_reason_of_a_failure_is_what_failed_by_itself_this_time(
-    stacks: ModuleType,
-) -> None:
-    stack_type = "AWS::CloudFormation::Stack"
-    events = [
-        event(stack_type, "s", "ROLLBACK_COMPLETE"),
-        event("AWS::X", "Second", "CREATE_FAILED", "Resource creation cancelled"),
-        event("AWS::X", "First", "CREATE_FAILED", "no room"),
-        event(stack_type, "s", "CREATE_IN_PROGRESS"),
-        event("AWS::X", "Older", "UPDATE_FAILED", "long ago"),
-    ]
-    found = stacks.reasons({"log": [], "msg": "Unknown error."}, {"stack_events": events})
-    assert found == ["AWS::X First CREATE_FAILED: no room"]
-
-
-def test_what_was_refused_before_it_began_has_no_events_of_its_own(stacks: ModuleType) -> None:
-    older = {"stack_events": [event("AWS::X", "Older", "UPDATE_FAILED", "long ago")]}
-    assert stacks.reasons({"msg": "Parameter X must be given"}, older) == ["Parameter X must be given"]
-
-
-def test_a_replacement_stands_out_in_a_change_set(stacks: ModuleType) -> None:
-    change = {
-        "Action": "Modify",
-        "ResourceType": "AWS::RDS::DBInstance",
-        "LogicalResourceId": "Database",
-        "Replacement": "True",
-        "Details": [{"Target": {"Attribute": "Properties", "Name": "Engine"}}],
-    }
-    assert stacks.change_set([{"ResourceChange": change}]) == [
-        "Modify AWS::RDS::DBInstance Database: Engine; REPLACED"
-    ]
-
-
-def test_conditions_that_hang_on_what_is_not_known_stay_open(templates: ModuleType) -> None:
-    data = templates.templates(str(CLOUDFORMATION))["data"]
-    assert templates.made(data, {"ZoneCount": "3"})["MountTargetC"] == "AWS::EFS::MountTarget"
-    assert "MountTargetC" not in templates.made(data, {"ZoneCount": "2"})
-    open_one = templates.made(data, {}, ["ZoneCount"])["MountTargetC"]
-    assert open_one == "AWS::EFS::MountTarget (if HasThirdZone, not known yet)"
