@@ -10,6 +10,8 @@ import yaml
 from ansible.plugins.filter.core import FilterModule
 
 ROLES = Path(__file__).parents[3] / "roles"
+FILTERS = ("comment", "regex_replace")
+"""Ansible's filters in these templates; the others are Jinja's."""
 
 
 def variables(role: str, **given: object) -> dict[str, Any]:
@@ -26,7 +28,7 @@ def variables(role: str, **given: object) -> dict[str, Any]:
 def render(role: str, template: str, **given: object) -> str:
     """One template below the role's templates/etc/systemd/system, or with a leading / below templates.
 
-    Variables that are templates themselves are rendered first, once.
+    Variables of the template that are templates themselves are rendered first, once.
     """
     environment = jinja2.Environment(
         trim_blocks=True,
@@ -34,14 +36,11 @@ def render(role: str, template: str, **given: object) -> str:
         undefined=jinja2.StrictUndefined,
         autoescape=False,
     )
-    environment.filters.update(FilterModule().filters())
+    environment.filters |= {name: FilterModule().filters()[name] for name in FILTERS}
     found = variables(role, **given)
-    known = {
-        name: environment.from_string(value).render(found)
-        if isinstance(value, str) and "{{" in value and "lookup" not in value and "ansible_" not in value
-        else value
-        for name, value in found.items()
-    }
     path = template.lstrip("/") if template.startswith("/") else f"etc/systemd/system/{template}"
     text = (ROLES / role / "templates" / f"{path}.j2").read_text(encoding="utf-8")
-    return environment.from_string(text).render(known)
+    for name, value in found.items():
+        if name in text and isinstance(value, str) and "{{" in value:
+            found[name] = environment.from_string(value).render(found)
+    return environment.from_string(text).render(found)
