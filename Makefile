@@ -126,7 +126,7 @@ REQUIREMENTS := roles/airflow/files/requirements
 lock: $(VENV)/stamp ## The locks of what an image installs and of the operator's tools
 	$(UV) lock
 	$(UV) export --quiet --frozen --no-dev --no-emit-project --no-annotate --no-header \
-		--output-file roles/parameter_store/files/requirements.txt
+		--output-file roles/boot/files/requirements.txt
 	for architecture in x86_64 aarch64; do \
 		$(UV) pip compile --quiet $(REQUIREMENTS).in --output-file $(REQUIREMENTS)-$$architecture.txt \
 			--generate-hashes --only-binary :all: --no-annotate --no-header --python-version 3.13 \

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from airkiln.pools import Pool
+from airkiln.pools.settings import Pool
 from airkiln.simulation.history import Tasks
 from airkiln.simulation.peers import PEERS
 from airkiln.simulation.policies import Airkiln, Policy

@@ -1,44 +1,55 @@
-"""What an instance that failed said on its console."""
+"""The module airkiln_console_info. What it does is in src/airkiln_deploy/console.py."""
 
 from __future__ import annotations
 
-import re
-
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-try:
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:  # AnsibleAWSModule says so
-    BotoCoreError = ClientError = Exception  # type: ignore[assignment,misc]  # never raised then
+from airkiln_deploy import console
+from airkiln_deploy.errors import DeployError
 
 DOCUMENTATION = """
 module: airkiln_console_info
-short_description: What an instance says of itself on its console
-description: >-
-  Reads the console output of the instances with the given tags, and returns the lines of Airkiln's own.
+short_description: Read what Airkiln wrote to the console of instances
+description:
+  - Returns the lines that Airkiln's own programs wrote to the console of the instances with the given tags.
 options:
   tags:
-    description: Tags of the instances.
+    description: Tags of the instances, all of which have to match.
     type: dict
     required: true
   lines:
-    description: How many of the last lines are returned.
+    description: Most lines to return of each instance. The last ones are returned.
     type: int
     default: 20
+attributes:
+  check_mode:
+    support: full
+    description: Reads only.
 extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.modules, amazon.aws.boto3]
+author: The Airkiln authors
 """
 
-OURS = re.compile(r"airkiln(-[a-z]+)?(\[\d+\])?: (?P<line>.*)")
+EXAMPLES = """
+- name: Read why the database step failed
+  airkiln_console_info:
+    tags:
+      airkiln:environment: prod
+      airkiln:role: database
+  register: console
+"""
 
-
-def own_lines(console: str, count: int) -> list[str]:
-    """The last `count` lines that Airkiln's programs wrote, in order, each once."""
-    found = [match["line"].strip() for match in map(OURS.search, console.splitlines()) if match]
-    return list(dict.fromkeys(line for line in found if line))[-count:]
+RETURN = """
+lines:
+  description: The lines, each after the id of its instance.
+  returned: success
+  type: list
+  elements: str
+  sample: ["i-0123456789abcdef0: airkiln-database.service has failed (exit-code); its last lines:"]
+"""
 
 
 def main() -> None:
-    """The module."""
+    """Run the module."""
     module = AnsibleAWSModule(
         argument_spec={
             "tags": {"type": "dict", "required": True},
@@ -46,22 +57,10 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    ec2 = module.client("ec2")
-    lines: list[str] = []
     try:
-        found = ec2.describe_instances(
-            Filters=[
-                {"Name": f"tag:{key}", "Values": [value]} for key, value in module.params["tags"].items()
-            ]
-            + [{"Name": "instance-state-name", "Values": ["running", "stopping", "stopped"]}]
-        )["Reservations"]
-        for instance in (each for reservation in found for each in reservation["Instances"]):
-            output = ec2.get_console_output(InstanceId=instance["InstanceId"]).get("Output", "")
-            lines += [
-                f"{instance['InstanceId']}: {line}" for line in own_lines(output, module.params["lines"])
-            ]
-    except (BotoCoreError, ClientError) as error:
-        module.fail_json_aws(error, msg="The console cannot be read")
+        lines = console.read(module.client("ec2"), module.params["tags"], module.params["lines"])
+    except DeployError as error:
+        module.fail_json(msg=str(error))
     module.exit_json(changed=False, lines=lines)
 
 

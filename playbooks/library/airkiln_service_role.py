@@ -1,48 +1,52 @@
-"""Has AWS make the role with which one of its services acts in the account."""
+"""The module airkiln_service_role. What it does is in src/airkiln_deploy/service_role.py."""
 
 from __future__ import annotations
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-try:
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:  # AnsibleAWSModule says so
-    BotoCoreError = ClientError = Exception  # type: ignore[assignment,misc]  # never raised then
+from airkiln_deploy import service_role
+from airkiln_deploy.errors import DeployError
 
 DOCUMENTATION = """
 module: airkiln_service_role
-short_description: A service-linked role of an AWS account
-description: >-
-  Has a service-linked role made where the account has none yet. It is the account's and not an
-  environment's: it is never deleted.
+short_description: Ensure a service-linked role in an AWS account
+description:
+  - Creates the service-linked role of an AWS service where the account has none yet.
+  - The role belongs to the account and not to an environment, so this module never deletes one.
 options:
   service:
-    description: The service, such as autoscaling.amazonaws.com.
+    description: Name of the service, such as V(autoscaling.amazonaws.com).
     type: str
     required: true
+attributes:
+  check_mode:
+    support: full
+    description: Reports whether the role is missing and creates nothing.
 extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.modules, amazon.aws.boto3]
+author: The Airkiln authors
 """
+
+EXAMPLES = """
+- name: Ensure the role of Auto Scaling
+  airkiln_service_role:
+    service: autoscaling.amazonaws.com
+"""
+
+RETURN = """ # """
 
 
 def main() -> None:
-    """The module."""
+    """Run the module."""
     module = AnsibleAWSModule(
         argument_spec={"service": {"type": "str", "required": True}}, supports_check_mode=True
     )
-    service = module.params["service"]
-    iam = module.client("iam")
-    there = False
     try:
-        # By its path: its name is the service's to choose.
-        there = bool(iam.list_roles(PathPrefix=f"/aws-service-role/{service}/")["Roles"])
-        if not there and not module.check_mode:
-            iam.create_service_linked_role(AWSServiceName=service)
-    except ClientError as error:
-        if "has been taken" not in str(error):  # somebody made it meanwhile
-            module.fail_json_aws(error, msg=f"The role of {service} cannot be had")
-    except BotoCoreError as error:
-        module.fail_json_aws(error, msg=f"The role of {service} cannot be had")
-    module.exit_json(changed=not there)
+        missing = service_role.ensure(
+            module.client("iam"), module.params["service"], check_mode=module.check_mode
+        )
+    except DeployError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=missing)
 
 
 if __name__ == "__main__":

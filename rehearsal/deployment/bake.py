@@ -54,7 +54,7 @@ def packer() -> Path | None:
 def image_variables(s3: Any) -> dict[str, object]:  # noqa: ANN401 - boto3 makes its clients' types at run time
     """Ansible's variables for an image of the rehearsal; publishes the stand-in agents to S3 on the way."""
     s3.create_bucket(Bucket=PACKAGES_BUCKET, ACL="public-read")
-    variables: dict[str, object] = {"parameter_store_aws_environment": {"AWS_ENDPOINT_URL": endpoint_url()}}
+    variables: dict[str, object] = {"boot_aws_environment": {"AWS_ENDPOINT_URL": endpoint_url()}}
     roles = {"amazon-ssm-agent": "ssm_agent", "amazon-cloudwatch-agent": "cloudwatch"}
     for agent in stub_agents.build(REPOSITORY / "build/standins"):
         role = roles[agent.name]

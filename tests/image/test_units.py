@@ -83,6 +83,23 @@ def test_every_generation_of_the_worker_has_the_shared_sandbox(host: Host, boote
     assert names >= {"10-sandbox.conf", "20-restart.conf", "30-tasks.conf", "40-lifecycle.conf"}
 
 
+@pytest.mark.parametrize(
+    ("unit", "sandbox"),
+    [
+        ("airkiln-boot", "airkiln-.service.d"),
+        ("airkiln-efs-tunnel", "airkiln-.service.d"),
+        ("airkiln-failover", "airkiln-.service.d"),
+        ("airkiln-lifecycle", "airkiln-.service.d"),
+        ("airkiln-database", "airkiln-database.service.d"),
+    ],
+)
+def test_every_program_of_ours_has_one_sandbox(host: Host, booted: None, unit: str, sandbox: str) -> None:
+    """The database step runs Airflow: its own 10-sandbox.conf takes the place of the shared one."""
+    (paths,) = lines(host, f"systemctl show --value --property=DropInPaths {unit}.service")
+    shared = [path for path in paths.split() if path.endswith("/10-sandbox.conf")]
+    assert shared == [f"/etc/systemd/system/{sandbox}/10-sandbox.conf"]
+
+
 def test_at_a_shutdown_the_worker_ends_before_what_it_needs(host: Host, booted: None) -> None:
     (after,) = lines(host, "systemctl show --value --property=After airflow-worker@1.service")
     assert {

@@ -41,7 +41,7 @@ def test_the_house_has_the_roles_that_the_design_names() -> None:
     airflow = {
         f"airflow_{part}" for part in ("webserver", "scheduler", "dag_processor", "triggerer", "worker")
     }
-    others = {"base", "airflow", "parameter_store", "efs", "cloudwatch", "ssm_agent", "image_cleanup"}
+    others = {"base", "airflow", "boot", "efs", "vendor_package", "cloudwatch", "ssm_agent", "image_cleanup"}
     assert airflow | others <= {role.name for role in ROLES}
 
 

@@ -1,0 +1,37 @@
+"""The filters of the playbooks. What they do is in src/airkiln_deploy, where it is tested."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SOURCES = str(Path(__file__).resolve().parents[2] / "src")
+if SOURCES not in sys.path:  # it is there already in .venv, where this repository is installed
+    sys.path.append(SOURCES)
+
+from airkiln_deploy import plan, pools, stacks, template  # noqa: E402 - needs the path above
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters by name."""
+        return {
+            "airkiln_change_set": stacks.change_set,
+            "airkiln_doomed": stacks.doomed,
+            "airkiln_expected_outputs": template.expected_outputs,
+            "airkiln_infra": stacks.infra,
+            "airkiln_left": stacks.left,
+            "airkiln_made": template.made,
+            "airkiln_name_problem": plan.name_problem,
+            "airkiln_plan": plan.plan,
+            "airkiln_pool_problems": pools.problems,
+            "airkiln_pool_settings": pools.settings,
+            "airkiln_reasons": stacks.reasons,
+            "airkiln_refusals": template.refusals,
+            "airkiln_stack_parameters": plan.parameters,
+            "airkiln_templates": template.templates,
+        }

@@ -1,0 +1,76 @@
+"""A pool's settings, which every instance reads, told apart from the parameters of its stack.
+
+In `airkiln_pools` a key that begins with a small letter is a setting, as src/airkiln/pools.py has them; any
+other is a parameter of cloudformation/workers.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airkiln.pools import settings as product
+
+Json = Any
+
+HOOK_BEATS = 100
+"""Heartbeats of a lifecycle hook, after which AWS ends what it holds up, and at the latest after two days
+(docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html)."""
+HOOK_SECONDS = 172800
+
+
+def settings(given: Mapping[str, Json], concurrency: Json = None) -> dict[str, dict[str, Json]]:
+    """The pools as AIRKILN_POOLS has them.
+
+    :param concurrency: slots of a pool that says nothing, AIRFLOW__CELERY__WORKER_CONCURRENCY.
+    """
+    slots = int(concurrency) if str(concurrency).isdecimal() else product.AIRFLOWS_CONCURRENCY
+    return {
+        str(name): {"slots": slots, "queues": [str(name)]} | _settings(own) for name, own in given.items()
+    }
+
+
+def _settings(own: Mapping[str, Json] | None) -> dict[str, Json]:
+    return {key: value for key, value in (own or {}).items() if str(key)[:1].islower()}
+
+
+def problems(
+    given: Mapping[str, Json], common: Mapping[str, Json], templates: Mapping[str, Json]
+) -> list[str]:
+    """Sentences of what would not work, before anything is made.
+
+    :param common: airkiln_parameters, which every stack has.
+    :param templates: what airkiln_templates read.
+    """
+    named = {name: own or {} for name, own in given.items() if product.NAME.fullmatch(str(name))}
+    if not named:
+        return []  # airkiln_plan says so
+    wrong, parsed = product.read(settings(named))
+    found = [f"airkiln_pools.{problem}." for problem in wrong]
+    forms = templates["workers"]["parameters"]
+
+    def number(own: Mapping[str, Json], parameter: str) -> int | None:
+        text = str(own.get(parameter, common.get(parameter, forms[parameter]["Default"])))
+        return int(text) if text.isdecimal() else None
+
+    for name, pool in parsed.items():
+        own = named[name]
+        if common.get("Broker", "sqs") == "sqs" and pool.queues != (name,):
+            found.append(
+                f"airkiln_pools.{name}.queues: with Broker sqs a pool has the one queue of its own name: "
+                "leave it out, or choose redis."
+            )
+        beat, most = number(own, "DrainHeartbeatSeconds"), number(own, "MaxSize")
+        held = None if beat is None else min(HOOK_BEATS * beat, HOOK_SECONDS)
+        if held is not None and pool.drain_limit > held:
+            found.append(
+                f"airkiln_pools.{name}.drain_limit is {pool.drain_limit:g} s, and its group would end a "
+                f"drain after {held} s (a hundred times DrainHeartbeatSeconds): raise that, or lower it."
+            )
+        least = max((each.min for each in pool.schedule), default=0)
+        if most is not None and least > most:
+            found.append(
+                f"airkiln_pools.{name}.schedule asks for {least} workers, and MaxSize is {most}: "
+                "raise MaxSize."
+            )
+    return found

@@ -1,0 +1,81 @@
+"""What stacks show and leave: outputs, changes and failures in words, what a destruction deletes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Json = Any
+
+
+def infra(outputs: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """The outputs of stacks as folders of parameters; what is empty cannot be one."""
+    return {
+        f"infra/{source}": {
+            name: ",".join(value) if isinstance(value, list | tuple) else str(value)
+            for name, value in values.items()
+            if value
+        }
+        for source, values in outputs.items()
+    }
+
+
+def change_set(changes: list[Mapping[str, Json]]) -> list[str]:
+    """A line for each resource that an update would touch; whether it is replaced counts most."""
+    lines = []
+    for change in changes:
+        one = change["ResourceChange"]
+        line = f"{one['Action']} {one['ResourceType']} {one['LogicalResourceId']}"
+        if one["Action"] == "Modify":
+            names = {detail.get("Target", {}).get("Name") for detail in one.get("Details", [])}
+            line += f": {', '.join(sorted(filter(None, names))) or 'its ' + ', '.join(one.get('Scope', []))}"
+            replaced = {"True": "; REPLACED", "Conditional": "; perhaps REPLACED"}
+            line += replaced.get(str(one.get("Replacement")), "")
+        lines.append(line)
+    return lines or ["Changes nothing that lives in a resource (outputs, tags or descriptions only)."]
+
+
+def reasons(result: Mapping[str, Json], described: Mapping[str, Json]) -> list[str]:
+    """Why CloudFormation failed: the resources that failed by themselves, or what it answered.
+
+    `result` is the failed task's, `described` is cloudformation_info's with the events, newest first.
+    """
+    refused = [str(result.get("msg") or result.get("output") or "AWS gave no reason.")]
+    if "log" not in result:  # refused before anything began
+        return refused
+    found = []
+    for event in (described.get("stack_events") or []) if described else []:
+        status, reason = event["resource_status"], event.get("resource_status_reason", "")
+        of_the_stack = event["resource_type"] == "AWS::CloudFormation::Stack"
+        if of_the_stack and status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"):
+            break
+        if status.endswith("_FAILED") and not of_the_stack and "cancelled" not in reason:
+            found.append(f"{event['resource_type']} {event['logical_resource_id']} {status}: {reason}")
+    return list(dict.fromkeys(reversed(found))) or refused
+
+
+def doomed(
+    wiring: list[Mapping[str, Json]], present: Mapping[str, Json], environment: str, pool: str = ""
+) -> dict[str, list[str]]:
+    """The stacks that a destruction deletes, in order, and those that it keeps; of one pool, only its own."""
+    prefix = f"airkiln-{environment}-"
+    if pool:
+        return {"delete": [name for name in present if name == f"{prefix}worker-{pool}"], "keep": []}
+    delete = [
+        name
+        for wire in reversed(wiring)
+        if "kept" not in wire
+        for name in sorted(present)
+        if name == prefix + wire["name"]
+        or (wire["name"] == "workers" and name.startswith(f"{prefix}worker-"))
+    ]
+    return {"delete": delete, "keep": sorted(name for name in present if name not in delete)}
+
+
+def left(present: Mapping[str, Json], environment: str, gone: list[str]) -> dict[str, dict[str, str]]:
+    """The outputs of the stacks that a destruction leaves."""
+    return {
+        name.removeprefix(f"airkiln-{environment}-"): dict(stack["outputs"])
+        for name, stack in present.items()
+        if name not in gone
+    }

@@ -1,0 +1,69 @@
+"""What stacks report, and which of them a destruction deletes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from airkiln_deploy import stacks
+
+CLOUDFORMATION = Path(__file__).parents[3] / "cloudformation"
+WIRING = yaml.safe_load((CLOUDFORMATION / "wiring.yml").read_text(encoding="utf-8"))["stacks"]
+
+
+def test_destruction_goes_backwards_and_keeps_what_holds_data() -> None:
+    names = ["network", "data", "edge", "webserver", "worker-a", "worker-b", "observability", "operations"]
+    every = {f"airkiln-prod-{name}": {"status": "CREATE_COMPLETE"} for name in names}
+    found = stacks.doomed(WIRING, every, "prod")
+    assert [name.removeprefix("airkiln-prod-") for name in found["delete"]] == [
+        "operations", "worker-a", "worker-b", "webserver", "edge",
+    ]  # fmt: skip
+    assert set(found["keep"]) == {f"airkiln-prod-{name}" for name in ("network", "data", "observability")}
+
+
+def test_the_destruction_of_a_pool_takes_its_stack_alone() -> None:
+    every = {
+        f"airkiln-prod-{name}": {"status": "CREATE_COMPLETE"} for name in ("worker-a", "worker-ab", "edge")
+    }
+    assert stacks.doomed(WIRING, every, "prod", "a")["delete"] == ["airkiln-prod-worker-a"]
+
+
+def event(kind: str, name: str, status: str, reason: str = "") -> dict[str, str]:
+    return {
+        "resource_type": kind,
+        "logical_resource_id": name,
+        "resource_status": status,
+        "resource_status_reason": reason,
+    }
+
+
+def test_the_reason_of_a_failure_is_what_failed_by_itself_this_time() -> None:
+    stack_type = "AWS::CloudFormation::Stack"
+    events = [
+        event(stack_type, "s", "ROLLBACK_COMPLETE"),
+        event("AWS::X", "Second", "CREATE_FAILED", "Resource creation cancelled"),
+        event("AWS::X", "First", "CREATE_FAILED", "no room"),
+        event(stack_type, "s", "CREATE_IN_PROGRESS"),
+        event("AWS::X", "Older", "UPDATE_FAILED", "long ago"),
+    ]
+    found = stacks.reasons({"log": [], "msg": "Unknown error."}, {"stack_events": events})
+    assert found == ["AWS::X First CREATE_FAILED: no room"]
+
+
+def test_what_was_refused_before_it_began_has_no_events_of_its_own() -> None:
+    older = {"stack_events": [event("AWS::X", "Older", "UPDATE_FAILED", "long ago")]}
+    assert stacks.reasons({"msg": "Parameter X must be given"}, older) == ["Parameter X must be given"]
+
+
+def test_a_replacement_stands_out_in_a_change_set() -> None:
+    change = {
+        "Action": "Modify",
+        "ResourceType": "AWS::RDS::DBInstance",
+        "LogicalResourceId": "Database",
+        "Replacement": "True",
+        "Details": [{"Target": {"Attribute": "Properties", "Name": "Engine"}}],
+    }
+    assert stacks.change_set([{"ResourceChange": change}]) == [
+        "Modify AWS::RDS::DBInstance Database: Engine; REPLACED"
+    ]
