@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from airkiln.workers import SHUTDOWN_EXTRA
-
-from airkiln.pools import Pool
+from airkiln.pools.settings import Pool
+from airkiln.pools.workers import SHUTDOWN_EXTRA
 from tests.unit.roles.rendering import render
 
 LIMIT = Pool("default", 1, ("default",)).drain_limit
