@@ -12,7 +12,7 @@ from moto.ec2.models import ec2_backends
 from rehearsal.aws.account import ACCOUNT
 from rehearsal.aws.services.autoscaling.backend import RehearsedAutoScaling
 from rehearsal.aws.services.ec2.backend import RehearsedEC2
-from tests.unit.rehearsal.played import GROUP, Clients, Played
+from tests.unit.rehearsal.aws.emulated_aws import GROUP, Clients, Played
 
 ENVIRONMENT = {"Key": "airkiln:environment", "Value": "prod"}
 

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from rehearsal.aws.services.autoscaling import backend as autoscaling
 from rehearsal.aws.services.ec2 import backend as ec2
 from rehearsal.aws.services.ec2.metadata import InstanceFacts
-from tests.unit.rehearsal.played import GROUP, HOOK, Played
+from tests.unit.rehearsal.aws.emulated_aws import GROUP, HOOK, Played
 
 
 def facts(aws: Played, instance_id: str) -> InstanceFacts:

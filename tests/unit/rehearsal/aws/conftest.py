@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from moto import mock_aws
 
-from tests.unit.rehearsal.played import Clients, Played, forget, play
+from tests.unit.rehearsal.aws.emulated_aws import Clients, Played, forget, play
 
 
 @pytest.fixture(scope="module")
