@@ -36,7 +36,7 @@ def serve(region: Region) -> None:
 
     from rehearsal.aws.fault_api import Interruptions  # noqa: PLC0415
     from rehearsal.aws.services.autoscaling import backend as autoscaling  # noqa: PLC0415
-    from rehearsal.aws.services.cloudformation import api  # noqa: PLC0415
+    from rehearsal.aws.services.cloudformation import responses  # noqa: PLC0415
     from rehearsal.aws.services.ec2 import backend as ec2  # noqa: PLC0415
     from rehearsal.aws.services.ec2 import metadata  # noqa: PLC0415
     from rehearsal.aws.timers import Schedule  # noqa: PLC0415
@@ -44,7 +44,7 @@ def serve(region: Region) -> None:
     schedule = Schedule()
     backend = ec2.install(region)
     autoscaling.install(schedule)
-    api.install(endpoint_url())
+    responses.install(endpoint_url())
     interruptions = Interruptions(
         schedule,
         backend.rehearsed,

@@ -11,7 +11,7 @@ import logging
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from rehearsal.aws.services.cloudformation.api import install
+from rehearsal.aws.services.cloudformation.responses import install
 
 HOST = "127.0.0.1"
 

@@ -15,8 +15,8 @@ from moto.cloudformation import urls
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 
 from rehearsal.aws.services.cloudformation import standins
-from rehearsal.aws.services.cloudformation.engine import BUSY, Engine, clients
-from rehearsal.aws.services.cloudformation.stack import Deployed, Stack, Wanted, now
+from rehearsal.aws.services.cloudformation.backend import BUSY, Engine, clients
+from rehearsal.aws.services.cloudformation.models import Deployed, Stack, Wanted, now
 from rehearsal.aws.services.cloudformation.table import KINDS
 from rehearsal.aws.services.cloudformation.template import RefusedError, parse, text_of
 

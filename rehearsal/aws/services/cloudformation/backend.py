@@ -13,8 +13,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from rehearsal.aws.services.cloudformation.calls import Clients, Provider
+from rehearsal.aws.services.cloudformation.models import Resolver, Stack, Wanted
 from rehearsal.aws.services.cloudformation.operations import Operations
-from rehearsal.aws.services.cloudformation.stack import Resolver, Stack, Wanted
 from rehearsal.aws.services.cloudformation.table import KINDS
 from rehearsal.aws.services.cloudformation.template import (
     RefusedError,
