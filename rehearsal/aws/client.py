@@ -14,14 +14,14 @@ Client: TypeAlias = Any
 
 
 def client(service: str) -> Client:
-    """A botocore client of the local AWS, for a process that is inside the region's network."""
+    """Return a botocore client of a service, such as ``ec2``."""
     session = botocore.session.get_session()
     made: Client = session.create_client(
         service,
         region_name=aws_region(),
         endpoint_url=endpoint_url(),
         aws_access_key_id="rehearsal",
-        aws_secret_access_key="rehearsal",  # noqa: S106 - the local AWS does not look at it
+        aws_secret_access_key="rehearsal",  # noqa: S106 - the emulated AWS does not check it
         config=Config(retries={"max_attempts": 2}, proxies={}),
     )
     return made

@@ -1,11 +1,12 @@
-"""What AWS does to an instance unasked, on demand: Spot notices, rebalance recommendations, throttling, and
-a metadata service that is away.
+"""Injects faults of AWS: Spot interruptions, rebalance recommendations, throttling, no metadata service.
 
-The daemon takes orders as ``POST /_rehearsal/<order>`` with a JSON object, beside AWS's own APIs;
-``rehearsal.aws.session`` sends them. At the end of a Spot notice the machine goes as by a power cut: worse
-than EC2, which powers it off.
+The daemon accepts ``POST /_rehearsal/<fault>`` with a JSON object beside AWS's own APIs;
+``rehearsal.aws.fault_client`` sends these requests. Sources: the EC2 user guide, "Spot Instance interruption
+notices" and "EC2 instance rebalance recommendations"; the error codes are those of each service's API
+reference.
 
-Left out: notices of hibernation and stopping (all are to terminate), scheduled maintenance.
+When a Spot notice has run out the machine loses its power at once. EC2 shuts the instance down, which is
+milder. Left out: notices to stop or hibernate (all are to terminate), scheduled maintenance.
 """
 
 from __future__ import annotations
@@ -28,108 +29,114 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PREFIX = "/_rehearsal/"
 SPOT_SECONDS = 120.0
-"""Seconds between a Spot notice and the end of the instance, as EC2 gives them."""
-PAUSE = 0.2
-"""Seconds between two looks whether the metadata service is back."""
+"""Seconds between a Spot notice and the interruption (EC2 user guide)."""
+POLL_EVERY = 0.2
+"""Seconds between two checks of whether the metadata service is available again."""
 SCOPE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request")
-"""Where a signed request names its service."""
+"""The service's name in the Authorization header of a signed request."""
 MESSAGE = "Rate exceeded"
 
 
 class Interruptible(Protocol):
-    """An instance that can be told of its end, and taken away."""
+    """An instance that can be interrupted."""
 
     spot_end: datetime | None
     rebalance_at: datetime | None
 
-    def taken_away(self) -> None:
-        """The machine is gone from one moment to the next."""
+    def reclaim(self) -> None:
+        """Take the instance away without a shutdown."""
 
 
-class Interruptions:
-    """Orders that were given, and those that still have to be carried out."""
+class FaultApi:
+    """Injects faults on request, and keeps those that last."""
 
     def __init__(
         self,
         schedule: Schedule,
         instance: Callable[[str], Interruptible],
-        rebalanced: Callable[[str], None] = lambda _: None,
+        rebalance_recommended: Callable[[str], None] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``instance`` finds an instance by its id; ``rebalanced`` hears of a recommendation."""
-        self._schedule, self._instance, self._rebalanced, self._now = schedule, instance, rebalanced, now
+        """Inject faults into the instances that ``instance`` finds by their ids.
+
+        :param rebalance_recommended: is called with the id of an instance that EC2 recommends to replace.
+        """
+        self._schedule, self._instance, self._now = schedule, instance, now
+        self._rebalance_recommended = rebalance_recommended
         self._lock = threading.Lock()
         self._throttled: dict[str, int] = {}
-        self._away: dict[str, float] = {}
+        self._unavailable_until: dict[str, float] = {}
 
     def spot_notice(self, instance: str, seconds: float = SPOT_SECONDS) -> None:
-        """Tell an instance that it ends, and take it away then."""
+        """Announce an instance's interruption in its metadata, and take it away after ``seconds``."""
         found = self._instance(instance)
         found.spot_end = self._now() + timedelta(seconds=seconds)
-        self._schedule.after(seconds, found.taken_away)
+        self._schedule.after(seconds, found.reclaim)
 
     def rebalance(self, instance: str) -> None:
-        """Tell an instance, and its group, that it is at risk."""
+        """Recommend to replace an instance, in its metadata and to Auto Scaling."""
         self._instance(instance).rebalance_at = self._now()
-        self._rebalanced(instance)
+        self._rebalance_recommended(instance)
 
     def throttle(self, service: str, calls: int, action: str = "") -> None:
-        """Refuse the next calls of a service, by the name that requests are signed for; or only those of one
-        action. 0 ends it.
+        """Refuse the next ``calls`` requests of a service, or of one action of it. 0 ends it.
+
+        :param service: the name for which requests are signed, such as ``autoscaling``.
         """
         with self._lock:
             self._throttled[f"{service}:{action}"] = calls
 
     def metadata_away(self, address: str, seconds: float) -> None:
-        """Give an address no answer from the metadata service for so long; 0 ends it."""
+        """Leave requests of an address to the metadata service unanswered for ``seconds``. 0 ends it."""
         with self._lock:
-            self._away[address] = self._schedule.clock() + seconds
+            self._unavailable_until[address] = self._schedule.clock() + seconds
 
-    def is_away(self, address: str) -> bool:
-        """Whether the metadata service is away for this address."""
+    def is_unavailable(self, address: str) -> bool:
+        """Return whether the metadata service is unavailable for this address."""
         with self._lock:
-            return self._schedule.clock() < self._away.get(address, 0.0)
+            return self._schedule.clock() < self._unavailable_until.get(address, 0.0)
 
-    def hold(self, address: str) -> None:
-        """Return once the service is back: a caller learns of its absence by a time limit of its own."""
-        while self.is_away(address):
-            time.sleep(PAUSE)
+    def wait_while_unavailable(self, address: str) -> None:
+        """Return once the metadata service answers this address again; clients run into their time-outs."""
+        while self.is_unavailable(address):
+            time.sleep(POLL_EVERY)
 
-    def around(self, application: WSGIApplication) -> WSGIApplication:
-        """The APIs, with orders taken beside them and calls refused before them."""
+    def wrap(self, application: WSGIApplication) -> WSGIApplication:
+        """Return an application that also takes requests to inject faults, and refuses throttled calls."""
 
-        def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        def respond(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
             path = str(environ.get("PATH_INFO", ""))
             if path.startswith(PREFIX):
-                status, said = self._obey(path.removeprefix(PREFIX), environ)
+                status, reply = self._inject(path.removeprefix(PREFIX), environ)
                 start(status, [("Content-Type", "text/plain; charset=utf-8")])
-                return [said.encode()]
+                return [reply.encode()]
             if self._throttled and (refusal := self._refusal(environ)) is not None:
                 status, headers, body = refusal
                 start(status, [*headers, ("Content-Length", str(len(body)))])
                 return [body]
             return application(environ, start)
 
-        return answer
+        return respond
 
-    def _obey(self, order: str, environ: WSGIEnvironment) -> tuple[str, str]:
-        orders: dict[str, Callable[..., None]] = {
+    def _inject(self, fault: str, environ: WSGIEnvironment) -> tuple[str, str]:
+        """Inject the fault of a request; return the status and the text of the reply."""
+        faults: dict[str, Callable[..., None]] = {
             "spot-notice": self.spot_notice,
             "rebalance": self.rebalance,
             "throttle": self.throttle,
             "metadata-away": self.metadata_away,
         }
-        if order not in orders or environ["REQUEST_METHOD"] != "POST":
-            return "404 Not Found", f"Orders are {', '.join(orders)}."
+        if fault not in faults or environ["REQUEST_METHOD"] != "POST":
+            return "404 Not Found", f"There is no fault {fault!r}; POST one of {', '.join(faults)}."
         try:
-            orders[order](**json.loads(_body(environ)))
+            faults[fault](**json.loads(_body(environ)))
         except Exception as error:
-            log.exception("The order %s was refused", order)
+            log.exception("The request for %s was refused", fault)
             return "400 Bad Request", f"{type(error).__name__}: {error}"
         return "200 OK", ""
 
     def _refusal(self, environ: WSGIEnvironment) -> tuple[str, list[tuple[str, str]], bytes] | None:
-        """The answer to a call that is to be refused; None lets it pass."""
+        """Return the answer to a throttled call, or None for any other call."""
         scope = SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
         if scope is None:
             return None
@@ -145,29 +152,29 @@ class Interruptions:
 
 
 def refusal(service: str, environ: WSGIEnvironment) -> tuple[str, list[tuple[str, str]], bytes]:
-    """How a service words that it is called too often, in the protocol of the request."""
+    """Return status, headers and body with which a service throttles, in the protocol of the request."""
     if environ.get("HTTP_SMITHY_PROTOCOL") == "rpc-v2-cbor":
         texts = ("__type", "ThrottlingException", "message", MESSAGE)
-        body = b"\xa2" + b"".join(bytes([0x60 + len(text)]) + text.encode() for text in texts)
+        cbor = b"\xa2" + b"".join(bytes([0x60 + len(text)]) + text.encode() for text in texts)
         return (
             "400 Bad Request",
             [("Content-Type", "application/cbor"), ("smithy-protocol", "rpc-v2-cbor")],
-            body,
+            cbor,
         )
     if "HTTP_X_AMZ_TARGET" in environ:
-        said = json.dumps({"__type": "ThrottlingException", "message": MESSAGE})
-        return "400 Bad Request", [("Content-Type", "application/x-amz-json-1.1")], said.encode()
+        body = json.dumps({"__type": "ThrottlingException", "message": MESSAGE})
+        return "400 Bad Request", [("Content-Type", "application/x-amz-json-1.1")], body.encode()
     if service == "ec2":
         error = f"<Error><Code>RequestLimitExceeded</Code><Message>{MESSAGE}</Message></Error>"
-        said = f"<Response><Errors>{error}</Errors><RequestID>rehearsal</RequestID></Response>"
-        return "503 Service Unavailable", [("Content-Type", "text/xml")], said.encode()
+        body = f"<Response><Errors>{error}</Errors><RequestID>rehearsal</RequestID></Response>"
+        return "503 Service Unavailable", [("Content-Type", "text/xml")], body.encode()
     error = f"<Error><Type>Sender</Type><Code>Throttling</Code><Message>{MESSAGE}</Message></Error>"
-    said = f"<ErrorResponse>{error}<RequestId>rehearsal</RequestId></ErrorResponse>"
-    return "400 Bad Request", [("Content-Type", "text/xml")], said.encode()
+    body = f"<ErrorResponse>{error}<RequestId>rehearsal</RequestId></ErrorResponse>"
+    return "400 Bad Request", [("Content-Type", "text/xml")], body.encode()
 
 
 def _action(environ: WSGIEnvironment) -> str:
-    """The name of the called action, wherever the protocol puts it; the body is left to be read again."""
+    """Return the called action, wherever the protocol puts it. The body can be read again afterwards."""
     if target := str(environ.get("HTTP_X_AMZ_TARGET", "")):
         return target.rpartition(".")[2]
     if environ.get("HTTP_SMITHY_PROTOCOL"):

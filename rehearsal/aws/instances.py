@@ -1,4 +1,4 @@
-"""EC2 instances of the emulated AWS, launched and found by few words."""
+"""Launches and finds EC2 instances of the emulated AWS."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rehearsal.region import Region
 
 
 class LaunchOptions(TypedDict, total=False):
-    """What else an instance is launched with."""
+    """Options of a launch."""
 
     public_key: Path | None
-    """Imported as a key pair; opens ``ssh admin@``."""
+    """File of an OpenSSH public key, imported as a key pair: it may log in as ``admin``."""
     user_data: str | None
     profile: str | None
     """Name of an instance profile."""
@@ -29,10 +29,12 @@ class LaunchOptions(TypedDict, total=False):
 def launch_instance(
     region: Region, image: str, tags: dict[str, str], **options: Unpack[LaunchOptions]
 ) -> tuple[str, str]:
-    """Launch an instance from an image given by id or name; returns its id and private address.
+    """Launch an instance and return its id and private address once EC2 reports it as running.
 
-    The instance can read the tags through its metadata. EC2 says that it runs when this returns; systemd may
-    still be booting.
+    systemd may still be booting then. The instance can read its tags in its metadata.
+
+    :param image: id of an image, or a name as for ``find_image``.
+    :raises RehearsalError: there is no such image, or the instance did not start.
     """
     with Network(region).visit():
         return _launch(region, image, tags, options)
@@ -67,7 +69,7 @@ def _launch(region: Region, image: str, tags: dict[str, str], options: LaunchOpt
 
 
 def list_instances(*states: str) -> list[dict[str, Any]]:
-    """The instances in these states, as EC2 describes them, with their tags as a dictionary ``tags``."""
+    """Return the descriptions of instances in these states, each with its tags as a dictionary ``tags``."""
     wanted = [{"Name": "instance-state-name", "Values": list(states)}]
     described = client("ec2").describe_instances(Filters=wanted)["Reservations"]
     return [
@@ -78,7 +80,11 @@ def list_instances(*states: str) -> list[dict[str, Any]]:
 
 
 def find_image(ec2: Client, name: str) -> str:
-    """Id of the newest image with this name; ``*`` matches anything, ``debian`` is the base image."""
+    """Return the id of the newest image of this account with a name.
+
+    :param name: ``*`` matches anything; ``debian`` is Debian's image.
+    :raises RehearsalError: there is none.
+    """
     pattern, owner = ("debian-13-*", DEBIAN_OWNER) if name == "debian" else (name, "self")
     found = ec2.describe_images(Owners=[owner], Filters=[{"Name": "name", "Values": [pattern]}])["Images"]
     if not found:
@@ -87,7 +93,10 @@ def find_image(ec2: Client, name: str) -> str:
 
 
 def find_machine(region: Region, name: str) -> Machine:
-    """The machine with this name, or whose name ends with it."""
+    """Return the machine with this name, or the only one whose name ends with it.
+
+    :raises RehearsalError: there is none, or more than one.
+    """
     found = [machine for machine in machines(region) if machine.name == name or machine.name.endswith(name)]
     if len(found) != 1:
         known = ", ".join(machine.name for machine in machines(region)) or "none"
@@ -96,7 +105,7 @@ def find_machine(region: Region, name: str) -> Machine:
 
 
 def _import_key(ec2: Client, public_key: Path) -> str:
-    """Name of the key pair of a public key, imported at its first use."""
+    """Return the name of the key pair of a public key; import it the first time."""
     material = public_key.read_bytes()
     name = f"rehearsal-{hashlib.sha256(material).hexdigest()[:12]}"
     if not ec2.describe_key_pairs(Filters=[{"Name": "key-name", "Values": [name]}])["KeyPairs"]:

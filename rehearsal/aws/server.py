@@ -1,10 +1,11 @@
-"""The daemon of the rehearsal: the AWS APIs at 10.42.0.2:4566 and the metadata service at 169.254.169.254.
+"""Serves the emulated AWS: the APIs at 10.42.0.2:4566 and the instance metadata service at 169.254.169.254.
 
-moto serves every API (S3, SQS, SSM, IAM, STS, CloudWatch, …) from memory; the packages of
-``rehearsal.aws.services`` make EC2 and Auto Scaling real and replace CloudFormation. What AWS does to
-instances unasked is ordered through
-``rehearsal.aws.fault_api``. It runs inside the region's network namespace. The only state that outlives
-it is the catalogue of images. Requests are not authenticated.
+moto answers every API (S3, SQS, SSM, IAM, STS, CloudWatch, …) from memory. The packages of
+``rehearsal.aws.services`` correct it, boot machines for EC2 and Auto Scaling, and replace CloudFormation.
+``rehearsal.aws.fault_api`` takes requests to inject faults. The process runs inside the region's network
+namespace. Of its state only the catalogue of images outlives it.
+
+Left out: authentication, authorization and request quotas.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from rehearsal.linux.processes import Process
 from rehearsal.region import Region, current
 
 READY = "aws.ready"
+"""File in ``Region.run`` that records the process once it serves."""
 
 
 def serve(region: Region) -> None:
-    """Serve until the process is ended; the file ``run/aws.ready`` appears once both services answer."""
-    # moto reads these at import: no images of Amazon's own, only ours.
+    """Serve until the process is ended. The file ``run/aws.ready`` appears once both services answer."""
+    # moto reads these at import. Amazon's own images are not offered.
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
     os.environ["MOTO_PORT"] = str(ENDPOINT_PORT)
     from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 - after the environment is set
@@ -34,28 +36,26 @@ def serve(region: Region) -> None:
     )
     from werkzeug.serving import make_server  # noqa: PLC0415
 
-    from rehearsal.aws.fault_api import Interruptions  # noqa: PLC0415
+    from rehearsal.aws.fault_api import FaultApi  # noqa: PLC0415
     from rehearsal.aws.services.autoscaling import backend as autoscaling  # noqa: PLC0415
-    from rehearsal.aws.services.cloudformation import api  # noqa: PLC0415
     from rehearsal.aws.services.ec2 import backend as ec2  # noqa: PLC0415
     from rehearsal.aws.services.ec2 import metadata  # noqa: PLC0415
+    from rehearsal.aws.services.install import install  # noqa: PLC0415
     from rehearsal.aws.timers import Schedule  # noqa: PLC0415
 
     schedule = Schedule()
-    backend = ec2.install(region)
-    autoscaling.install(schedule)
-    api.install(endpoint_url())
-    interruptions = Interruptions(
+    install(region, schedule, endpoint_url())
+    faults = FaultApi(
         schedule,
-        backend.rehearsed,
+        ec2.backend().emulated,
         lambda instance_id: autoscaling.backend().recommend_rebalance(instance_id),
     )
-    served = metadata.server((str(METADATA), 80), backend.facts, interruptions.hold)
+    served = metadata.server((str(METADATA), 80), ec2.backend().facts, faults.wait_while_unavailable)
     threading.Thread(target=served.serve_forever, daemon=True).start()
     apis = make_server(
         str(ENDPOINT),
         ENDPOINT_PORT,
-        interruptions.around(DomainDispatcherApplication(create_backend_app)),
+        faults.wrap(DomainDispatcherApplication(create_backend_app)),
         threaded=True,
         request_handler=MotoRequestHandler,
     )
@@ -67,7 +67,7 @@ def serve(region: Region) -> None:
 
 
 def main() -> int:
-    """Run as ``python -m rehearsal.aws`` inside the region's namespace."""
+    """Run as ``python -m rehearsal.aws`` inside the region's network namespace."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     serve(current())

@@ -1,8 +1,8 @@
-"""Starts a rehearsal's network and local AWS, runs commands in it, and takes everything away again.
+"""Starts a rehearsal's network and emulated AWS, runs commands in it, and removes everything again.
 
-``down`` needs no record of what was started: it ends what sits in the rehearsal's control group, removes its
-network namespaces and deletes its machines. So it also works after a crash, after half a start, and twice.
-Images, built roots and logs stay below ``build/`` for the next time.
+``down`` needs no record of what was started: it ends the processes in the rehearsal's control group, removes
+its network namespaces and deletes its machines. It therefore also works after a crash, after an incomplete
+start, and twice. Images, root filesystems and logs stay below ``build/``.
 """
 
 from __future__ import annotations
@@ -27,19 +27,24 @@ from rehearsal.linux.rootfs import PROPAGATE, build_base, remove_tree
 from rehearsal.region import REPOSITORY, Region
 
 DAEMON = "daemon"
+"""Control group of the emulated AWS."""
 COMMANDS = "commands"
+"""Control group of the user's commands."""
 BAKE = "bake"
-"""Packer, Ansible and what they start, apart from the user's commands: a bake ends what an old one left."""
+"""Control group of Packer, Ansible and what they start: a bake ends what an interrupted one left behind."""
 
 
 def require_root() -> None:
-    """Namespaces, mounts and nspawn need root: say so before anything is half made."""
+    """Refuse to go on without root, before anything is started.
+
+    :raises RehearsalError: the process is not root's.
+    """
     if os.geteuid() != 0:
         raise RehearsalError("The rehearsal needs root for namespaces and mounts; run it with sudo.")
 
 
 def start(region: Region) -> None:
-    """Have the base image, the network and the local AWS ready. What runs already is left alone."""
+    """Build the root filesystem, set up the network and start the emulated AWS, each unless it is there."""
     require_root()
     region.prepare()
     build_base(region)
@@ -51,7 +56,7 @@ def start(region: Region) -> None:
 
 
 def down(region: Region) -> None:
-    """End every process of the rehearsal and remove its machines, networks and control groups."""
+    """End every process of the rehearsal; remove its machines, networks and control groups."""
     require_root()
     for name in (BAKE, COMMANDS, DAEMON):
         ControlGroup(region, name).end(grace=2.0)
@@ -66,15 +71,16 @@ def down(region: Region) -> None:
 
 
 def aws_running(region: Region) -> bool:
-    """Whether the local AWS answers."""
+    """Return whether the emulated AWS runs."""
     return Process.read(region.run / READY) is not None and Network(region).exists()
 
 
 def environment(region: Region) -> dict[str, str]:
-    """The variables by which AWS's own libraries and tools find the local AWS, and nothing else of AWS's.
+    """Return this process's environment, with variables by which AWS tools use the emulated AWS only.
 
     Machines of two rehearsals have the same addresses, and Ansible names SSH connections by address alone.
-    Here it names them by the rehearsal too, lest one's tasks go to the other's machine.
+    The variable ANSIBLE_SSH_CONTROL_PATH adds the rehearsal's name, so that no task reaches another one's
+    machine.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     return kept | {
@@ -90,10 +96,15 @@ def environment(region: Region) -> dict[str, str]:
 
 
 def region_command(region: Region, command: Sequence[str], *, group: str = COMMANDS) -> list[str]:
-    """The given command in the region's network, with its resolver, in a control group of the rehearsal."""
+    """Return a command line that runs ``command`` in the region's network and in a control group.
+
+    The command sees the region's resolver in /etc/resolv.conf.
+
+    :raises RehearsalError: the rehearsal is not running.
+    """
     network = Network(region)
     if not network.exists():
-        raise RehearsalError("No rehearsal runs; `python -m rehearsal start` starts one.")
+        raise RehearsalError("The rehearsal is not running; start it with `python -m rehearsal start`.")
     script = (
         ControlGroup(region, group).join_commands()
         + f"mount --bind {shlex.quote(str(region.run / 'resolv.conf'))} /etc/resolv.conf\n"
@@ -103,7 +114,7 @@ def region_command(region: Region, command: Sequence[str], *, group: str = COMMA
 
 
 def run_in_region(region: Region, command: Sequence[str]) -> int:
-    """Run a command inside the region until it ends; returns its status."""
+    """Run a command in the region's network and return its exit status."""
     return subprocess.run(region_command(region, command), check=False, env=environment(region)).returncode
 
 
@@ -128,6 +139,6 @@ def _start_aws(region: Region) -> None:
         if started.poll() is not None or time.monotonic() > deadline:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
             raise RehearsalError(
-                f"The local AWS did not start at {ENDPOINT}:{ENDPOINT_PORT}; its log is {log}:\n{tail}"
+                f"The emulated AWS did not start at {ENDPOINT}:{ENDPOINT_PORT}. Its log {log} ends:\n{tail}"
             )
         time.sleep(0.05)

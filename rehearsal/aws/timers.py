@@ -1,6 +1,6 @@
-"""What is to happen later in the played AWS: one thread, one clock, so that tests can let time pass at will.
+"""Runs jobs of the emulated AWS later, in one thread and by one clock. Tests replace the clock.
 
-Left out: more than one job at a time; a job that takes long delays the others.
+Left out: more than one job at a time. A job that takes long delays the others.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 Job = Callable[[], None]
 log = logging.getLogger(__name__)
-PAUSE = 0.1
-"""Seconds between two looks at what is due."""
+POLL_EVERY = 0.1
+"""Seconds between two checks of what is due."""
 
 
 class Schedule:
-    """Jobs by the moment at which they are due, in seconds of ``clock``."""
+    """Jobs by the time at which they are due, in seconds of ``clock``."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
@@ -33,7 +33,7 @@ class Schedule:
             heapq.heappush(self._jobs, (self.clock() + seconds, next(self._numbers), job))
 
     def every(self, seconds: float, job: Job) -> None:
-        """Run a job again and again, that many seconds after it last ended."""
+        """Run a job repeatedly, that many seconds after its last run has ended."""
 
         def again() -> None:
             try:
@@ -44,7 +44,7 @@ class Schedule:
         self.after(seconds, again)
 
     def run_due(self) -> None:
-        """Run what is due, the earliest first; a failure is logged, and the others run."""
+        """Run every job that is due, the earliest first. A failure is logged; the others still run."""
         while (job := self._next()) is not None:
             try:
                 job()
@@ -52,12 +52,12 @@ class Schedule:
                 log.exception("A scheduled job failed")
 
     def next_at(self) -> float | None:
-        """When the earliest job is due."""
+        """Return when the earliest job is due, or None."""
         with self._lock:
             return self._jobs[0][0] if self._jobs else None
 
     def start(self) -> None:
-        """Run what is due from now on, until the process ends."""
+        """Run due jobs in a thread until the process ends."""
         threading.Thread(target=self._work, name="schedule", daemon=True).start()
 
     def _next(self) -> Job | None:
@@ -68,4 +68,4 @@ class Schedule:
     def _work(self) -> None:
         while True:
             self.run_due()
-            time.sleep(PAUSE)
+            time.sleep(POLL_EVERY)

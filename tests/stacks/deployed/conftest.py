@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.aws.services.cloudformation.engine import clients
+from rehearsal.aws.services.cloudformation.clients import clients
 from tests.stacks.deployed.environment import REGION, Client, Environment, Parameters
 
 PUBLIC = {

@@ -10,8 +10,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from rehearsal.aws.services.cloudformation.calls import Clients
-from rehearsal.aws.services.cloudformation.engine import clients
+from rehearsal.aws.services.cloudformation.clients import Clients, clients
 from rehearsal.aws.services.cloudformation.template import Evaluator, parameters, parse
 
 FOLDER = Path(__file__).parents[3] / "cloudformation"

@@ -9,7 +9,7 @@ from typing import Any
 import jmespath
 from botocore.exceptions import ClientError
 
-from rehearsal.aws.services.cloudformation.calls import Clients
+from rehearsal.aws.services.cloudformation.clients import Clients
 
 _EC2 = {
     "VPC": "describe_vpcs Vpcs[].VpcId",

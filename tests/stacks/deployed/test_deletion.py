@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from botocore.exceptions import ClientError
 
-from rehearsal.aws.services.cloudformation.stack import STACK
+from rehearsal.aws.services.cloudformation.models import STACK
 from tests.stacks.deployed.conftest import small
 from tests.stacks.deployed.environment import Environment, Parameters
 

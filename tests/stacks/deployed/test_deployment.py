@@ -65,7 +65,7 @@ def test_what_is_only_recorded_is_said_so(most: Environment) -> None:
         resource["ResourceType"]
         for stack in most.stacks
         for resource in most.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
-        if resource.get("Description") == "a stand-in: recorded, not acted on"
+        if resource.get("Description") == "recorded only: nothing was created"
     }
     assert recorded == STAND_INS
     assert all(f"`{kind}` | all of it" in readme for kind in recorded)

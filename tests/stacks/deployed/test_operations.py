@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from rehearsal.aws.services.cloudformation.engine import clients
+from rehearsal.aws.services.cloudformation.clients import clients
 from tests.stacks.deployed.environment import REGION, Environment, Parameters, listed
 
 QUEUE = {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": {"Ref": "Seconds"}}}

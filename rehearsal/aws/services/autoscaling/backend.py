@@ -1,80 +1,53 @@
-"""Plays Auto Scaling: moto's API and bookkeeping, with groups that keep their capacity and ask their hooks.
+"""Emulates Auto Scaling: the operations on groups, instances and lifecycle hooks; moto keeps the records.
 
-An instance is ``Pending`` until its machine runs, then ``InService``. Whatever ends it (a lower desired
-capacity, TerminateInstanceInAutoScalingGroup, bad health), it is ``Terminating:Wait`` while an action of
-a hook for ``autoscaling:EC2_INSTANCE_TERMINATING`` waits, then ``Terminating:Proceed`` until EC2 has
-terminated it. An instance that stopped or ended without the group's doing is unhealthy and replaced.
-Fewer instances than desired are made more, more are made fewer, never by a protected one. Deletion by
-force waits for no hook, as AWS documents it: who wants drains first sets minimum and desired capacity to
-0. With ``CapacityRebalance`` an instance that EC2 recommends to replace is ended once a replacement is in
-service.
+Groups keep their desired capacity and never terminate a protected instance for it. An instance that stopped
+or ended without the group is unhealthy and replaced. A deletion with ForceDelete waits for no lifecycle hook,
+as AWS documents it: to drain first, set minimum and desired capacity to 0. With CapacityRebalance an instance
+that EC2 recommends to replace is terminated once a replacement is in service. Source: the EC2 Auto Scaling
+API reference and user guide.
 
-Left out: hooks for launching, notifications of hooks, warm pools, scheduled actions, alarms (scaling
-policies execute only when asked), health as load balancers see it, cool-downs, instance refresh and
-maintenance policies, weights, allocation strategies (the first type is launched), termination policies
-but the default, moving instances between zones, several InstanceIds in one
-TerminateInstanceInAutoScalingGroup.
+Left out: hooks for launching, notifications of hooks, warm pools, scheduled actions, alarms (scaling policies
+execute only when a request says so), health as load balancers see it, cool-downs, instance refresh and
+maintenance policies, weights, allocation strategies (the first type is launched), termination policies but
+the default, moving instances between zones, several InstanceIds in one TerminateInstanceInAutoScalingGroup.
 """
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable
-from typing import Any
+import threading
 
-from moto.autoscaling import models, urls
+from moto.autoscaling import urls
 from moto.autoscaling.exceptions import AutoscalingClientError
 from moto.autoscaling.models import (
-    Activity,
-    AutoScalingBackend,
     FakeAutoScalingGroup,
     LifecycleHook,
     TerminateInstanceActivity,
     autoscaling_backends,
 )
-from moto.core.exceptions import ServiceException
-from moto.elbv2.exceptions import TargetGroupNotFoundError
 
 from rehearsal.aws.account import ACCOUNT, aws_region
-from rehearsal.aws.services.autoscaling.models import (
-    Action,
-    Member,
-    Moto,
-    RehearsedGroup,
-    invalid,
-    longest_wait,
-)
-from rehearsal.aws.services.autoscaling.responses import AutoScalingCalls, Locked
-from rehearsal.aws.timers import Schedule
+from rehearsal.aws.services.autoscaling.models import EmulatedGroup, Member, invalid
+from rehearsal.aws.services.autoscaling.reconciliation import Reconciliation
+from rehearsal.aws.services.patching import Moto
 
-log = logging.getLogger(__name__)
-ADVANCE_EVERY = 0.5
-"""Seconds between two looks at what waits: machines that boot or end, hooks whose time is up."""
-HEALTH_EVERY = 5.0
-"""Seconds between two looks at the health of instances. AWS says "periodically"; a minute there is common."""
-LAUNCH_AGAIN_AFTER = 30.0
-"""Seconds after a launch that failed."""
-TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
-HEARTBEATS = range(30, 7201)
-"""Seconds that PutLifecycleHook takes as HeartbeatTimeout (its API reference)."""
-ENDED = ("stopping", "stopped", "shutting-down", "terminated")
-"""States of EC2 with which an instance is unhealthy, whatever its grace period."""
 PROTECTABLE = ("InService", "EnteringStandby", "Standby")
+"""Lifecycle states in which SetInstanceProtection is accepted."""
 
 
-class RehearsedAutoScaling(Locked, AutoScalingBackend):
-    """Auto Scaling of one region of AWS. Callers hold ``lock``: requests and schedule are several threads."""
+class EmulatedAutoScaling(Reconciliation):
+    """Auto Scaling in one AWS region. Requests and the schedule are several threads: each holds ``lock``."""
 
-    clock: Callable[[], float] = time.monotonic
+    def __init__(self, *args: Moto, **options: Moto) -> None:
+        self.lock = threading.RLock()
+        super().__init__(*args, **options)
 
     @property
     def _url_module(self) -> Moto:
-        """moto finds a service's URLs by the name of the backend's module, which is not ours."""
+        """moto looks for a service's URLs beside the backend's module, which is not true of this one."""
         return urls
 
     def create_auto_scaling_group(self, name: str, *args: Moto, **options: Moto) -> FakeAutoScalingGroup:
-        """Make the group and launch its first instances."""
+        """Create a group and launch its first instances."""
         if name in self.autoscaling_groups:
             message = (
                 f"AutoScalingGroup by this name already exists - A group with the name {name} already exists"
@@ -90,18 +63,18 @@ class RehearsedAutoScaling(Locked, AutoScalingBackend):
             raise
         if options.get("health_check_period") is None:
             group.health_check_grace_period = 0
-        self._keep(self.group(name))
+        self.reconcile(self.group(name))
         return group
 
     def update_auto_scaling_group(self, name: str, *args: Moto, **options: Moto) -> FakeAutoScalingGroup:
-        """Change the group and keep its capacity."""
+        """Change a group and reconcile it."""
         self.group(name)
         group = super().update_auto_scaling_group(name, *args, **options)
-        self._keep(self.group(name))
+        self.reconcile(self.group(name))
         return group
 
     def delete_auto_scaling_group(self, group_name: str, force: bool = False) -> None:
-        """Delete a group; with force, end its instances without waiting for a hook."""
+        """Delete a group. With ``force`` terminate its instances without waiting for a hook."""
         group = self.group(group_name)
         if not force:
             group.check_empty()
@@ -114,21 +87,21 @@ class RehearsedAutoScaling(Locked, AutoScalingBackend):
         }
         for member in list(group.instance_states):
             member.actions.clear()
-            self._end(group, member, "the group is deleted")
-            self._settle(member)
-        self._advance(group)
+            self.terminate(group, member, "the group is deleted")
+            self.proceed(member)
+        self.advance_group(group)
 
     def set_desired_capacity(self, group_name: str, desired_capacity: int | None) -> None:
-        """Launch or end as many as it takes."""
+        """Launch or terminate as many instances as the new capacity takes."""
         group = self.group(group_name)
         group.check_desired(desired_capacity or 0)
         group.set_desired_capacity(desired_capacity)
-        self._keep(group)
+        self.reconcile(group)
 
     def set_instance_protection(
         self, group_name: str, instance_ids: list[str], protected_from_scale_in: bool | None
     ) -> None:
-        """Keep instances out of scale-in, or let them be ended again."""
+        """Protect instances from scale-in, or end their protection."""
         group = self.group(group_name)
         members = {member.instance_id: member for member in group.instance_states}
         for instance_id in instance_ids:
@@ -142,7 +115,7 @@ class RehearsedAutoScaling(Locked, AutoScalingBackend):
             members[instance_id].protected_from_scale_in = protected_from_scale_in
 
     def set_instance_health(self, instance_id: str, health_status: str, respect_grace: bool = True) -> None:
-        """Note somebody's judgement; within the grace period only if it is told not to respect it."""
+        """Set an instance's health. ``Unhealthy`` within a respected grace period is ignored."""
         group, member = self._find(instance_id)
         grace = (group.health_check_grace_period or 0) if respect_grace else 0
         if health_status == "Unhealthy" and self.clock() < member.in_service_at + grace:
@@ -150,10 +123,10 @@ class RehearsedAutoScaling(Locked, AutoScalingBackend):
         member.health_status = health_status
 
     def terminate_instance(self, instance_id: str, should_decrement: bool) -> TerminateInstanceActivity:
-        """End this very instance, protected or not; of one that ends already only its activity is told."""
+        """Terminate an instance, protected or not. One that is terminating already only gets its activity."""
         group, member = self._find(instance_id)
         before = group.capacity
-        if member.lifecycle_state.startswith("Terminating"):
+        if member.terminating:
             return TerminateInstanceActivity(member.instance, before)
         if should_decrement:
             if before <= (group.min_size or 0):
@@ -164,105 +137,88 @@ class RehearsedAutoScaling(Locked, AutoScalingBackend):
                 )
             group.desired_capacity = before - 1
         activity = TerminateInstanceActivity(member.instance, before)
-        self._end(group, member, activity.cause, activity)
-        self._keep(group)
+        self.terminate(group, member, activity.cause, activity)
+        self.reconcile(group)
         return activity
 
     def notify_terminate_instances(self, instance_ids: list[str]) -> None:
-        """moto replaces what EC2 is asked to terminate at once; here the next look at the health finds it."""
+        """Do nothing: the next health check finds terminated instances. moto replaces them at once."""
 
     def create_lifecycle_hook(
         self, name: str, as_name: str, transition: str, timeout: int | None, result: str
     ) -> LifecycleHook:
-        """Make or change a hook; actions that wait keep what they began with."""
+        """Create or change a hook of an existing group; open actions keep their time-outs."""
         self.group(as_name)
-        if timeout is not None and timeout not in HEARTBEATS:
-            raise invalid("HeartbeatTimeout must be between 30 and 7200 seconds")
-        hook = super().create_lifecycle_hook(name, as_name, transition, timeout, result)
-        hook.global_timeout = int(longest_wait(hook.heartbeat_timeout))
-        return hook
+        return super().create_lifecycle_hook(name, as_name, transition, timeout, result)
 
     def delete_lifecycle_hook(self, as_name: str, name: str) -> None:
-        """Forget a hook; its actions end with CONTINUE."""
+        """Delete a hook and close its open actions with CONTINUE."""
         for member in self.group(as_name).instance_states:
             if member.actions.pop(name, None):
-                self._settle(member)
+                self.proceed(member)
         super().delete_lifecycle_hook(as_name, name)
 
     def record_heartbeat(
         self, group_name: str, hook: str, token: str | None, instance_id: str | None
     ) -> None:
-        """Let an action's time-out begin again."""
-        member = self._waiting(group_name, hook, token, instance_id)
+        """Restart the time-out of an open lifecycle action."""
+        member = self._with_open_action(group_name, hook, token, instance_id)
         member.actions[hook].heartbeat(self.clock())
 
     def complete_action(
         self, group_name: str, hook: str, token: str | None, instance_id: str | None, result: str
     ) -> None:
-        """End an action; after ABANDON those of the other hooks too."""
+        """Close an open lifecycle action."""
         if result not in ("CONTINUE", "ABANDON"):
             raise invalid("LifecycleActionResult must be CONTINUE or ABANDON")
-        self._complete(self._waiting(group_name, hook, token, instance_id), hook, result)
+        self.complete(self._with_open_action(group_name, hook, token, instance_id), hook, result)
 
     def recommend_rebalance(self, instance_id: str) -> None:
-        """EC2 recommends to replace an instance; a group that follows such advice does."""
-        for group in self._groups():
-            for member in group.instance_states:
-                if member.instance_id == instance_id and group.capacity_rebalance:
-                    member.at_risk = True
-                    self._keep(group)
-
-    def update_attached_target_groups(self, group_name: str) -> None:
-        """Who is in service is a target; moto forgets to take the others out."""
-        group = self.group(group_name)
-        serving = [m.instance_id for m in group.instance_states if m.lifecycle_state == "InService"]
-        others = [{"Id": m.instance_id} for m in group.instance_states if m.instance_id not in serving]
-        for arn in group.target_group_arns:
-            try:
-                (found,) = self.elbv2_backend.describe_target_groups(None, [arn], None)
-            except TargetGroupNotFoundError:
-                continue  # deleted before its group
-            self.elbv2_backend.register_targets(arn, [{"Id": one, "Port": found.port} for one in serving])
-            self.elbv2_backend.deregister_targets(arn, others)
-
-    def advance(self) -> None:
-        """Take every group as far as it has come by now."""
+        """Launch a replacement for an instance at risk, if its group has CapacityRebalance."""
         with self.lock:
             for group in self._groups():
-                self._advance(group)
+                for member in group.instance_states:
+                    if member.instance_id == instance_id and group.capacity_rebalance:
+                        member.at_risk = True
+                        self.reconcile(group)
 
-    def look_at_health(self) -> None:
-        """Find the instances that ended by themselves or were said to be unhealthy, and replace them."""
+    def advance(self) -> None:
+        """Take every group to the state that it has reached by now."""
+        with self.lock:
+            for group in self._groups():
+                self.advance_group(group)
+
+    def check_health(self) -> None:
+        """Replace unhealthy instances of every group whose process HealthCheck is not suspended."""
         with self.lock:
             for group in self._groups():
                 if not group.suspended("HealthCheck"):
-                    for member in list(group.instance_states):
-                        self._judge(group, member)
-                    self._keep(group)
+                    self.replace_unhealthy(group)
 
-    def group(self, name: str) -> RehearsedGroup:
-        """The group of that name.
+    def group(self, name: str) -> EmulatedGroup:
+        """Return the group with this name.
 
-        Raises:
-            AutoscalingClientError: there is none.
+        :raises AutoscalingClientError: there is none.
         """
         found = self.autoscaling_groups.get(name)
-        if not isinstance(found, RehearsedGroup):
+        if not isinstance(found, EmulatedGroup):
             raise invalid(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
         return found
 
-    def _groups(self) -> list[RehearsedGroup]:
-        return [group for group in self.autoscaling_groups.values() if isinstance(group, RehearsedGroup)]
+    def _groups(self) -> list[EmulatedGroup]:
+        return [group for group in self.autoscaling_groups.values() if isinstance(group, EmulatedGroup)]
 
-    def _find(self, instance_id: str) -> tuple[RehearsedGroup, Member]:
+    def _find(self, instance_id: str) -> tuple[EmulatedGroup, Member]:
         for group in self._groups():
             for member in group.instance_states:
                 if member.instance_id == instance_id:
                     return group, member
         raise invalid(f"Instance Id not found - No managed instance found for instance ID: {instance_id}")
 
-    def _waiting(self, group_name: str, hook: str, token: str | None, instance_id: str | None) -> Member:
-        """The member for which an action of that hook waits; a hook that does not exist has none."""
+    def _with_open_action(
+        self, group_name: str, hook: str, token: str | None, instance_id: str | None
+    ) -> Member:
+        """Return the member with an open action of that hook, by the action's token or the instance's id."""
         for member in self.group(group_name).instance_states:
             action = member.actions.get(hook)
             if action is None or action.deadline <= self.clock():
@@ -272,131 +228,10 @@ class RehearsedAutoScaling(Locked, AutoScalingBackend):
         named = f"token {token}" if token is not None else f"instance ID {instance_id}"
         raise invalid(f"No active Lifecycle Action found with {named}")
 
-    def _judge(self, group: RehearsedGroup, member: Member) -> None:
-        if member.lifecycle_state != "InService":
-            return
-        if member.instance.state in ENDED:
-            member.health_status = "Unhealthy"
-        if member.health_status == "Unhealthy" and not group.suspended("ReplaceUnhealthy"):
-            self._end(group, member, f"it is unhealthy; EC2 says {member.instance.state}")
 
-    def _keep(self, group: RehearsedGroup) -> None:
-        """Launch what is missing, end what is too much."""
-        if group.deleting:
-            return
-        serving = group.counted()
-        steady = [member for member in serving if not member.at_risk]
-        if not group.suspended("Launch"):
-            for _ in range(group.capacity - len(steady)):
-                if not self._launch(group):
-                    break
-        if group.suspended("Terminate"):
-            return
-        for member in group.victims(len(steady) - group.capacity):
-            self._end(group, member, f"the capacity is to be {group.capacity}")
-        if sum(member.lifecycle_state == "InService" for member in steady) >= group.capacity:
-            for member in serving:
-                if member.at_risk:
-                    self._end(group, member, "it is at risk and its replacement is in service")
-
-    def _launch(self, group: RehearsedGroup) -> bool:
-        if self.clock() < group.launch_again_at:
-            return False
-        activity = Activity("Launching a new EC2 instance", f"the capacity is to be {group.capacity}", group)
-        group.activities.appendleft(activity)
-        try:
-            member = group.launch()
-        except ServiceException as error:
-            self._failed(group, activity, str(error))
-            return False
-        activity.description += f": {member.instance_id}"
-        member.activity = activity
-        return True
-
-    def _failed(self, group: RehearsedGroup, activity: Activity | None, reason: str) -> None:
-        log.warning("%s cannot launch: %s", group.name, reason)
-        group.launch_again_at = self.clock() + LAUNCH_AGAIN_AFTER
-        if activity is not None:
-            activity.status_code = "Failed"
-            vars(activity)["status_message"] = reason
-
-    def _end(
-        self, group: RehearsedGroup, member: Member, cause: str, activity: Activity | None = None
-    ) -> None:
-        """Begin the end of a member, unless it has begun."""
-        if member.lifecycle_state.startswith("Terminating"):
-            return
-        log.info("%s ends %s: %s", group.name, member.instance_id, cause)
-        member.activity = activity or Activity(
-            f"Terminating EC2 instance: {member.instance_id}", cause, group
-        )
-        group.activities.appendleft(member.activity)
-        member.actions = {
-            hook.name: Action(hook, self.clock())
-            for hook in self.lifecycle_hooks.values()
-            if hook.auto_scaling_group_name == group.name and hook.lifecycle_transition == TERMINATING
-        }
-        member.lifecycle_state = "Terminating:Wait"
-        self.update_attached_target_groups(group.name)
-        if member.actions:
-            member.activity.status_code = "MidTerminatingLifecycleAction"
-        self._settle(member)
-
-    def _complete(self, member: Member, hook: str, result: str) -> None:
-        del member.actions[hook]
-        if result == "ABANDON":
-            member.actions.clear()
-        self._settle(member)
-
-    def _settle(self, member: Member) -> None:
-        """Have EC2 terminate a member for which no action waits any more."""
-        if member.lifecycle_state == "Terminating:Wait" and not member.actions:
-            member.lifecycle_state = "Terminating:Proceed"
-            self.ec2_backend.terminate_instances([member.instance_id])
-
-    def _advance(self, group: RehearsedGroup) -> None:
-        for member in list(group.instance_states):
-            self._follow(group, member)
-        self._keep(group)
-        if group.deleting and not group.instance_states:
-            self.autoscaling_groups.pop(group.name, None)
-
-    def _follow(self, group: RehearsedGroup, member: Member) -> None:
-        """One member's next step, if its time has come."""
-        state = member.instance.state
-        if member.lifecycle_state == "Pending" and state == "running":
-            member.lifecycle_state = "InService"
-            member.in_service_at = self.clock()
-            member.done()
-            self.update_attached_target_groups(group.name)
-        elif member.lifecycle_state == "Pending" and state in ENDED:
-            self._failed(group, member.activity, f"{member.instance_id} is {state} before it was in service")
-            self._end(group, member, "it did not start")
-            member.actions.clear()
-            self._settle(member)
-        for name, action in list(member.actions.items()):
-            if name in member.actions and self.clock() >= action.deadline:
-                self._complete(member, name, action.hook.default_result)
-        if member.lifecycle_state == "Terminating:Proceed" and state == "terminated":
-            member.lifecycle_state = "Terminated"
-            member.done()
-            group.instance_states.remove(member)
-
-
-def install(schedule: Schedule) -> None:
-    """Put the rehearsed Auto Scaling in the place of moto's, for later requests; after ``ec2.install``."""
-    vars(models)["FakeAutoScalingGroup"] = RehearsedGroup
-    vars(models)["InstanceState"] = Member
-    urls.url_paths["{0}/$"] = AutoScalingCalls.dispatch
-    RehearsedAutoScaling.clock = staticmethod(schedule.clock)
-    autoscaling_backends.backend = RehearsedAutoScaling
-    schedule.every(ADVANCE_EVERY, lambda: backend().advance())
-    schedule.every(HEALTH_EVERY, lambda: backend().look_at_health())
-
-
-def backend() -> RehearsedAutoScaling:
-    """The Auto Scaling of the account and region that are played."""
-    found: Any = autoscaling_backends[ACCOUNT][aws_region()]
-    if not isinstance(found, RehearsedAutoScaling):
-        raise TypeError("moto's own Auto Scaling was used before install()")
+def backend() -> EmulatedAutoScaling:
+    """Return the Auto Scaling of the emulated account and region."""
+    found = autoscaling_backends[ACCOUNT][aws_region()]
+    if not isinstance(found, EmulatedAutoScaling):
+        raise TypeError("moto served Auto Scaling before install(): call install() before the first request.")
     return found

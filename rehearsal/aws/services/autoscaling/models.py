@@ -1,7 +1,6 @@
-"""Plays Auto Scaling's objects: moto's groups and members, with what they launch, whom they end, and for how
-long a lifecycle action waits.
+"""Emulates Auto Scaling's objects: groups, their instances, and open lifecycle actions.
 
-Left out: see ``rehearsal.aws.services.autoscaling.backend``.
+``rehearsal.aws.services.autoscaling.backend`` lists what is left out.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import uuid4
 
 from moto.autoscaling.exceptions import AutoscalingClientError
@@ -21,30 +20,30 @@ from moto.autoscaling.models import (
     LifecycleHook,
 )
 
-Moto: TypeAlias = Any
-"""What moto passes to itself; its types are moto's business."""
+from rehearsal.aws.services.patching import Moto
+
 LONGEST_WAIT = 48 * 3600
-"""Seconds. No lifecycle action waits longer, nor longer than a hundred heartbeats, whichever is less
-(docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html)."""
+"""Seconds. A lifecycle action ends after 48 hours or a hundred heartbeat time-outs, whichever is less
+(https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html)."""
 COUNTED = ("Pending", "InService")
-"""Lifecycle states of what counts towards the desired capacity; what waits for its end does not."""
+"""Lifecycle states that count towards the desired capacity."""
 TARGETS = {"Pending": "InService", "InService": "InService", "Standby": "Standby", "Detached": "Detached"}
-"""What an instance reads as autoscaling/target-lifecycle-state; of all others it is Terminated."""
+"""Metadata autoscaling/target-lifecycle-state by lifecycle state; in all others it is Terminated."""
 
 
 def invalid(message: str) -> AutoscalingClientError:
-    """The error by which Auto Scaling refuses almost everything."""
+    """Return the error with which Auto Scaling refuses most invalid requests."""
     return AutoscalingClientError("ValidationError", message)
 
 
 def longest_wait(heartbeat: float) -> float:
-    """Seconds that an action of a hook with this heartbeat time-out may wait in all."""
+    """Return the seconds after which an action ends whatever its heartbeats (GlobalTimeout)."""
     return min(LONGEST_WAIT, 100 * heartbeat)
 
 
 @dataclass
-class Action:
-    """A lifecycle action that waits: until ``deadline``, which heartbeats move on, at most to ``limit``."""
+class LifecycleAction:
+    """An open lifecycle action. It times out at ``deadline``, which heartbeats move, at most to ``limit``."""
 
     hook: LifecycleHook
     now: float
@@ -57,27 +56,27 @@ class Action:
         self.heartbeat(self.now)
 
     def heartbeat(self, now: float) -> None:
-        """Let the time-out begin again."""
+        """Restart the time-out."""
         self.deadline = min(now + self.hook.heartbeat_timeout, self.limit)
 
 
 class Member(InstanceState):
-    """An instance of a group; it knows which version of the launch template it was launched from."""
+    """An instance of a group, with the launch template version that it was launched from."""
 
     def __init__(self, instance: Moto, lifecycle_state: str = "InService", **options: Moto) -> None:
         self.instance: Moto = instance
         super().__init__(instance, lifecycle_state, **options)
         self.template: dict[str, str] | None = None
         self.in_service_at = 0.0
-        self.actions: dict[str, Action] = {}
+        self.actions: dict[str, LifecycleAction] = {}
         self.at_risk = False
-        """EC2 has recommended to replace it, and its group does."""
+        """Whether EC2 recommended to replace it and its group has CapacityRebalance."""
         self.activity: Activity | None = None
-        """What is under way with it."""
+        """Its scaling activity in progress."""
 
     @property
     def lifecycle_state(self) -> str:
-        """Where in its life it is; the instance reads of it in its metadata."""
+        """Its lifecycle state. A change also changes the instance's metadata."""
         return self._lifecycle_state
 
     @lifecycle_state.setter
@@ -87,29 +86,34 @@ class Member(InstanceState):
 
     @property
     def launch_template(self) -> dict[str, Any] | None:
-        """The template and the version by number, as of its launch."""
+        """The launch template with the number of the version, as of the launch."""
         return self.template
 
     @property
     def version(self) -> int:
-        """The launch template's version; of an instance that was attached, 0."""
+        """The launch template's version; 0 for an instance that was attached."""
         return int(self.template["Version"]) if self.template else 0
 
     @property
     def counted(self) -> bool:
-        """Whether it is part of the capacity."""
+        """Whether it counts towards the desired capacity."""
         return self.lifecycle_state in COUNTED
 
-    def done(self, status: str = "Successful") -> None:
-        """Note how what was under way has ended."""
+    @property
+    def terminating(self) -> bool:
+        """Whether its termination has begun."""
+        return self.lifecycle_state.startswith("Terminating")
+
+    def finish_activity(self) -> None:
+        """Record that the activity in progress has succeeded."""
         if self.activity is not None:
-            self.activity.status_code = status
+            self.activity.status_code = "Successful"
             self.activity.progress = 100
             self.activity = None
 
 
-class RehearsedGroup(FakeAutoScalingGroup):
-    """A group that only says what it wants: the backend launches and ends, one step after another."""
+class EmulatedGroup(FakeAutoScalingGroup):
+    """A group that holds settings and members; ``reconciliation`` launches and terminates."""
 
     instance_states: list[Member]  # type: ignore[assignment]  # install() puts Member in InstanceState's place
 
@@ -121,7 +125,7 @@ class RehearsedGroup(FakeAutoScalingGroup):
 
     @property
     def status(self) -> str | None:
-        """As DescribeAutoScalingGroups says it: none but while the group is deleted."""
+        """Status in DescribeAutoScalingGroups: None unless the group is being deleted."""
         return "Delete in progress" if self.deleting else None
 
     @property
@@ -130,14 +134,13 @@ class RehearsedGroup(FakeAutoScalingGroup):
         return self.desired_capacity or 0
 
     def set_desired_capacity(self, new_capacity: int | None) -> None:
-        """Only the number: who keeps it is the backend."""
+        """Set the number; the backend reconciles."""
         self.desired_capacity = self.min_size if new_capacity is None else new_capacity
 
     def check_bounds(self, minimum: int, maximum: int, desired: int | None) -> None:
         """Refuse sizes that contradict each other.
 
-        Raises:
-            AutoscalingClientError: as AWS words it.
+        :raises AutoscalingClientError: with AWS's message.
         """
         if minimum > maximum:
             raise invalid(f"Max bound, {maximum}, must be greater than or equal to min bound, {minimum}")
@@ -150,8 +153,7 @@ class RehearsedGroup(FakeAutoScalingGroup):
     def check_desired(self, desired: int) -> None:
         """Refuse a desired capacity outside the bounds.
 
-        Raises:
-            AutoscalingClientError: as AWS words it.
+        :raises AutoscalingClientError: with AWS's message.
         """
         bound = None
         if desired > (self.max_size or 0):
@@ -164,8 +166,7 @@ class RehearsedGroup(FakeAutoScalingGroup):
     def check_empty(self) -> None:
         """Refuse to delete a group that has instances.
 
-        Raises:
-            AutoscalingClientError: as AWS words it.
+        :raises AutoscalingClientError: with AWS's message.
         """
         refused = "You cannot delete an AutoScalingGroup while there are"
         if self.counted():
@@ -176,31 +177,28 @@ class RehearsedGroup(FakeAutoScalingGroup):
             raise AutoscalingClientError("ScalingActivityInProgress", message)
 
     def update(self, *args: Moto, **options: Moto) -> None:
-        """Change what is named. What it launches stays, unless that is named; moto would forget it."""
+        """Change what the request names; keep the desired capacity within the new bounds."""
         size = {name: options.get(name) for name in ("min_size", "max_size", "desired_capacity")}
         minimum = self.min_size if size["min_size"] is None else size["min_size"]
         maximum = self.max_size if size["max_size"] is None else size["max_size"]
         self.check_bounds(minimum or 0, maximum or 0, size["desired_capacity"])
         if size["desired_capacity"] is None:
             options["desired_capacity"] = min(max(self.capacity, minimum or 0), maximum or 0)
-        policy = self.mixed_instances_policy
         super().update(*args, **options)
-        if not any(
-            options.get(name) for name in ("mixed_instances_policy", "launch_template", "launch_config_name")
-        ):
-            self.mixed_instances_policy = policy
 
     def suspended(self, process: str) -> bool:
-        """Whether one of the group's processes rests."""
+        """Return whether one of the group's processes is suspended."""
         return any(each["ProcessName"] == process for each in self.suspended_processes)
 
     def counted(self) -> list[Member]:
-        """The members that are part of the capacity."""
+        """Return the members that count towards the desired capacity."""
         return [member for member in self.instance_states if member.counted]
 
-    def victims(self, count: int) -> list[Member]:
-        """Whom to end: never a protected one, first in the zone with most, then of the oldest template
-        version, then the longest running. AWS's default policy chooses likewise.
+    def select_for_termination(self, count: int) -> list[Member]:
+        """Select members for scale-in as AWS's default termination policy does.
+
+        Protected ones are never selected. First come members in the zone with most members, then those of the
+        oldest launch template version, then those launched first.
         """
         left, chosen = [member for member in self.counted() if not member.at_risk], list[Member]()
         for _ in range(count):
@@ -210,24 +208,23 @@ class RehearsedGroup(FakeAutoScalingGroup):
             zones = Counter(member.availability_zone for member in left)
             most = max(zones[member.availability_zone] for member in candidates)
             crowded = (member for member in candidates if zones[member.availability_zone] == most)
-            victim = min(crowded, key=lambda member: (member.version, member.instance.launch_time))
-            left.remove(victim)
-            chosen.append(victim)
+            oldest = min(crowded, key=lambda member: (member.version, member.instance.launch_time))
+            left.remove(oldest)
+            chosen.append(oldest)
         return chosen
 
     def launch(self) -> Member:
-        """Launch one instance, in the subnet (or zone) that has fewest, as the group's template says.
+        """Launch one instance from the group's template, in the subnet or zone with fewest members.
 
-        Raises:
-            ServiceException: EC2 refused.
+        :raises ServiceException: EC2 refused.
         """
         subnets = self.vpc_zone_identifier.split(",") if self.vpc_zone_identifier else []
         peers = self.counted()
-        lives = Counter(
+        count = Counter(
             member.instance.subnet_id if subnets else member.availability_zone for member in peers
         )
-        place = min(subnets or self.availability_zones, key=lambda each: lives[each])
-        options: dict[str, Any] = {"subnet_id": place} if subnets else {"placement": place}
+        location = min(subnets or self.availability_zones, key=lambda each: count[each])
+        options: dict[str, Any] = {"subnet_id": location} if subnets else {"placement": location}
         template: dict[str, str] | None = None
         if self.ec2_launch_template is not None:
             version = self.ec2_launch_template.get_version(self.launch_template_version)
@@ -271,13 +268,13 @@ class RehearsedGroup(FakeAutoScalingGroup):
         return member
 
     def _type(self) -> str:
-        """The first type of a mixed-instances policy: here each has capacity and none is cheaper."""
+        """Return the first type of a mixed instances policy: every type has capacity here."""
         policy = self.mixed_instances_policy or {}
         overrides = policy.get("LaunchTemplate", {}).get("Overrides") or [{}]
         return str(overrides[0].get("InstanceType") or self.instance_type)
 
     def _next_is_spot(self, peers: list[Member]) -> bool:
-        """Whether the next instance keeps to the policy's share of Spot instances."""
+        """Return whether the next instance has to be a Spot instance by the policy's distribution."""
         if not self.mixed_instances_policy:
             return False
         distribution = self.mixed_instances_policy.get("InstancesDistribution", {})

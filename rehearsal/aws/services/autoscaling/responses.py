@@ -1,65 +1,41 @@
-"""Auto Scaling's calls that moto lacks or answers with less than AWS does; each holds the backend's lock."""
+"""Answers Auto Scaling's requests that moto lacks or answers with less than AWS; one request at a time."""
 
 from __future__ import annotations
-
-import threading
-from typing import TYPE_CHECKING
 
 from moto.autoscaling.models import autoscaling_backends
 from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.responses import ActionResult, EmptyResult
 
-from rehearsal.aws.services.autoscaling.models import Moto, invalid
-
-if TYPE_CHECKING:
-    from rehearsal.aws.services.autoscaling.backend import RehearsedAutoScaling
+from rehearsal.aws.services.autoscaling.backend import EmulatedAutoScaling
+from rehearsal.aws.services.autoscaling.models import invalid
 
 
-class Locked:
-    """A backend whose requests and scheduled steps take turns."""
-
-    def __init__(self, *args: Moto, **options: Moto) -> None:
-        self.lock = threading.RLock()
-        super().__init__(*args, **options)
-
-
-class AutoScalingCalls(AutoScalingResponse):
-    """Answers requests; what is not here is moto's."""
+class EmulatedResponse(AutoScalingResponse):
+    """The operations of the API, as moto calls them; those that are not here are moto's."""
 
     @property
-    def autoscaling_backend(self) -> RehearsedAutoScaling:
-        """The backend that ``rehearsal.aws.services.autoscaling.backend.install`` has put in place."""
-        found: Moto = autoscaling_backends[self.current_account][self.region]
-        return found  # type: ignore[no-any-return]  # install() makes it so
+    def autoscaling_backend(self) -> EmulatedAutoScaling:
+        """The backend of the request's account and region."""
+        found = autoscaling_backends[self.current_account][self.region]
+        if not isinstance(found, EmulatedAutoScaling):
+            raise TypeError("moto served Auto Scaling before install(): call install() first.")
+        return found
 
     def call_action(self) -> TYPE_RESPONSE:
-        """One call at a time."""
+        """Answer one request, while nothing else changes a group."""
         with self.autoscaling_backend.lock:
             answer: TYPE_RESPONSE = super().call_action()
             return answer
 
-    def create_auto_scaling_group(self) -> ActionResult:
-        """With its hooks, which moto drops."""
-        made = super().create_auto_scaling_group()
-        for hook in self._get_param("LifecycleHookSpecificationList", []):
-            self.autoscaling_backend.create_lifecycle_hook(
-                hook["LifecycleHookName"],
-                self._get_param("AutoScalingGroupName"),
-                hook["LifecycleTransition"],
-                hook.get("HeartbeatTimeout"),
-                hook.get("DefaultResult"),
-            )
-        return made
-
     def delete_auto_scaling_group(self) -> ActionResult:
-        """Only by force where there are instances."""
+        """Answer DeleteAutoScalingGroup; a group with instances needs ForceDelete."""
         force = bool(self._get_bool_param("ForceDelete", False))
         self.autoscaling_backend.delete_auto_scaling_group(self._get_param("AutoScalingGroupName"), force)
         return EmptyResult()
 
     def set_instance_health(self) -> ActionResult:
-        """With its grace period, which moto ignores."""
+        """Answer SetInstanceHealth, with ShouldRespectGracePeriod."""
         status = self._get_param("HealthStatus")
         if status not in ("Healthy", "Unhealthy"):
             raise invalid("Valid instance health states are: [Healthy, Unhealthy].")
@@ -68,7 +44,7 @@ class AutoScalingCalls(AutoScalingResponse):
         return EmptyResult()
 
     def describe_scaling_activities(self) -> ActionResult:
-        """The last hundred of a group, or of all groups, the newest first."""
+        """Answer DescribeScalingActivities: at most a hundred of each group, the newest first."""
         name = self._get_param("AutoScalingGroupName")
         names = [name] if name else list(self.autoscaling_backend.autoscaling_groups)
         found = [each for one in names for each in self.autoscaling_backend.group(one).activities]
@@ -76,18 +52,18 @@ class AutoScalingCalls(AutoScalingResponse):
         return ActionResult({"Activities": found[: self._get_int_param("MaxRecords") or 100]})
 
     def record_lifecycle_action_heartbeat(self) -> ActionResult:
-        """A sign of life of whoever works on a lifecycle action."""
-        self.autoscaling_backend.record_heartbeat(*self._action())
+        """Answer RecordLifecycleActionHeartbeat."""
+        self.autoscaling_backend.record_heartbeat(*self._lifecycle_action())
         return EmptyResult()
 
     def complete_lifecycle_action(self) -> ActionResult:
-        """The end of that work."""
+        """Answer CompleteLifecycleAction."""
         result = self._get_param("LifecycleActionResult")
-        self.autoscaling_backend.complete_action(*self._action(), result)
+        self.autoscaling_backend.complete_action(*self._lifecycle_action(), result)
         return EmptyResult()
 
-    def _action(self) -> tuple[str, str, str | None, str | None]:
-        """Group, hook, token and instance of the request."""
+    def _lifecycle_action(self) -> tuple[str, str, str | None, str | None]:
+        """Return group, hook, token and instance of the request."""
         return (
             self._get_param("AutoScalingGroupName"),
             self._get_param("LifecycleHookName"),

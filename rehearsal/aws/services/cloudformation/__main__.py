@@ -1,6 +1,6 @@
-"""Serves the local AWS with this CloudFormation on 127.0.0.1, without root.
+"""Serves an emulated AWS with this CloudFormation on 127.0.0.1, without root.
 
-Instances are moto's records here; the rehearsal's daemon (``rehearsal.aws.server``) makes them real.
+Instances are moto's records only; the rehearsal's daemon (``rehearsal.aws.server``) boots machines for them.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import logging
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from rehearsal.aws.services.cloudformation.api import install
+from rehearsal.aws.services.cloudformation.install import install
+from rehearsal.aws.services.patches import PATCHES
 
 HOST = "127.0.0.1"
 
 
 def server(port: int = 0) -> BaseWSGIServer:
-    """A server that is bound to the port (0: a free one) and not yet serving."""
+    """Return a server that is bound to the port (0: a free one) and not yet serving."""
     application = DomainDispatcherApplication(create_backend_app)
     made = make_server(HOST, port, application, threaded=True, request_handler=MotoRequestHandler)
+    PATCHES.install()
     install(f"http://{HOST}:{made.port}")
     return made
 

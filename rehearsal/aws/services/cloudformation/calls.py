@@ -1,7 +1,4 @@
-"""Makes, finds, changes and deletes resources by the table, through botocore's clients.
-
-botocore's model of an operation says the case of names, and whether a value is text, number or JSON.
-"""
+"""Creates, reads, updates and deletes resources by the table of types, through botocore's clients."""
 
 from __future__ import annotations
 
@@ -9,46 +6,44 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jmespath
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.model import ListShape, MapShape, Shape, StructureShape
 
+from rehearsal.aws.services.cloudformation.arguments import fill, find, fit
+from rehearsal.aws.services.cloudformation.clients import Clients
 from rehearsal.aws.services.cloudformation.table import Call, Each, Kind
-from rehearsal.aws.services.cloudformation.template import Json, text_of
+from rehearsal.aws.services.cloudformation.template import Json
 
 GONE = re.compile(r"NotFound|NoSuch|NonExist|NotExist|Unknown|InvalidDocument|^404$|^ValidationError$")
-"""Codes by which services say that something is not there."""
+"""Error codes with which services answer for a resource that does not exist."""
 LIMIT = 600.0
-"""Seconds in which something that was made must be ready, and something deleted gone."""
+"""Seconds within which a created resource must be ready, and a deleted one gone."""
 _DYNAMIC = re.compile(r"\{\{resolve:(ssm|ssm-secure|secretsmanager):([^}]+)\}\}")
 SECURE = {
     ("AWS::RDS::DBInstance", "MasterUserPassword"),
     ("AWS::ElastiCache::ReplicationGroup", "AuthToken"),
 }
-"""Properties of these templates in which CloudFormation allows ssm-secure."""
-
-Clients = Callable[[str], Any]
-"""Gives the botocore client of a service."""
+"""Properties of Airkiln's templates that accept ssm-secure references."""
 
 
 class FailedError(Exception):
-    """A resource could not be made, changed or deleted; the text is the reason in the stack's events."""
+    """A resource could not be created, updated or deleted; the text is the reason in the stack's events."""
 
     @property
     def gone(self) -> bool:
-        """Whether a service said that what it was asked for does not exist."""
+        """Whether the service answered that the resource does not exist."""
         cause = self.__cause__
         return isinstance(cause, ClientError) and bool(GONE.search(cause.response["Error"]["Code"]))
 
 
 @contextmanager
 def suppress_gone() -> Iterator[None]:
-    """Let pass that something which is to be taken away is not there."""
+    """Ignore that what is to be removed does not exist."""
     try:
         yield
     except FailedError as error:
@@ -63,18 +58,18 @@ class Resource:
     logical: str
     type: str
     properties: dict[str, Any]
-    """Resolved, but for references to secrets."""
+    """Resolved, except dynamic references to secrets."""
     name: str = ""
     id: str = ""
     attributes: dict[str, Any] = field(default_factory=dict)
 
     def context(self, **more: Json) -> dict[str, Any]:
-        """What an argument's JMESPath searches."""
+        """Return what JMESPath expressions of arguments search."""
         return self.properties | {"id": self.id, "name": self.name, "attributes": self.attributes} | more
 
 
 def generated_name(stack: str, logical: str, kind: Kind) -> str:
-    """A name as CloudFormation gives it: the stack's, the logical id, and twelve random signs."""
+    """Return a name as CloudFormation generates it: stack, logical id, twelve random characters."""
     longest = int(kind.name.partition(":")[2] or 255)
     name = f"{stack}-{logical}-{secrets.token_hex(6).upper()}"
     lower = kind.name.partition(":")[0] in (
@@ -88,17 +83,16 @@ def generated_name(stack: str, logical: str, kind: Kind) -> str:
 
 
 class Provider:
-    """Makes, finds, changes and deletes resources by a table."""
+    """Creates, reads, updates and deletes resources by a table of types."""
 
     def __init__(self, kinds: Mapping[str, Kind], clients: Clients) -> None:
         self.kinds = kinds
         self.clients = clients
 
     def create(self, stack: str, resource: Resource) -> None:
-        """Make it; ``resource`` knows its id as soon as there is something to delete again.
+        """Create a resource. Its id is set as soon as there is something to delete.
 
-        Raises:
-            FailedError: a call was refused, or it did not become ready.
+        :raises FailedError: a call was refused, or the resource did not become ready.
         """
         kind = self.kinds[resource.type]
         self.check(resource)
@@ -123,7 +117,7 @@ class Provider:
         self.refresh(resource)
 
     def read(self, resource: Resource) -> Json:
-        """The resource as its service describes it; None where there is none. A stand-in is always there."""
+        """Return the resource as its service describes it, or None; {} for a type that is only recorded."""
         kind = self.kinds[resource.type]
         if kind.read is None:
             return {}
@@ -136,17 +130,16 @@ class Provider:
         return jmespath.search(kind.found % resource.context(), answer)
 
     def refresh(self, resource: Resource) -> None:
-        """Read the attributes again."""
+        """Read the attributes of Fn::GetAtt again."""
         found = self.read(resource) or {}
         paths = self.kinds[resource.type].attributes
         known = resource.context(found=found)
-        resource.attributes = {name: _attribute(path, known) for name, path in paths.items()}
+        resource.attributes = {name: find(path, known) for name, path in paths.items()}
 
     def update(self, resource: Resource, old: Mapping[str, Any]) -> None:
-        """Bring the resource from its old properties to those it has now.
+        """Change the resource from its old properties to its present ones.
 
-        Raises:
-            FailedError: a call was refused, or the table has no way for a changed property.
+        :raises FailedError: a call was refused, or the table cannot change a property.
         """
         kind = self.kinds[resource.type]
         self.check(resource)
@@ -185,10 +178,10 @@ class Provider:
         self.refresh(resource)
 
     def delete(self, resource: Resource, snapshot: str = "") -> None:
-        """Delete it, and wait until it is gone; with a name for it, keep a snapshot.
+        """Delete the resource and wait until it is gone.
 
-        Raises:
-            FailedError: a call was refused, or it is still there after the time limit.
+        :param snapshot: name of the snapshot to keep; empty for none.
+        :raises FailedError: a call was refused, or the resource still exists after ``LIMIT`` seconds.
         """
         kind = self.kinds[resource.type]
         if not resource.id or kind.delete is None or self.read(resource) is None:
@@ -208,7 +201,7 @@ class Provider:
             time.sleep(0.2)
 
     def check(self, resource: Resource) -> None:
-        """Refuse a property that no call of the row passes on: it would be dropped without a word."""
+        """Refuse a property that no call of the row passes on, rather than ignore it."""
         kind = self.kinds[resource.type]
         if kind.create is None:
             return
@@ -225,10 +218,9 @@ class Provider:
     def perform(
         self, one: Call, resource: Resource, more: Mapping[str, Any], only: set[str] | None = None
     ) -> Json:
-        """Send a call and return the answer.
+        """Send a call and return the answer; None if its ``when`` does not hold.
 
-        Raises:
-            FailedError: the service refused it, or the model does not know an argument.
+        :raises FailedError: the service refused it, or its model does not know an argument.
         """
         service, method = one.operation.split(".")
         client = self.clients(service)
@@ -237,14 +229,14 @@ class Provider:
         context = resource.context(elsewhere=None if region == "us-east-1" else region, **more)
         if one.when and not jmespath.search(one.when, context):
             return None
-        arguments = _fill(one.arguments, context) or {}
+        arguments = fill(one.arguments, context) or {}
         if one.every:
             names = self._covers(one, resource.properties) - one.names
             passed = {name: resource.properties[name] for name in names if only is None or name in only}
             arguments = passed | arguments
         arguments = self._secret(resource.type, arguments)
         try:
-            fitted = _fit(model.input_shape, arguments, one.renamed) if arguments else {}
+            fitted = fit(model.input_shape, arguments, one.renamed) if arguments else {}
             return getattr(client, method)(**fitted)
         except ClientError as error:
             problem = error.response["Error"]
@@ -280,7 +272,7 @@ class Provider:
             time.sleep(0.2)
 
     def _secret(self, kind: str, value: Json, place: str = "") -> Json:
-        """The value with its references to parameters and secrets resolved, for this call alone."""
+        """Return the value with its dynamic references resolved, for this call alone."""
         if isinstance(value, Mapping):
             return {name: self._secret(kind, item, place or name) for name, item in value.items()}
         if isinstance(value, list):
@@ -310,77 +302,3 @@ class Provider:
             raise FailedError(
                 f"Could not resolve the dynamic reference {{{{resolve:{service}:{reference}}}}}: {error}"
             ) from error
-
-
-_DROP = object()
-
-
-def _attribute(path: str, known: Json) -> Json:
-    """What JMESPath finds; after ``~`` stands which part of it is meant."""
-    path, _, pattern = path.partition(" ~ ")
-    value = jmespath.search(path, known)
-    match = re.search(pattern, value) if pattern and value else None
-    return match.group(1) if match else value
-
-
-def _fill(value: Json, context: Mapping[str, Any]) -> Json:
-    """The argument with its paths searched; what is not found is left out. None where nothing is left."""
-    filled = _filled(value, context)
-    return None if filled is _DROP else filled
-
-
-def _filled(value: Json, context: Mapping[str, Any]) -> Json:
-    if isinstance(value, str) and value.startswith("$$"):
-        return value[1:]
-    if isinstance(value, str) and value.startswith("$"):
-        found = _clean(jmespath.search(value.lstrip("$!"), context))
-        return _DROP if found is None and value.startswith("$!") else found
-    if isinstance(value, Mapping):
-        items = {name: _filled(item, context) for name, item in value.items()}
-        if any(item is _DROP for item in items.values()):
-            return None
-        return {name: item for name, item in items.items() if item is not None} or None
-    if isinstance(value, list):
-        return [
-            item for item in (_filled(each, context) for each in value) if item not in (None, _DROP)
-        ] or None
-    return value
-
-
-def _clean(value: Json) -> Json:
-    """Without the nulls that JMESPath leaves in mappings."""
-    if isinstance(value, Mapping):
-        kept = {name: _clean(item) for name, item in value.items() if item is not None}
-        return {name: item for name, item in kept.items() if item is not None} or (None if value else {})
-    return [_clean(item) for item in value] if isinstance(value, list) else value
-
-
-_FORMS: dict[str, Callable[[Json], Json]] = {
-    "string": text_of,
-    "blob": text_of,
-    "integer": int,
-    "long": int,
-    "double": float,
-    "float": float,
-    "boolean": lambda value: {"true": True, "false": False}[text_of(value)],
-}
-
-
-def _fit(shape: Shape, value: Json, renamed: Mapping[str, str]) -> Json:
-    """The value in the form that the API's model asks for."""
-    if isinstance(shape, StructureShape) and isinstance(value, Mapping):
-        members = {name.lower(): name for name in shape.members}
-        fitted = {}
-        for key, item in value.items():
-            name = members.get(renamed.get(key, key).lower())
-            if name is None:
-                raise ValueError(f"extraneous key [{key}] is not permitted")
-            fitted[name] = _fit(shape.members[name], item, renamed)
-        return fitted
-    if isinstance(shape, ListShape) and isinstance(value, list):
-        return [_fit(shape.member, item, renamed) for item in value]
-    if isinstance(shape, MapShape) and isinstance(value, Mapping):
-        return {key: _fit(shape.value, item, renamed) for key, item in value.items()}
-    if shape.type_name in _FORMS:
-        return _FORMS[shape.type_name](value)
-    raise ValueError(f"expected {shape.type_name}, found {text_of(value)[:80]}")

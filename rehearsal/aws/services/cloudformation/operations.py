@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rehearsal.aws.services.cloudformation.calls import FailedError, Provider
-from rehearsal.aws.services.cloudformation.stack import Deployed, Resolver, Stack, Wanted, now
+from rehearsal.aws.services.cloudformation.models import Deployed, Resolver, Stack, Wanted, now
 from rehearsal.aws.services.cloudformation.table import Each
 from rehearsal.aws.services.cloudformation.template import Json, RefusedError, in_order, text_of
 

@@ -72,7 +72,7 @@ class Kind:
     """A row of the table: how resources of one type are made, found, changed and deleted."""
 
     create: Call | None = None
-    """None: a stand-in, which is recorded and not acted on."""
+    """None: the type is recorded and nothing is created."""
     id: str = "name"
     """JMESPath of the physical id, which Ref gives."""
     read: Call | None = None

@@ -1,7 +1,7 @@
-"""Runs what the played EC2 decides: jobs of one instance in order, of several at the same time.
+"""Runs the machines behind instances: jobs of one instance in order, jobs of several at the same time.
 
-Also notices when a machine ends by itself (power off, reboot, or killed) and says so.
-Left out: placement, limits of how many machines run at once.
+It also notices when a machine ends by itself (powered off, rebooted, killed) and tells EC2.
+Left out: placement, and limits of how many machines run at once.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ log = logging.getLogger(__name__)
 
 
 class Hypervisor:
-    """The machines of the region's instances."""
+    """The machines of one rehearsal's instances."""
 
-    def __init__(self, region: Region, ended: Callable[[str], None]) -> None:
-        """``ended`` is told the id of an instance whose machine ended without being asked to by EC2."""
+    def __init__(self, region: Region, machine_ended: Callable[[str], None]) -> None:
+        """``machine_ended`` is called with the id of an instance whose machine ended unasked."""
         self.region = region
-        self._ended = ended
+        self._machine_ended = machine_ended
         self._lock = threading.Lock()
         self._queues: dict[str, queue.Queue[Job | None]] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def submit(self, instance_id: str, job: Job) -> None:
-        """Run a job after the earlier ones of the same instance; a failure is logged, and later ones run."""
+        """Run a job after the earlier ones of the same instance. A failure is logged and ends no other."""
         with self._lock:
             jobs = self._queues.get(instance_id)
             if jobs is None:
@@ -42,11 +42,11 @@ class Hypervisor:
             jobs.put(job)
 
     def machine(self, instance_id: str) -> Machine:
-        """The machine of an instance."""
+        """Return the machine of an instance."""
         return Machine(self.region, instance_id)
 
     def create(self, specification: Specification) -> None:
-        """Make an instance's machine, off."""
+        """Make an instance's machine, powered off."""
         Machine.create(self.region, specification)
 
     def start(self, instance_id: str) -> None:
@@ -56,18 +56,18 @@ class Hypervisor:
         threading.Thread(target=self._watch, args=(instance_id, process), daemon=True).start()
 
     def stop(self, instance_id: str) -> None:
-        """Power off, in order if the machine can within a minute."""
+        """Shut the machine down; after a minute cut its power."""
         self._running.pop(instance_id, None)
         self.machine(instance_id).stop()
 
-    def cut(self, instance_id: str) -> None:
-        """Cut the power: the network first, since a dead host says no farewell."""
+    def cut_power(self, instance_id: str) -> None:
+        """End the machine at once. Its network goes first: a host without power closes no connection."""
         if self._running.pop(instance_id, None) is not None:
             run(["ip", "-n", self.region.namespace, "link", "set", port_name(instance_id), "down"])
         self.machine(instance_id).kill()
 
     def remove(self, instance_id: str) -> None:
-        """Power off, delete the disk, and end the instance's worker."""
+        """Power off, delete the disk, and end the instance's job thread."""
         self.stop(instance_id)
         self.machine(instance_id).remove()
         with self._lock:
@@ -76,7 +76,7 @@ class Hypervisor:
             jobs.put(None)
 
     def running(self, instance_id: str) -> bool:
-        """Whether the machine runs."""
+        """Return whether the machine runs."""
         return self.machine(instance_id).running()
 
     def _watch(self, instance_id: str, process: subprocess.Popen[bytes]) -> None:
@@ -93,7 +93,7 @@ class Hypervisor:
             if status == REBOOT:
                 self.start(instance_id)
             else:
-                self._ended(instance_id)
+                self._machine_ended(instance_id)
 
         self.submit(instance_id, follow)
 

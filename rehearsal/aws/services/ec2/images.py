@@ -1,7 +1,7 @@
-"""The images of the played EC2: which AMI is made of which layers, remembered across restarts of the daemon.
+"""The images of the emulated EC2: which AMI consists of which layers. They survive restarts of the daemon.
 
-The catalogue is one JSON file. A layer goes with the last image that has it, unless a machine runs on it.
-Left out: EBS snapshots as objects of their own, sharing with other accounts, other regions.
+The catalogue is one JSON file. A layer is deleted with the last image that uses it, unless a machine runs on
+it. Left out: EBS snapshots as objects of their own, sharing with other accounts, other regions.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Image:
 
 
 class Catalogue:
-    """The images of one rehearsal, in a file that is rewritten whole at each change."""
+    """The images of one rehearsal, in a file that each change replaces."""
 
     def __init__(self, region: Region) -> None:
         self.region = region
@@ -53,35 +53,35 @@ class Catalogue:
                 self._images.pop(image_id)
 
     def all(self) -> list[Image]:
-        """Every image, oldest first."""
+        """Return every image, oldest first."""
         with self._lock:
             return sorted(self._images.values(), key=lambda image: image.created)
 
     def get(self, image_id: str) -> Image | None:
-        """The image with this id."""
+        """Return the image with this id, or None."""
         return self._images.get(image_id)
 
     def add(self, image: Image) -> None:
-        """Remember an image, or what has changed of it."""
+        """Add an image, or replace the one with its id."""
         with self._lock:
             self._images[image.id] = image
             self._save()
 
     def set_debian(self, image: Image) -> None:
-        """Offer this one as Debian's image; earlier ones, of an older recipe, are offered no more."""
+        """Offer an image as Debian's and withdraw earlier ones."""
         with self._lock:
             self._images = {key: each for key, each in self._images.items() if each.owner != DEBIAN_OWNER}
             self.add(image)
 
     def tag(self, image_id: str, tags: dict[str, str]) -> None:
-        """Remember an image's tags, all of them."""
+        """Replace an image's tags. An unknown id is ignored."""
         with self._lock:
             image = self._images.get(image_id)
             if image is not None:
                 self.add(Image(**asdict(image) | {"tags": dict(tags)}))
 
     def remove(self, image_id: str) -> None:
-        """Forget an image and delete those of its layers that nothing else is made of."""
+        """Remove an image, and the layers that no other image or machine uses."""
         with self._lock:
             image = self._images.pop(image_id, None)
             self._save()
@@ -89,7 +89,7 @@ class Catalogue:
                 self._delete_unused(image.layers)
 
     def layer_folder(self, image_id: str) -> Path:
-        """Where the top layer of a new image goes."""
+        """Return the folder for the top layer of a new image."""
         return self.region.images / image_id
 
     def _delete_unused(self, layers: Iterable[str]) -> None:
@@ -107,7 +107,7 @@ class Catalogue:
 
 
 def debian_image(region: Region) -> Image:
-    """The base image as the AMI that Debian would have published; its id follows from its recipe."""
+    """Return the root filesystem as an AMI of Debian's. The id follows from the recipe."""
     layer = base_layer(region)
     made = datetime.fromtimestamp(layer.stat().st_mtime, UTC)
     return Image(
@@ -115,6 +115,6 @@ def debian_image(region: Region) -> Image:
         name=f"debian-13-{architecture()}-{made:%Y%m%d-%H%M}",
         layers=[str(layer)],
         owner=DEBIAN_OWNER,
-        description=f"Debian 13 ({SUITE}) played by a rehearsal",
+        description=f"Debian 13 ({SUITE}) emulated by a rehearsal",
         created=made.isoformat(timespec="seconds"),
     )

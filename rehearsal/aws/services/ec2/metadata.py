@@ -1,10 +1,11 @@
-"""Plays the instance metadata service, version 2, at http://169.254.169.254.
+"""Emulates the instance metadata service, version 2, at http://169.254.169.254.
 
-The caller is known by its source address, as in EC2. A token is always required (``PUT /latest/api/token``
-with a time to live of 1 to 21600 s) and is good for the address that fetched it only.
+The source address identifies the instance, as in EC2. Every request needs a token (``PUT /latest/api/token``
+with a time to live of 1 to 21600 s), which is valid only for the address that fetched it. Source: the EC2
+user guide, "Access instance metadata for an EC2 instance" and "Instance metadata categories".
 
-Left out: version 1, hop limits, maintenance events, most of the categories that nothing here reads.
-Credentials of a role are dummies that expire after six hours.
+Left out: version 1, hop limits, maintenance events, and most categories that nothing here reads. The
+credentials of a role are dummies that expire after six hours.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Tree = Mapping[str, "Tree | str"]
 
 @dataclass(frozen=True)
 class InstanceFacts:
-    """What the metadata service tells an instance about itself."""
+    """What the metadata service serves about one instance."""
 
     instance_id: str
     image_id: str
@@ -57,9 +58,9 @@ class InstanceFacts:
     profile_id: str = ""
     user_data: bytes | None = None
     tags: Mapping[str, str] | None = None
-    """None unless the launch asked for InstanceMetadataTags=enabled."""
+    """None unless InstanceMetadataTags is enabled."""
     enabled: bool = True
-    """HttpEndpoint of the instance's metadata options."""
+    """Whether HttpEndpoint of the metadata options is ``enabled``."""
     life_cycle: str = "on-demand"
     target_lifecycle_state: str | None = None
     """None outside an Auto Scaling group."""
@@ -70,7 +71,7 @@ class InstanceFacts:
 
 
 def credentials(facts: InstanceFacts, now: datetime) -> str:
-    """The role's credentials as the service words them."""
+    """Return the document at ``iam/security-credentials/<role>``."""
     stamp = STAMP
     return json.dumps(
         {
@@ -87,7 +88,7 @@ def credentials(facts: InstanceFacts, now: datetime) -> str:
 
 
 def identity_document(facts: InstanceFacts) -> str:
-    """The instance identity document (unsigned)."""
+    """Return the instance identity document, unsigned."""
     return json.dumps(
         {
             "accountId": ACCOUNT,
@@ -106,7 +107,7 @@ def identity_document(facts: InstanceFacts) -> str:
 
 
 def metadata(facts: InstanceFacts, now: datetime) -> Tree:
-    """Everything below ``/latest/meta-data/`` as a tree of folders and texts."""
+    """Return everything below ``/latest/meta-data/`` as a tree of folders and texts."""
     interface = {
         "device-number": "0",
         "interface-id": facts.interface_id,
@@ -171,22 +172,22 @@ def metadata(facts: InstanceFacts, now: datetime) -> Tree:
 
 
 def look_up(tree: Tree, path: str, facts: InstanceFacts) -> str | None:
-    """The text at a path below meta-data, the listing of a folder, or None (404)."""
-    place: Tree | str = tree
+    """Return the text at a path, the listing of a folder, or None where there is nothing (404)."""
+    node: Tree | str = tree
     words = [unquote(word) for word in path.split("/") if word]
     for word in words:
-        if isinstance(place, str) or word not in place:
+        if isinstance(node, str) or word not in node:
             return None
-        place = place[word]
-    if isinstance(place, str):
-        return place
+        node = node[word]
+    if isinstance(node, str):
+        return node
     if words == ["public-keys"]:
         return f"0={facts.key_name}"
-    return "\n".join(name if isinstance(below, str) else f"{name}/" for name, below in place.items())
+    return "\n".join(name if isinstance(below, str) else f"{name}/" for name, below in node.items())
 
 
 def answer(facts: InstanceFacts, path: str, now: datetime) -> str | bytes | None:
-    """What a GET of ``path`` returns to this instance; None means 404. Any dated version equals latest."""
+    """Return what a GET of ``path`` serves, or None (404). Every dated version equals ``latest``."""
     _, _, rest = path.lstrip("/").partition("/")
     first, _, below = rest.partition("/")
     if first == "meta-data":
@@ -203,13 +204,13 @@ def answer(facts: InstanceFacts, path: str, now: datetime) -> str | bytes | None
 
 @dataclass
 class Tokens:
-    """Session tokens: each good for one address until it expires (monotonic seconds)."""
+    """Session tokens, each valid for one address until it expires (seconds of ``clock``)."""
 
     clock: Callable[[], float] = time.monotonic
     issued: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def issue(self, address: str, seconds: int) -> str:
-        """A new token for that address."""
+        """Return a new token for an address, valid for that many seconds."""
         now = self.clock()
         for token in [token for token, (_, ends) in self.issued.items() if ends <= now]:
             self.issued.pop(token, None)
@@ -218,7 +219,7 @@ class Tokens:
         return token
 
     def valid(self, token: str | None, address: str) -> bool:
-        """Whether the token was issued to that address and has not expired."""
+        """Return whether the token was issued to that address and has not expired."""
         owner, ends = self.issued.get(token or "", ("", 0.0))
         return owner == address and self.clock() < ends
 
@@ -226,10 +227,12 @@ class Tokens:
 def server(
     bind: tuple[str, int],
     find: Callable[[str], InstanceFacts | None],
-    hold: Callable[[str], None] = lambda _: None,
+    wait_while_unavailable: Callable[[str], None] = lambda _: None,
 ) -> ThreadingHTTPServer:
-    """A server of the metadata; ``find`` gives the facts of the instance with a private address, and ``hold``
-    returns once that address may have an answer.
+    """Return a server that is bound and not yet serving.
+
+    :param find: returns the facts of the instance with a private address, or None.
+    :param wait_while_unavailable: returns once requests of an address may be answered.
     """
     tokens = Tokens()
 
@@ -244,10 +247,10 @@ def server(
             """Issue a token."""
             length = int(self.headers.get("Content-Length") or 0)
             self.rfile.read(length)
-            hold(self.client_address[0])
+            wait_while_unavailable(self.client_address[0])
             if self.path != "/latest/api/token":
                 return self._send(404)
-            if self.headers.get("X-Forwarded-For") or self._caller() is None:
+            if self.headers.get("X-Forwarded-For") or self._instance() is None:
                 return self._send(403)
             seconds = self.headers.get(TTL_HEADER, "")
             if not seconds.isdigit() or not 1 <= int(seconds) <= LONGEST_TTL:
@@ -256,17 +259,17 @@ def server(
             return self._send(200, token, {TTL_HEADER: seconds})
 
         def do_GET(self) -> None:
-            """Answer to a caller that has a token."""
-            hold(self.client_address[0])
-            facts = self._caller()
+            """Serve a path to a client with a valid token."""
+            wait_while_unavailable(self.client_address[0])
+            facts = self._instance()
             if facts is None:
                 return self._send(403)
             if not tokens.valid(self.headers.get(TOKEN_HEADER), self.client_address[0]):
                 return self._send(401)
-            said = answer(facts, self.path.partition("?")[0], datetime.now(UTC))
-            return self._send(404) if said is None else self._send(200, said)
+            found = answer(facts, self.path.partition("?")[0], datetime.now(UTC))
+            return self._send(404) if found is None else self._send(200, found)
 
-        def _caller(self) -> InstanceFacts | None:
+        def _instance(self) -> InstanceFacts | None:
             facts = find(self.client_address[0])
             return facts if facts is not None and facts.enabled else None
 
@@ -283,7 +286,7 @@ def server(
             self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Requests are not logged: the daemon's log is for what goes wrong."""
+            """Log nothing: the daemon's log is for errors."""
 
     made = ThreadingHTTPServer(bind, Handler)
     made.daemon_threads = True

@@ -1,37 +1,35 @@
-"""Plays EC2's objects: moto's images and instances, with a machine behind each instance.
+"""Emulates EC2's images and instances: moto's records, with a machine behind each instance.
 
-An instance's state follows its machine: ``pending`` until it is started, ``stopping`` until it is off.
-Left out: see ``rehearsal.aws.services.ec2.backend``.
+The state of an instance follows its machine: ``pending`` until nspawn runs, ``stopping`` until it has ended.
+``rehearsal.aws.services.ec2.backend`` lists what is left out.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
-from moto.core.responses import ActionResult
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.instances import Instance, InstanceState, StateReason
-from moto.ec2.responses.amis import AmisResponse
 
 from rehearsal.aws.services.ec2.hypervisor import Hypervisor
 from rehearsal.aws.services.ec2.images import EC2_ARCHITECTURE
+from rehearsal.aws.services.patching import Moto
 from rehearsal.linux.machine import Specification
 from rehearsal.linux.rootfs import architecture
 
-Moto: TypeAlias = Any
-"""What moto passes to itself; its types are moto's business."""
 STATES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+"""Code of each instance state (EC2 API reference, InstanceState)."""
 
 
 class HasHypervisor(Protocol):
-    """What an instance needs of its backend."""
+    """The part of the backend that an instance uses."""
 
     hypervisor: Hypervisor
 
 
-class RehearsedAmi(Ami):
-    """An image as Debian's are: HVM, EBS root at /dev/xvda, IMDSv2."""
+class EmulatedImage(Ami):
+    """An AMI with the properties of Debian's: HVM, an EBS root volume at /dev/xvda, IMDSv2 required."""
 
     def __init__(self, *args: Moto, **options: Moto) -> None:
         self.encrypted = False
@@ -47,7 +45,7 @@ class RehearsedAmi(Ami):
 
     @property
     def block_device_mappings(self) -> list[dict[str, Any]]:
-        """One volume, whose snapshot moto made."""
+        """The root volume, made from the snapshot that moto recorded."""
         volume = {
             "SnapshotId": self.ebs_snapshot.id,
             "VolumeSize": 8,
@@ -58,33 +56,33 @@ class RehearsedAmi(Ami):
         return [{"DeviceName": self.root_device_name, "Ebs": volume}]
 
     def encrypt(self) -> None:
-        """Mark image and snapshot as encrypted."""
+        """Mark the image and its snapshot as encrypted."""
         self.encrypted = self.ebs_snapshot.encrypted = True
 
 
-class RehearsedInstance(Instance):
+class EmulatedInstance(Instance):
     """An instance with a machine behind it."""
 
     ec2_backend: Moto
     target_lifecycle_state: str | None = None
-    """What a group has in mind for it; None outside a group."""
+    """Set by Auto Scaling, served as metadata; None outside a group."""
     spot_end: datetime | None = None
-    """When EC2 takes it away, once it has said so."""
+    """When EC2 reclaims it; None without a Spot notice."""
     rebalance_at: datetime | None = None
-    """When EC2 recommended to replace it."""
+    """When EC2 recommended to replace it; None without a recommendation."""
 
     @property
     def host(self) -> Hypervisor:
-        """Where the machine is."""
+        """The hypervisor that runs the machine."""
         backend: HasHypervisor = self.ec2_backend
         return backend.hypervisor
 
     def set_state(self, name: str) -> None:
-        """Put the instance into one of EC2's states."""
+        """Set one of EC2's instance states."""
         self._state = InstanceState(name, STATES[name])
 
     def start(self) -> InstanceState:
-        """Boot again, from the same disk and with the same address."""
+        """Boot a stopped instance from the same disk and with the same address."""
         previous = super().start()
         if previous.name != "running":
             self.set_state("pending")
@@ -117,8 +115,8 @@ class RehearsedInstance(Instance):
         self.set_state("pending")
         self.host.submit(self.id, lambda: self._create(specification))
 
-    def ended_by_itself(self) -> None:
-        """The machine powered itself off, or somebody killed it."""
+    def machine_ended(self) -> None:
+        """Record that the machine powered itself off or was killed, and do what its launch asked for."""
         self.state_reason.code = "Client.InstanceInitiatedShutdown"
         self.state_reason.message = "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
         if self.instance_initiated_shutdown_behavior == "terminate":
@@ -126,15 +124,15 @@ class RehearsedInstance(Instance):
         else:
             self.set_state("stopped")
 
-    def taken_away(self) -> None:
-        """EC2 wants its capacity back: the machine goes as by a power cut."""
+    def reclaim(self) -> None:
+        """Take a Spot instance away: cut the machine's power and terminate the instance."""
         if self.state in ("terminated", "shutting-down"):
             return
         super().terminate()
         code = "Server.SpotInstanceTermination"
         self.state_reason = StateReason(f"{code}: Spot instance termination", code)
         self.set_state("shutting-down")
-        self.host.submit(self.id, self._cut)
+        self.host.submit(self.id, self._cut_power)
 
     def _create(self, specification: Specification) -> None:
         try:
@@ -156,8 +154,8 @@ class RehearsedInstance(Instance):
         if self.state == "stopping":
             self.set_state("stopped")
 
-    def _cut(self) -> None:
-        self.host.cut(self.id)
+    def _cut_power(self) -> None:
+        self.host.cut_power(self.id)
         self._remove()
 
     def _remove(self) -> None:
@@ -168,28 +166,3 @@ class RehearsedInstance(Instance):
         if self.state == "running":
             self.host.stop(self.id)
             self.host.start(self.id)
-
-
-class ImageCalls(AmisResponse):
-    """Calls about images that Packer makes and moto lacks: what they say is remembered and shown, no more."""
-
-    def modify_image_attribute(self) -> ActionResult:
-        """moto knows launch permissions only; this adds the description."""
-        description = self._get_param("Description", {}).get("Value")
-        if description is None:
-            return super().modify_image_attribute()
-        self._image().description = description
-        return ActionResult({"Return": True})
-
-    def enable_image_deprecation(self) -> ActionResult:
-        """Note from when on an image is deprecated."""
-        self._image().deprecation_time = self._get_param("DeprecateAt")
-        return ActionResult({"Return": True})
-
-    def disable_image_deprecation(self) -> ActionResult:
-        """Forget that date."""
-        self._image().deprecation_time = None
-        return ActionResult({"Return": True})
-
-    def _image(self) -> Moto:
-        return self.ec2_backend.describe_images(ami_ids=[self._get_param("ImageId")])[0]

@@ -1,25 +1,26 @@
-"""A played AWS in this process, whose machines are only noted and whose time passes when a test says so."""
+"""An emulated AWS in this process. Its machines are only recorded; tests let its time pass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
-from moto.autoscaling import models as groups
-from moto.autoscaling import urls
 from moto.autoscaling.models import autoscaling_backends
-from moto.ec2.models import amis, ec2_backends, instances
+from moto.ec2.models import ec2_backends
 from moto.elb.models import elb_backends
 from moto.elbv2.models import elbv2_backends
 
-from rehearsal.aws.fault_api import Interruptions
+from rehearsal.aws.fault_api import FaultApi
 from rehearsal.aws.services.autoscaling import backend as autoscaling
+from rehearsal.aws.services.autoscaling import install as autoscaling_install
 from rehearsal.aws.services.ec2 import backend as ec2
-from rehearsal.aws.services.ec2.images import Catalogue, Image
-from rehearsal.aws.services.ec2.models import RehearsedAmi, RehearsedInstance
+from rehearsal.aws.services.ec2 import install as ec2_install
+from rehearsal.aws.services.ec2.images import Image
+from rehearsal.aws.services.patches import PATCHES
 from rehearsal.aws.timers import Schedule
 from rehearsal.linux.machine import Specification
 from rehearsal.region import Region
@@ -30,12 +31,12 @@ GROUP = "airkiln-prod-worker-default"
 
 
 class Machines:
-    """A hypervisor without machines: what was asked of it happens when ``settle`` is called."""
+    """A hypervisor without machines. Its jobs run when ``settle`` is called."""
 
     def __init__(self) -> None:
         self.jobs: list[Callable[[], None]] = []
         self.running: set[str] = set()
-        self.cut_off: list[str] = []
+        self.without_power: list[str] = []
         self.broken = False
 
     def submit(self, _: str, job: Callable[[], None]) -> None:
@@ -63,12 +64,12 @@ class Machines:
     def remove(self, instance_id: str) -> None:
         self.running.discard(instance_id)
 
-    def cut(self, instance_id: str) -> None:
-        self.cut_off.append(instance_id)
+    def cut_power(self, instance_id: str) -> None:
+        self.without_power.append(instance_id)
 
 
 class Clients:
-    """Botocore's clients of what is played."""
+    """botocore clients of the emulated services."""
 
     def __init__(self) -> None:
         session = botocore.session.get_session()
@@ -77,23 +78,23 @@ class Clients:
         self.elbv2: Client = session.create_client("elbv2", region_name="us-east-1")
 
 
-class Played:
-    """The region of a test."""
+class EmulatedAws:
+    """The emulated AWS of one test."""
 
     def __init__(self, clients: Clients, machines: Machines) -> None:
         self.autoscaling, self.ec2, self.elbv2 = clients.autoscaling, clients.ec2, clients.elbv2
         self.machines = machines
         self.now = 1000.0
         self.schedule = Schedule(lambda: self.now)
-        autoscaling.install(self.schedule)
-        self.interruptions = Interruptions(
+        autoscaling_install.install(self.schedule)
+        self.faults = FaultApi(
             self.schedule,
-            ec2.backend().rehearsed,
+            ec2.backend().emulated,
             lambda instance_id: autoscaling.backend().recommend_rebalance(instance_id),
         )
 
     def wait(self, seconds: float = 1.0) -> None:
-        """Let time pass: machines boot and end at once, whatever is scheduled happens when it is due."""
+        """Let time pass. Machines boot and end at once; scheduled jobs run when they are due."""
         until = self.now + seconds
         while True:
             self.machines.settle()
@@ -106,13 +107,13 @@ class Played:
         self.now = until
 
     def template(self, **more: Any) -> str:  # noqa: ANN401 - a request's data
-        """A launch template; its id."""
+        """Create a launch template and return its id."""
         data = {"ImageId": "ami-1", "InstanceType": "m7i.xlarge", "UserData": "aGVsbG8="} | more
         made = self.ec2.create_launch_template(LaunchTemplateName="workers", LaunchTemplateData=data)
         return str(made["LaunchTemplate"]["LaunchTemplateId"])
 
     def group(self, desired: int = 1, **more: Any) -> None:  # noqa: ANN401 - a request's data
-        """A group in three zones whose instances run."""
+        """Create a group in three zones and wait until its instances run."""
         options: dict[str, Any] = {"MinSize": 0, "MaxSize": 5, "DesiredCapacity": desired}
         options |= {"AvailabilityZones": ["us-east-1a", "us-east-1b", "us-east-1c"]} | more
         if "MixedInstancesPolicy" not in options and "LaunchTemplate" not in options:
@@ -138,14 +139,14 @@ class Played:
         return found
 
     def states(self) -> dict[str, str]:
-        """Lifecycle state by instance."""
+        """Return the lifecycle state of each instance."""
         return {each["InstanceId"]: each["LifecycleState"] for each in self.described()["Instances"]}
 
     def ids(self) -> list[str]:
         return list(self.states())
 
     def instance(self, instance_id: str) -> dict[str, Any]:
-        """As EC2 describes it, with its tags as a dictionary."""
+        """Return EC2's description of an instance, with its tags as a dictionary."""
         found: dict[str, Any] = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0][
             "Instances"
         ][0]
@@ -168,28 +169,28 @@ class Played:
         )
 
 
-def forget() -> None:
-    """Let go of backends that others made: moto's reset makes some anew, of the class of that moment."""
+def drop_backends() -> None:
+    """Drop moto's backends, so that the next request makes one of the class that is installed then."""
     for backends in (autoscaling_backends, ec2_backends, elb_backends, elbv2_backends):
         backends.clear()
 
 
-def play(clients: Clients, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Played:
-    """Put the rehearsed EC2 and Auto Scaling in moto's place until the test ends."""
+@contextmanager
+def emulate(clients: Clients, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[EmulatedAws]:
+    """Install the emulated EC2 and Auto Scaling in this process, with one image, until the block ends."""
     machines = Machines()
     region = Region("unit")
     monkeypatch.setattr(Region, "home", property(lambda _: folder))
     region.prepare()
-    for module, name in ((groups, "FakeAutoScalingGroup"), (groups, "InstanceState")):
-        monkeypatch.setattr(module, name, vars(module)[name])
-    monkeypatch.setitem(urls.url_paths, "{0}/$", urls.url_paths["{0}/$"])
-    monkeypatch.setattr(autoscaling_backends, "backend", autoscaling_backends.backend)
-    monkeypatch.setattr(amis, "Ami", RehearsedAmi)
-    monkeypatch.setattr(instances, "Instance", RehearsedInstance)
-    for name, value in (("region", region), ("catalogue", Catalogue(region)), ("hypervisor", machines)):
-        monkeypatch.setattr(ec2.RehearsedEC2, name, value, raising=False)
-    monkeypatch.setattr(ec2_backends, "backend", ec2.RehearsedEC2)
-    forget()
-    ec2.RehearsedEC2.catalogue.add(Image("ami-1", "airkiln", []))
+    drop_backends()
+    PATCHES.install()
+    ec2_install.install(region, machines)
+    ec2.EmulatedEC2.catalogue.add(Image("ami-1", "airkiln", []))
     ec2.backend().publish(Image("ami-1", "airkiln", []))
-    return Played(clients, machines)
+    try:
+        yield EmulatedAws(clients, machines)
+    finally:
+        autoscaling_install.uninstall()
+        ec2_install.uninstall()
+        PATCHES.uninstall()
+        drop_backends()

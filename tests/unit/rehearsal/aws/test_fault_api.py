@@ -19,7 +19,7 @@ from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
 
 from rehearsal.aws import fault_client
-from rehearsal.aws.fault_api import Interruptions
+from rehearsal.aws.fault_api import FaultApi
 from rehearsal.aws.services.ec2 import metadata
 from rehearsal.aws.services.ec2.metadata import InstanceFacts, answer
 from rehearsal.aws.timers import Schedule
@@ -36,7 +36,7 @@ class Instance:
         self.rebalance_at: datetime | None = None
         self.taken = False
 
-    def taken_away(self) -> None:
+    def reclaim(self) -> None:
         self.taken = True
 
 
@@ -48,14 +48,14 @@ class World:
         self.schedule = Schedule(lambda: self.now)
         self.instance = Instance()
         self.recommended: list[str] = []
-        self.interruptions = Interruptions(
+        self.faults = FaultApi(
             self.schedule, lambda name: {"i-1": self.instance}[name], self.recommended.append, lambda: NOW
         )
-        self.application = self.interruptions.around(_everything)
+        self.application = self.faults.wrap(_everything)
 
-    def order(self, order: str, **details: str | float) -> int:
+    def request(self, fault: str, **details: str | float) -> int:
         body = json.dumps(details)
-        return Client(self.application).post(f"/_rehearsal/{order}", data=body).status_code
+        return Client(self.application).post(f"/_rehearsal/{fault}", data=body).status_code
 
 
 @Request.application
@@ -92,7 +92,7 @@ def client(service: str, address: str) -> Any:  # noqa: ANN401 - botocore's clie
 
 
 def test_a_spot_notice_is_kept(world: World) -> None:
-    assert world.order("spot-notice", instance="i-1", seconds=120) == 200
+    assert world.request("spot-notice", instance="i-1", seconds=120) == 200
     assert world.instance.spot_end == datetime(2026, 11, 21, 12, 2, tzinfo=UTC)
     world.now = 119.9
     world.schedule.run_due()
@@ -103,7 +103,7 @@ def test_a_spot_notice_is_kept(world: World) -> None:
 
 
 def test_a_recommendation_reaches_instance_and_group(world: World) -> None:
-    assert world.order("rebalance", instance="i-1") == 200
+    assert world.request("rebalance", instance="i-1") == 200
     assert world.instance.rebalance_at == NOW
     assert world.recommended == ["i-1"]
 
@@ -136,15 +136,15 @@ def test_the_metadata_show_both() -> None:
 
 
 def test_what_cannot_be_obeyed_is_refused(world: World) -> None:
-    assert world.order("spot-notice", instance="i-2") == 400
-    assert world.order("spot-notice", strange=1) == 400
-    assert world.order("unheard-of") == 404
+    assert world.request("spot-notice", instance="i-2") == 400
+    assert world.request("spot-notice", strange=1) == 400
+    assert world.request("unheard-of") == 404
     assert Client(world.application).get("/_rehearsal/rebalance").status_code == 404
 
 
 def test_other_requests_pass_untouched(world: World) -> None:
     assert Client(world.application).post("/", data="Action=DescribeTags").text == "<Seen>POST 19</Seen>"
-    world.interruptions.throttle("autoscaling", 1)
+    world.faults.throttle("autoscaling", 1)
     assert Client(world.application).post("/", data="Action=DescribeTags").text == "<Seen>POST 19</Seen>"
 
 
@@ -164,7 +164,7 @@ CALLS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
 def test_a_throttled_service_says_so_as_its_protocol_words_it(world: World, protocol: str) -> None:
     service, call, code = CALLS[protocol]
     signed_for = {"cloudwatch": "monitoring"}.get(service, service)
-    world.interruptions.throttle(signed_for, 2)
+    world.faults.throttle(signed_for, 2)
     with served(world.application) as address:
         api = client(service, address)
         for _ in range(2):
@@ -174,7 +174,7 @@ def test_a_throttled_service_says_so_as_its_protocol_words_it(world: World, prot
 
 
 def test_one_action_of_a_service_can_be_throttled(world: World) -> None:
-    world.interruptions.throttle("autoscaling", 1, "SetDesiredCapacity")
+    world.faults.throttle("autoscaling", 1, "SetDesiredCapacity")
     with served(world.application) as address:
         api = client("autoscaling", address)
         api.delete_auto_scaling_group(AutoScalingGroupName="a")
@@ -184,14 +184,14 @@ def test_one_action_of_a_service_can_be_throttled(world: World) -> None:
 
 
 def test_the_metadata_service_is_away_for_one_address_and_a_time(world: World) -> None:
-    world.order("metadata-away", address="10.42.16.4", seconds=30)
-    assert world.interruptions.is_away("10.42.16.4")
-    assert not world.interruptions.is_away("10.42.16.5")
+    world.request("metadata-away", address="10.42.16.4", seconds=30)
+    assert world.faults.is_unavailable("10.42.16.4")
+    assert not world.faults.is_unavailable("10.42.16.5")
     world.now = 30.0
-    assert not world.interruptions.is_away("10.42.16.4")
-    world.order("metadata-away", address="10.42.16.4", seconds=30)
-    world.order("metadata-away", address="10.42.16.4", seconds=0)
-    assert not world.interruptions.is_away("10.42.16.4")
+    assert not world.faults.is_unavailable("10.42.16.4")
+    world.request("metadata-away", address="10.42.16.4", seconds=30)
+    world.request("metadata-away", address="10.42.16.4", seconds=0)
+    assert not world.faults.is_unavailable("10.42.16.4")
 
 
 def test_a_server_says_nothing_while_it_is_away(world: World) -> None:
@@ -225,7 +225,7 @@ def test_control_gives_the_orders(world: World, monkeypatch: pytest.MonkeyPatch)
             fault_client.spot_notice("i-2")
     assert world.instance.spot_end is not None
     assert world.recommended == ["i-1"]
-    assert world.interruptions.is_away("10.42.16.4")
+    assert world.faults.is_unavailable("10.42.16.4")
 
 
 def test_a_job_that_fails_stops_no_other(world: World) -> None:

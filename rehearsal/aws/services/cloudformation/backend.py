@@ -8,13 +8,12 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from rehearsal.aws.services.cloudformation.calls import Clients, Provider
+from rehearsal.aws.services.cloudformation.calls import Provider
+from rehearsal.aws.services.cloudformation.clients import Clients
+from rehearsal.aws.services.cloudformation.models import Resolver, Stack, Wanted
 from rehearsal.aws.services.cloudformation.operations import Operations
-from rehearsal.aws.services.cloudformation.stack import Resolver, Stack, Wanted
 from rehearsal.aws.services.cloudformation.table import KINDS
 from rehearsal.aws.services.cloudformation.template import (
     RefusedError,
@@ -163,29 +162,3 @@ class Engine:
         except ClientError:
             return False
         return True
-
-
-def clients(endpoint: str, region: str) -> Clients:
-    """Gives botocore clients of the local AWS, one a service."""
-    made: dict[str, Any] = {}
-    lock = threading.Lock()
-
-    def client(service: str) -> Any:  # noqa: ANN401 - botocore makes its clients' types at run time
-        with lock:
-            if service not in made:
-                made[service] = botocore.session.get_session().create_client(
-                    service,
-                    region_name=region,
-                    endpoint_url=endpoint,
-                    aws_access_key_id="rehearsal",
-                    aws_secret_access_key="rehearsal",  # noqa: S106 - the local AWS does not look at it
-                    config=Config(
-                        retries={"max_attempts": 1},
-                        proxies={},
-                        max_pool_connections=4,
-                        s3={"addressing_style": "path"},
-                    ),
-                )
-            return made[service]
-
-    return client

@@ -10,14 +10,14 @@ from moto.autoscaling.models import autoscaling_backends
 from moto.ec2.models import ec2_backends
 
 from rehearsal.aws.account import ACCOUNT
-from rehearsal.aws.services.autoscaling.backend import RehearsedAutoScaling
-from rehearsal.aws.services.ec2.backend import RehearsedEC2
-from tests.unit.rehearsal.played import GROUP, Clients, Played
+from rehearsal.aws.services.autoscaling.backend import EmulatedAutoScaling
+from rehearsal.aws.services.ec2.backend import EmulatedEC2
+from tests.unit.rehearsal.aws.emulated_aws import GROUP, Clients, EmulatedAws
 
 ENVIRONMENT = {"Key": "airkiln:environment", "Value": "prod"}
 
 
-def test_an_instance_is_in_service_once_its_machine_runs(aws: Played) -> None:
+def test_an_instance_is_in_service_once_its_machine_runs(aws: EmulatedAws) -> None:
     aws.group(0)
     aws.autoscaling.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=1)
     (instance_id,) = aws.ids()
@@ -28,7 +28,7 @@ def test_an_instance_is_in_service_once_its_machine_runs(aws: Played) -> None:
     assert aws.machines.running == {instance_id}
 
 
-def test_an_instance_has_what_template_and_group_say_of_it(aws: Played) -> None:
+def test_an_instance_has_what_template_and_group_say_of_it(aws: EmulatedAws) -> None:
     aws.group(
         LaunchTemplate={"LaunchTemplateId": aws.template(InstanceType="c7i.large"), "Version": "1"},
         Tags=[
@@ -45,7 +45,7 @@ def test_an_instance_has_what_template_and_group_say_of_it(aws: Played) -> None:
     assert data["UserData"]["Value"] == "aGVsbG8="
 
 
-def test_a_new_version_of_the_template_is_for_new_instances(aws: Played) -> None:
+def test_a_new_version_of_the_template_is_for_new_instances(aws: EmulatedAws) -> None:
     template = aws.template()
     aws.group(LaunchTemplate={"LaunchTemplateId": template, "Version": "1"})
     aws.ec2.create_launch_template_version(
@@ -60,7 +60,7 @@ def test_a_new_version_of_the_template_is_for_new_instances(aws: Played) -> None
     assert [member["InstanceType"] for member in members] == ["m7i.xlarge", "r7i.large"]
 
 
-def test_of_two_versions_the_older_is_ended_first(aws: Played) -> None:
+def test_of_two_versions_the_older_is_ended_first(aws: EmulatedAws) -> None:
     test_a_new_version_of_the_template_is_for_new_instances(aws)
     aws.wait()
     aws.autoscaling.update_auto_scaling_group(
@@ -70,7 +70,7 @@ def test_of_two_versions_the_older_is_ended_first(aws: Played) -> None:
     assert [member["LaunchTemplate"]["Version"] for member in aws.described()["Instances"]] == ["2"]
 
 
-def test_instances_are_spread_over_the_subnets(aws: Played) -> None:
+def test_instances_are_spread_over_the_subnets(aws: EmulatedAws) -> None:
     subnets = [each["SubnetId"] for each in aws.ec2.describe_subnets()["Subnets"][:3]]
     aws.group(4, VPCZoneIdentifier=",".join(subnets))
     used = Counter(aws.instance(each)["SubnetId"] for each in aws.ids())
@@ -78,7 +78,7 @@ def test_instances_are_spread_over_the_subnets(aws: Played) -> None:
     assert set(used) == set(subnets)
 
 
-def test_scale_in_begins_where_there_are_most(aws: Played) -> None:
+def test_scale_in_begins_where_there_are_most(aws: EmulatedAws) -> None:
     aws.group(4)
     aws.autoscaling.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=3)
     aws.wait()
@@ -86,7 +86,7 @@ def test_scale_in_begins_where_there_are_most(aws: Played) -> None:
     assert sorted(zones) == ["us-east-1a", "us-east-1b", "us-east-1c"]
 
 
-def test_a_policy_of_several_types_launches_the_first_and_its_share_of_spot(aws: Played) -> None:
+def test_a_policy_of_several_types_launches_the_first_and_its_share_of_spot(aws: EmulatedAws) -> None:
     policy = {
         "LaunchTemplate": {
             "LaunchTemplateSpecification": {"LaunchTemplateId": aws.template(), "Version": "1"},
@@ -105,14 +105,14 @@ def test_a_policy_of_several_types_launches_the_first_and_its_share_of_spot(aws:
 
 
 @pytest.mark.parametrize(("wanted", "bound"), [(6, "above max value 5"), (0, "below min value 1")])
-def test_a_capacity_outside_the_bounds_is_refused(aws: Played, wanted: int, bound: str) -> None:
+def test_a_capacity_outside_the_bounds_is_refused(aws: EmulatedAws, wanted: int, bound: str) -> None:
     aws.group(1, MinSize=1)
     with pytest.raises(ClientError, match=f"New SetDesiredCapacity value {wanted} is {bound}") as refused:
         aws.autoscaling.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=wanted)
     assert refused.value.response["Error"]["Code"] == "ValidationError"
 
 
-def test_bounds_that_contradict_each_other_are_refused(aws: Played) -> None:
+def test_bounds_that_contradict_each_other_are_refused(aws: EmulatedAws) -> None:
     with pytest.raises(ClientError, match="Desired capacity:9 must be between"):
         aws.group(9)
     assert not aws.autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"]
@@ -122,7 +122,7 @@ def test_bounds_that_contradict_each_other_are_refused(aws: Played) -> None:
         aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=GROUP, MinSize=7)
 
 
-def test_new_bounds_move_the_capacity(aws: Played) -> None:
+def test_new_bounds_move_the_capacity(aws: EmulatedAws) -> None:
     aws.group(1)
     aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=GROUP, MinSize=3)
     assert aws.described()["DesiredCapacity"] == 3
@@ -132,7 +132,7 @@ def test_new_bounds_move_the_capacity(aws: Played) -> None:
     assert len(aws.ids()) == aws.described()["DesiredCapacity"] == 2
 
 
-def test_a_protected_instance_is_never_ended_by_scale_in(aws: Played) -> None:
+def test_a_protected_instance_is_never_ended_by_scale_in(aws: EmulatedAws) -> None:
     aws.group(3)
     kept = aws.ids()[:2]
     aws.autoscaling.set_instance_protection(
@@ -148,7 +148,7 @@ def test_a_protected_instance_is_never_ended_by_scale_in(aws: Played) -> None:
     assert aws.ids() == kept[1:]
 
 
-def test_what_ends_cannot_be_protected(aws: Played) -> None:
+def test_what_ends_cannot_be_protected(aws: EmulatedAws) -> None:
     aws.group(1)
     aws.hook()
     (instance_id,) = aws.ids()
@@ -163,7 +163,7 @@ def test_what_ends_cannot_be_protected(aws: Played) -> None:
         )
 
 
-def test_an_instance_ended_by_name_is_replaced_unless_the_capacity_sinks(aws: Played) -> None:
+def test_an_instance_ended_by_name_is_replaced_unless_the_capacity_sinks(aws: EmulatedAws) -> None:
     aws.group(2)
     first, second = aws.ids()
     assert first in aws.end(first)["Description"]
@@ -176,7 +176,7 @@ def test_an_instance_ended_by_name_is_replaced_unless_the_capacity_sinks(aws: Pl
     assert len(aws.ids()) == 1
 
 
-def test_the_minimum_stands_against_a_sinking_capacity(aws: Played) -> None:
+def test_the_minimum_stands_against_a_sinking_capacity(aws: EmulatedAws) -> None:
     aws.group(1, MinSize=1)
     with pytest.raises(ClientError, match=r"Currently, desiredSize equals minSize \(1\)"):
         aws.end(aws.ids()[0], decrement=True)
@@ -184,7 +184,7 @@ def test_the_minimum_stands_against_a_sinking_capacity(aws: Played) -> None:
         aws.end("i-strange")
 
 
-def test_ending_twice_lowers_the_capacity_once(aws: Played) -> None:
+def test_ending_twice_lowers_the_capacity_once(aws: EmulatedAws) -> None:
     aws.group(3)
     aws.hook()
     for _ in range(2):
@@ -193,7 +193,7 @@ def test_ending_twice_lowers_the_capacity_once(aws: Played) -> None:
 
 
 @pytest.mark.parametrize("ended", ["terminated", "stopped"])
-def test_a_machine_that_ends_by_itself_is_replaced(aws: Played, ended: str) -> None:
+def test_a_machine_that_ends_by_itself_is_replaced(aws: EmulatedAws, ended: str) -> None:
     aws.group(1)
     (lost,) = aws.ids()
     if ended == "terminated":
@@ -207,7 +207,7 @@ def test_a_machine_that_ends_by_itself_is_replaced(aws: Played, ended: str) -> N
     assert aws.instance(lost)["State"]["Name"] == "terminated"
 
 
-def test_who_is_said_to_be_unhealthy_is_replaced_after_the_grace_period(aws: Played) -> None:
+def test_who_is_said_to_be_unhealthy_is_replaced_after_the_grace_period(aws: EmulatedAws) -> None:
     aws.group(1, HealthCheckGracePeriod=120)
     (judged,) = aws.ids()
     aws.autoscaling.set_instance_health(InstanceId=judged, HealthStatus="Unhealthy")
@@ -225,7 +225,7 @@ def test_who_is_said_to_be_unhealthy_is_replaced_after_the_grace_period(aws: Pla
     assert judged not in aws.ids()
 
 
-def test_a_launch_that_fails_is_tried_again_after_a_while(aws: Played) -> None:
+def test_a_launch_that_fails_is_tried_again_after_a_while(aws: EmulatedAws) -> None:
     aws.machines.broken = True
     aws.group(1)
     aws.machines.broken = False
@@ -237,7 +237,7 @@ def test_a_launch_that_fails_is_tried_again_after_a_while(aws: Played) -> None:
     assert {each["StatusCode"] for each in found} == {"Successful", "Failed"}
 
 
-def test_a_launch_that_ec2_refuses_is_told_among_the_activities(aws: Played) -> None:
+def test_a_launch_that_ec2_refuses_is_told_among_the_activities(aws: EmulatedAws) -> None:
     aws.group(0)
     aws.ec2.deregister_image(ImageId="ami-1")
     aws.autoscaling.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=1)
@@ -246,7 +246,7 @@ def test_a_launch_that_ec2_refuses_is_told_among_the_activities(aws: Played) -> 
     assert "ami-1" in activity["StatusMessage"]
 
 
-def test_processes_that_are_suspended_rest(aws: Played) -> None:
+def test_processes_that_are_suspended_rest(aws: EmulatedAws) -> None:
     aws.group(1)
     aws.autoscaling.suspend_processes(AutoScalingGroupName=GROUP, ScalingProcesses=["Launch"])
     aws.autoscaling.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=2)
@@ -257,7 +257,7 @@ def test_processes_that_are_suspended_rest(aws: Played) -> None:
     assert len(aws.ids()) == 2
 
 
-def test_a_group_goes_once_its_instances_have(aws: Played) -> None:
+def test_a_group_goes_once_its_instances_have(aws: EmulatedAws) -> None:
     aws.group(2)
     members = aws.ids()
     with pytest.raises(ClientError, match="while there are instances") as refused:
@@ -279,7 +279,7 @@ def test_a_group_goes_once_its_instances_have(aws: Played) -> None:
     assert not aws.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=GROUP)["LifecycleHooks"]
 
 
-def test_a_name_is_taken_once(aws: Played) -> None:
+def test_a_name_is_taken_once(aws: EmulatedAws) -> None:
     aws.group(1)
     aws.ec2.delete_launch_template(LaunchTemplateName="workers")
     with pytest.raises(ClientError, match="already exists") as refused:
@@ -287,7 +287,7 @@ def test_a_name_is_taken_once(aws: Played) -> None:
     assert refused.value.response["Error"]["Code"] == "AlreadyExists"
 
 
-def test_who_stands_by_is_replaced_and_comes_back(aws: Played) -> None:
+def test_who_stands_by_is_replaced_and_comes_back(aws: EmulatedAws) -> None:
     aws.group(1)
     (instance_id,) = aws.ids()
     aws.autoscaling.enter_standby(
@@ -300,7 +300,7 @@ def test_who_stands_by_is_replaced_and_comes_back(aws: Played) -> None:
     assert aws.states() == {instance_id: "InService"}
 
 
-def test_who_is_in_service_is_a_target(aws: Played) -> None:
+def test_who_is_in_service_is_a_target(aws: EmulatedAws) -> None:
     vpc = aws.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
     arn = aws.elbv2.create_target_group(Name="web", Protocol="HTTP", Port=8080, VpcId=vpc)["TargetGroups"][0][
         "TargetGroupArn"
@@ -332,5 +332,5 @@ def test_where_nothing_is_installed_moto_is_as_it_was(clients: Clients) -> None:
     )
     member = clients.autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"][0]["Instances"][0]
     assert member["LifecycleState"] == "InService"
-    assert not isinstance(ec2_backends[ACCOUNT]["us-east-1"], RehearsedEC2)
-    assert not isinstance(autoscaling_backends[ACCOUNT]["us-east-1"], RehearsedAutoScaling)
+    assert not isinstance(ec2_backends[ACCOUNT]["us-east-1"], EmulatedEC2)
+    assert not isinstance(autoscaling_backends[ACCOUNT]["us-east-1"], EmulatedAutoScaling)

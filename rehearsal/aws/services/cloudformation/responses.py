@@ -1,22 +1,20 @@
-"""What boto3 talks to: CloudFormation's API in the place of moto's own, within the process that serves moto.
+"""Answers CloudFormation's requests, in the process that serves moto's other services.
 
-Left out: stack sets, imports and exports, drift, nested change sets, stack policies (kept, not enforced),
-notifications, roles, TemplateURL, and limits but that of a template's size.
+Left out: stack sets, imports and exports, drift, nested change sets, stack policies (stored, not enforced),
+notifications, roles, TemplateURL, and every quota except the size of a template.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import uuid
 from typing import Any
 
-from moto.cloudformation import urls
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 
-from rehearsal.aws.services.cloudformation import standins
-from rehearsal.aws.services.cloudformation.engine import BUSY, Engine, clients
-from rehearsal.aws.services.cloudformation.stack import Deployed, Stack, Wanted, now
+from rehearsal.aws.services.cloudformation.backend import BUSY, Engine
+from rehearsal.aws.services.cloudformation.clients import clients
+from rehearsal.aws.services.cloudformation.models import Deployed, Stack, Wanted, now
 from rehearsal.aws.services.cloudformation.table import KINDS
 from rehearsal.aws.services.cloudformation.template import RefusedError, parse, text_of
 
@@ -289,7 +287,7 @@ class CloudFormation(BaseResponse):
 
 
 def _resource(stack: Stack, resource: Deployed) -> dict[str, Any]:
-    stand_in = KINDS[resource.type].create is None
+    recorded_only = KINDS[resource.type].create is None
     return {
         "StackId": stack.id,
         "StackName": stack.name,
@@ -300,7 +298,7 @@ def _resource(stack: Stack, resource: Deployed) -> dict[str, Any]:
         "LastUpdatedTimestamp": resource.changed,
         "ResourceStatus": resource.status,
         "ResourceStatusReason": resource.reason,
-        "Description": "a stand-in: recorded, not acted on" if stand_in else "",
+        "Description": "recorded only: nothing was created" if recorded_only else "",
     }
 
 
@@ -340,11 +338,3 @@ def _parameter(name: str, definition: dict[str, Any]) -> dict[str, Any]:
         "NoEcho": bool(definition.get("NoEcho")),
         "ParameterConstraints": {"AllowedValues": list(map(text_of, definition.get("AllowedValues", [])))},
     }
-
-
-def install(endpoint: str) -> None:
-    """Put this CloudFormation in the place of moto's; it calls the services at the endpoint."""
-    os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
-    CloudFormation.endpoint = endpoint
-    urls.url_paths["{0}/$"] = CloudFormation.dispatch
-    standins.install()

@@ -8,16 +8,16 @@ from botocore.exceptions import ClientError
 from rehearsal.aws.services.autoscaling import backend as autoscaling
 from rehearsal.aws.services.ec2 import backend as ec2
 from rehearsal.aws.services.ec2.metadata import InstanceFacts
-from tests.unit.rehearsal.played import GROUP, HOOK, Played
+from tests.unit.rehearsal.aws.emulated_aws import GROUP, HOOK, EmulatedAws
 
 
-def facts(aws: Played, instance_id: str) -> InstanceFacts:
+def facts(aws: EmulatedAws, instance_id: str) -> InstanceFacts:
     found = ec2.backend().facts(aws.instance(instance_id)["PrivateIpAddress"])
     assert found is not None
     return found
 
 
-def ending(aws: Played, seconds: int = 60, desired: int = 1) -> str:
+def ending(aws: EmulatedAws, seconds: int = 60, desired: int = 1) -> str:
     """An instance whose hook waits, and which nobody replaces."""
     aws.group(desired)
     aws.hook(seconds)
@@ -26,7 +26,7 @@ def ending(aws: Played, seconds: int = 60, desired: int = 1) -> str:
     return instance_id
 
 
-def test_an_instance_waits_until_its_action_is_completed(aws: Played) -> None:
+def test_an_instance_waits_until_its_action_is_completed(aws: EmulatedAws) -> None:
     instance_id = ending(aws)
     aws.wait(30)
     assert aws.states() == {instance_id: "Terminating:Wait"}
@@ -39,7 +39,7 @@ def test_an_instance_waits_until_its_action_is_completed(aws: Played) -> None:
     assert aws.instance(instance_id)["State"]["Name"] == "terminated"
 
 
-def test_the_metadata_tell_what_the_group_has_in_mind(aws: Played) -> None:
+def test_the_metadata_tell_what_the_group_has_in_mind(aws: EmulatedAws) -> None:
     aws.group(1)
     aws.hook()
     (instance_id,) = aws.ids()
@@ -50,7 +50,7 @@ def test_the_metadata_tell_what_the_group_has_in_mind(aws: Played) -> None:
     assert facts(aws, alone).target_lifecycle_state is None
 
 
-def test_scale_in_and_bad_health_wait_too(aws: Played) -> None:
+def test_scale_in_and_bad_health_wait_too(aws: EmulatedAws) -> None:
     aws.group(2)
     aws.hook()
     first, second = aws.ids()
@@ -67,7 +67,7 @@ def test_scale_in_and_bad_health_wait_too(aws: Played) -> None:
     assert first
 
 
-def test_who_waits_is_replaced_at_once(aws: Played) -> None:
+def test_who_waits_is_replaced_at_once(aws: EmulatedAws) -> None:
     aws.group(1)
     aws.hook()
     (first,) = aws.ids()
@@ -79,7 +79,7 @@ def test_who_waits_is_replaced_at_once(aws: Played) -> None:
 
 
 @pytest.mark.parametrize("result", ["CONTINUE", "ABANDON"])
-def test_without_a_heartbeat_the_default_result_applies(aws: Played, result: str) -> None:
+def test_without_a_heartbeat_the_default_result_applies(aws: EmulatedAws, result: str) -> None:
     aws.group(1)
     aws.hook(60, result=result)
     aws.end(aws.ids()[0], decrement=True)
@@ -89,7 +89,7 @@ def test_without_a_heartbeat_the_default_result_applies(aws: Played, result: str
     assert aws.states() == {}
 
 
-def test_a_heartbeat_lets_the_time_begin_again(aws: Played) -> None:
+def test_a_heartbeat_lets_the_time_begin_again(aws: EmulatedAws) -> None:
     instance_id = ending(aws, 60)
     for _ in range(5):
         aws.wait(50)
@@ -100,7 +100,7 @@ def test_a_heartbeat_lets_the_time_begin_again(aws: Played) -> None:
     assert aws.states() == {}
 
 
-def test_no_action_outlives_a_hundred_heartbeats(aws: Played) -> None:
+def test_no_action_outlives_a_hundred_heartbeats(aws: EmulatedAws) -> None:
     instance_id = ending(aws, 30)
     for _ in range(119):
         aws.wait(25)
@@ -110,7 +110,7 @@ def test_no_action_outlives_a_hundred_heartbeats(aws: Played) -> None:
     assert aws.states() == {}
 
 
-def test_no_action_outlives_two_days(aws: Played) -> None:
+def test_no_action_outlives_two_days(aws: EmulatedAws) -> None:
     aws.group(1)
     aws.hook(7200)
     found = aws.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=GROUP)["LifecycleHooks"][0]
@@ -120,7 +120,7 @@ def test_no_action_outlives_two_days(aws: Played) -> None:
     assert found["GlobalTimeout"] == 60000
 
 
-def test_a_token_names_an_action_as_the_instance_does(aws: Played) -> None:
+def test_a_token_names_an_action_as_the_instance_does(aws: EmulatedAws) -> None:
     instance_id = ending(aws)
     member = autoscaling.backend().group(GROUP).instance_states[0]
     token = member.actions[HOOK].token
@@ -131,7 +131,7 @@ def test_a_token_names_an_action_as_the_instance_does(aws: Played) -> None:
     assert aws.states() == {instance_id: "Terminating:Proceed"}
 
 
-def test_without_an_active_action_calls_are_refused(aws: Played) -> None:
+def test_without_an_active_action_calls_are_refused(aws: EmulatedAws) -> None:
     aws.group(1)
     (instance_id,) = aws.ids()
     refusals = []
@@ -154,7 +154,7 @@ def test_without_an_active_action_calls_are_refused(aws: Played) -> None:
     assert refusals == ["ValidationError"] * 2
 
 
-def test_every_hook_is_waited_for_but_after_abandon(aws: Played) -> None:
+def test_every_hook_is_waited_for_but_after_abandon(aws: EmulatedAws) -> None:
     aws.group(2)
     aws.hook()
     aws.hook(name="logs")
@@ -169,13 +169,13 @@ def test_every_hook_is_waited_for_but_after_abandon(aws: Played) -> None:
     assert aws.states()[second] == "Terminating:Proceed"
 
 
-def test_deleting_a_hook_completes_what_waits_for_it(aws: Played) -> None:
+def test_deleting_a_hook_completes_what_waits_for_it(aws: EmulatedAws) -> None:
     instance_id = ending(aws)
     aws.autoscaling.delete_lifecycle_hook(AutoScalingGroupName=GROUP, LifecycleHookName=HOOK)
     assert aws.states() == {instance_id: "Terminating:Proceed"}
 
 
-def test_a_hook_comes_with_its_group(aws: Played) -> None:
+def test_a_hook_comes_with_its_group(aws: EmulatedAws) -> None:
     hook = {"LifecycleHookName": HOOK, "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING"}
     aws.group(
         1, LifecycleHookSpecificationList=[hook | {"HeartbeatTimeout": 90, "DefaultResult": "CONTINUE"}]
@@ -188,13 +188,13 @@ def test_a_hook_comes_with_its_group(aws: Played) -> None:
 
 
 @pytest.mark.parametrize("seconds", [29, 7201])
-def test_a_heartbeat_out_of_range_is_refused(aws: Played, seconds: int) -> None:
+def test_a_heartbeat_out_of_range_is_refused(aws: EmulatedAws, seconds: int) -> None:
     aws.group(1)
     with pytest.raises(ClientError, match="between 30 and 7200"):
         aws.hook(seconds)
 
 
-def test_deletion_by_force_waits_for_no_hook(aws: Played) -> None:
+def test_deletion_by_force_waits_for_no_hook(aws: EmulatedAws) -> None:
     ending(aws, desired=2)
     aws.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
     assert set(aws.states().values()) == {"Terminating:Proceed"}
@@ -202,11 +202,11 @@ def test_deletion_by_force_waits_for_no_hook(aws: Played) -> None:
     assert not aws.autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"]
 
 
-def test_a_recommendation_is_followed_once_another_is_in_service(aws: Played) -> None:
+def test_a_recommendation_is_followed_once_another_is_in_service(aws: EmulatedAws) -> None:
     aws.group(1, CapacityRebalance=True)
     aws.hook()
     (first,) = aws.ids()
-    aws.interruptions.rebalance(first)
+    aws.faults.rebalance(first)
     assert facts(aws, first).rebalance_at is not None
     assert sorted(aws.states().values()) == ["InService", "Pending"]
     aws.wait()
@@ -214,23 +214,23 @@ def test_a_recommendation_is_followed_once_another_is_in_service(aws: Played) ->
     assert sorted(aws.states().values()) == ["InService", "Terminating:Wait"]
 
 
-def test_a_group_that_does_not_rebalance_leaves_a_recommendation_to_the_instance(aws: Played) -> None:
+def test_a_group_that_does_not_rebalance_leaves_a_recommendation_to_the_instance(aws: EmulatedAws) -> None:
     aws.group(1)
     (first,) = aws.ids()
-    aws.interruptions.rebalance(first)
+    aws.faults.rebalance(first)
     aws.wait(30)
     assert aws.states() == {first: "InService"}
 
 
-def test_a_spot_notice_ends_in_a_power_cut(aws: Played) -> None:
+def test_a_spot_notice_ends_in_a_power_cut(aws: EmulatedAws) -> None:
     aws.group(1)
     (instance_id,) = aws.ids()
-    aws.interruptions.spot_notice(instance_id, 120)
+    aws.faults.spot_notice(instance_id, 120)
     assert facts(aws, instance_id).spot_end is not None
     aws.wait(119)
     assert aws.states() == {instance_id: "InService"}, "no group acts on the notice itself"
     aws.wait(8)
-    assert aws.machines.cut_off == [instance_id]
+    assert aws.machines.without_power == [instance_id]
     lost = aws.instance(instance_id)
     assert lost["State"]["Name"] == "terminated"
     assert lost["StateReason"]["Code"] == "Server.SpotInstanceTermination"
@@ -238,9 +238,9 @@ def test_a_spot_notice_ends_in_a_power_cut(aws: Played) -> None:
     assert len(aws.ids()) == 1
 
 
-def test_who_has_gone_before_the_notice_is_over_is_not_cut_off(aws: Played) -> None:
+def test_who_has_gone_before_the_notice_is_over_loses_no_power(aws: EmulatedAws) -> None:
     instance_id = ending(aws)
-    aws.interruptions.spot_notice(instance_id, 120)
+    aws.faults.spot_notice(instance_id, 120)
     aws.complete(InstanceId=instance_id)
     aws.wait(130)
-    assert aws.machines.cut_off == []
+    assert aws.machines.without_power == []

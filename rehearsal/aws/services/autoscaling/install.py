@@ -1,0 +1,38 @@
+"""Replaces moto's Auto Scaling with the emulated one."""
+
+from __future__ import annotations
+
+from moto.autoscaling import models, urls
+from moto.autoscaling.models import autoscaling_backends
+
+from rehearsal.aws.services.autoscaling.backend import EmulatedAutoScaling, backend
+from rehearsal.aws.services.autoscaling.models import EmulatedGroup, Member
+from rehearsal.aws.services.autoscaling.responses import EmulatedResponse
+from rehearsal.aws.services.patching import Substitutions
+from rehearsal.aws.timers import Schedule
+
+ADVANCE_EVERY = 0.5
+"""Seconds between two checks of what waits: machines that boot or end, lifecycle actions that time out."""
+CHECK_HEALTH_EVERY = 5.0
+"""Seconds between two health checks. AWS says "periodically"; a minute is common there."""
+
+_substitutions = Substitutions()
+
+
+def install(schedule: Schedule) -> None:
+    """Serve every later request with the emulated Auto Scaling, and keep groups up to date on the schedule.
+
+    Install the emulated EC2 before. After ``uninstall`` the schedule must not run any more.
+    """
+    _substitutions.attribute(models, "FakeAutoScalingGroup", EmulatedGroup)
+    _substitutions.attribute(models, "InstanceState", Member)
+    _substitutions.item(urls.url_paths, "{0}/$", EmulatedResponse.dispatch)
+    _substitutions.attribute(EmulatedAutoScaling, "clock", staticmethod(schedule.clock))
+    _substitutions.attribute(autoscaling_backends, "backend", EmulatedAutoScaling)
+    schedule.every(ADVANCE_EVERY, lambda: backend().advance())
+    schedule.every(CHECK_HEALTH_EVERY, lambda: backend().check_health())
+
+
+def uninstall() -> None:
+    """Restore moto's Auto Scaling. Drop existing backends with ``autoscaling_backends.clear()``."""
+    _substitutions.restore()

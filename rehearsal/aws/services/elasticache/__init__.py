@@ -1,0 +1,1 @@
+"""Amazon ElastiCache: moto's, with corrections."""

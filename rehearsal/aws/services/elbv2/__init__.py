@@ -1,0 +1,1 @@
+"""Elastic Load Balancing, version 2: moto's, with corrections."""

@@ -1,0 +1,22 @@
+"""Installs all emulated services in this process."""
+
+from __future__ import annotations
+
+from rehearsal.aws.services.autoscaling import install as autoscaling
+from rehearsal.aws.services.cloudformation import install as cloudformation
+from rehearsal.aws.services.ec2 import install as ec2
+from rehearsal.aws.services.patches import PATCHES
+from rehearsal.aws.timers import Schedule
+from rehearsal.region import Region
+
+
+def install(region: Region, schedule: Schedule, endpoint: str) -> None:
+    """Correct moto, replace its EC2, Auto Scaling and CloudFormation, and publish the known images.
+
+    :param endpoint: URL at which CloudFormation calls the other services.
+    """
+    PATCHES.install()
+    ec2.install(region)
+    ec2.publish_images()
+    autoscaling.install(schedule)
+    cloudformation.install(endpoint)
