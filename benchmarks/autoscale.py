@@ -18,13 +18,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from airkiln.pools.settings import Pool
+from airkiln.pools.model import Pool
 from airkiln.simulation.history import Tasks
+from airkiln.simulation.outcomes import OURS, measure, percentiles
 from airkiln.simulation.peers import PEERS
 from airkiln.simulation.policies import Airkiln, Policy
 from airkiln.simulation.queueing import Fleet
+from airkiln.simulation.replay import replay
 from airkiln.simulation.settings import Shape
-from airkiln.simulation.simulate import OURS, measure, percentiles, replay
 from benchmarks import results, week
 from benchmarks.results import Figure
 

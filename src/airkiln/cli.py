@@ -78,12 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     boot.add_argument(
         "--reload", action="store_true", help="load again and restart only the units whose variables changed"
     )
-    boot.set_defaults(command="airkiln.cli:boot")
+    boot.set_defaults(command="airkiln.boot.commands:boot")
 
     signal = commands.add_parser(
         "signal", help="tell the stack that waits for this instance how its role fares"
     )
-    signal.set_defaults(command="airkiln.boot.stack_signal:run")
+    signal.set_defaults(command="airkiln.boot.commands:signal")
 
     parameters = commands.add_parser("parameters", help="load or check an environment's parameters")
     actions = parameters.add_subparsers(metavar="ACTION", required=True)
@@ -180,7 +180,7 @@ def _autoscale(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "simulate",
         help="what tasks of the past would have waited, and their workers cost, with other settings",
     )
-    simulate.set_defaults(command="airkiln.simulation.simulate:run")
+    simulate.set_defaults(command="airkiln.simulation.commands:run")
     source = simulate.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--history", type=Path, metavar="FILE.csv", help="with the columns queue, queued_at and seconds"
@@ -197,12 +197,3 @@ def _autoscale(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--output", type=Path, metavar="DIR", help="write simulation.json and simulation.svg there"
     )
     simulate.add_argument("--json", action="store_true", help="JSON instead of the table")
-
-
-def boot(options: argparse.Namespace) -> None:
-    """`airkiln boot`. Every failure of it passes through `main`: one line in the journal, one exit code."""
-    machine = resolve_name("airkiln.boot.boot:Boot")()
-    if options.reload:
-        machine.reload()
-    else:
-        machine.start()

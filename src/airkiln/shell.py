@@ -10,11 +10,10 @@ import os
 import pwd
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from airkiln.errors import AirkilnError, NotPermittedError, NotReadyError
+from airkiln.errors import AirkilnError, NotPermittedError
+from airkiln.host.environment import read_loaded, read_optional
 from airkiln.host.layout import SERVICE_USER, Layout
-from airkiln.systemd import envfile
 
 _KEPT = ("TERM", "LANG", "LC_ALL", "COLUMNS", "LINES", "NO_COLOR", "TZ")
 """Of the caller's environment: how to write to the terminal, nothing more."""
@@ -42,15 +41,7 @@ def run(arguments: Sequence[str], layout: Layout | None = None) -> None:
 
 def build_environment(layout: Layout, caller: Mapping[str, str]) -> dict[str, str]:
     """The environment that Airflow's units have. NotReadyError before the boot path has loaded it."""
-    try:
-        loaded = envfile.read(layout.run_env)
-    except FileNotFoundError:
-        raise NotReadyError(
-            f"{layout.run_env} is not there: this instance has no role, or its parameters are not loaded; "
-            "look at `systemctl status airkiln-boot`"
-        ) from None
-    except OSError as error:
-        raise NotPermittedError(f"{layout.run_env}: cannot be read ({error.strerror}): use sudo") from None
+    loaded = read_loaded(layout.run_env)
     home = str(layout.airflow_home)
     return {
         **{name: caller[name] for name in _KEPT if name in caller},
@@ -59,18 +50,9 @@ def build_environment(layout: Layout, caller: Mapping[str, str]) -> dict[str, st
         "AIRFLOW_HOME": home,
         "USER": SERVICE_USER,
         "LOGNAME": SERVICE_USER,
-        **_read_baked(layout.aws_env),
-        **_read_baked(layout.static_env),
+        **read_optional(layout.aws_env, layout.static_env),
         **loaded,
     }
-
-
-def _read_baked(path: Path) -> dict[str, str]:
-    """Settings of the image, none where it has no such file."""
-    try:
-        return envfile.read(path)
-    except FileNotFoundError:
-        return {}
 
 
 def _through_sudo(arguments: Sequence[str]) -> None:

@@ -13,23 +13,23 @@ from pathlib import Path
 from unittest.mock import patch
 
 from airkiln import cli
-from airkiln.failover import commands, config
-from airkiln.failover import runtime as place
-from airkiln.failover import units as supervisor
+from airkiln.failover import commands, config, daemon
+from airkiln.failover.control_groups import ControlGroups
+from airkiln.failover.runtime import RuntimeDirectory
 from airkiln.host.layout import Layout
+from airkiln.systemd.systemctl import JobQueue
 
 
 def main(folder: Path, arguments: list[str]) -> int:
+    groups = ControlGroups(folder / "system.slice", folder / "proc")
     me = pwd.getpwuid(os.getuid())
     with (
         patch.object(pwd, "getpwnam", lambda _: me),
         patch.object(commands, "Layout", partial(Layout, folder)),
         patch.object(commands, "load", partial(config.load, folder / "failover.toml")),
-        patch.object(place, "Folder", partial(place.Folder, folder / "run/airkiln-failover")),
-        patch.object(
-            supervisor, "Groups", partial(supervisor.Groups, folder / "system.slice", folder / "proc")
-        ),
-        patch.object(supervisor, "Units", partial(supervisor.Units, ("true",))),
+        patch.object(commands, "RuntimeDirectory", lambda: RuntimeDirectory(folder / "run/airkiln-failover")),
+        patch.object(commands, "ControlGroups", lambda: groups),
+        patch.object(daemon, "Parts", partial(daemon.Parts, groups=groups, jobs=JobQueue(("true",)))),
     ):
         return cli.run(arguments)
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from airkiln.database import prepare as preparing
+from airkiln.database import schema
 from airkiln.errors import DENIED, FAILED, REFUSED
-from airkiln.failover.lease import SCHEMA_VERSION, LeaseClient
+from airkiln.failover.lease import LeaseClient
 from airkiln.roles import SCHEDULER_UNIT
 from rehearsal.deployment.postgres import Postgres
 from rehearsal.linux.addresses import POSTGRES as ADDRESS
@@ -315,8 +316,8 @@ def test_a_wrong_password_ends_the_start(host: Host) -> None:
         ),
         (
             "UPDATE airkiln.schema_version SET version = 99",
-            f"UPDATE airkiln.schema_version SET version = {SCHEMA_VERSION}",
-            f"the lease table has version 99 and this release speaks {SCHEMA_VERSION}",
+            f"UPDATE airkiln.schema_version SET version = {schema.VERSION}",
+            f"the lease table has version 99 and this release speaks {schema.VERSION}",
         ),
     ],
     ids=["missing", "another version"],

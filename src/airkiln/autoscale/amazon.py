@@ -1,24 +1,18 @@
-"""AWS as the autoscaling needs it: groups, addresses, figures, and the calls that change a group.
-
-botocore's own clients. EC2's full description alone takes 20 MB of memory, and of all three services seven
-operations are needed: `models/` has those parts, in botocore's form.
-"""
+"""The AWS calls of the autoscaling: groups, addresses, metrics, and the calls that change a group."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any, Protocol
 
 from airkiln.autoscale.model import Group, Instance
+from airkiln.aws.clients import Clients, Make
 
-MODELS = Path(__file__).parents[1] / "aws/models"
 SERVICES = ("autoscaling", "ec2", "cloudwatch")
-"""Those that are called, each with its part in `models/`."""
+"""The services that are called."""
 AT_ONCE = 50
 """Instances that SetInstanceProtection takes at once."""
 FILTERED = 200
@@ -82,22 +76,20 @@ class Monitoring(Protocol):
 class Amazon:
     """Both, with one client a service."""
 
-    def __init__(self, region: str | None, make: Callable[[str, str | None], Any] | None = None) -> None:
-        self._region = region
-        self._make = make or _Clients().make
-        self._clients: dict[str, Any] = {}
+    def __init__(self, region: str | None, make: Make | None = None) -> None:
+        self._clients = Clients(region, make)
 
     def prepare(self) -> None:
         """Make the clients: botocore's session is for one thread, its clients are for any."""
         for service in SERVICES:
-            self._client(service)
+            self._clients.get(service)
 
     def groups(self, names: Sequence[str]) -> dict[str, Group]:
         """All groups in one call, or as many as there are pages."""
         found: dict[str, Group] = {}
         token: dict[str, str] = {}
         while True:
-            page = self._client("autoscaling").describe_auto_scaling_groups(
+            page = self._clients.get("autoscaling").describe_auto_scaling_groups(
                 AutoScalingGroupNames=list(names), MaxRecords=NAMED, **token
             )
             found |= {
@@ -113,7 +105,7 @@ class Amazon:
         for some in batches(instances, FILTERED):
             token: dict[str, str] = {}
             while True:
-                page = self._client("ec2").describe_instances(
+                page = self._clients.get("ec2").describe_instances(
                     Filters=[{"Name": "instance-id", "Values": list(some)}], **token
                 )
                 found |= {
@@ -149,7 +141,7 @@ class Amazon:
             )
         ]
         end = int(time.time()) // PERIOD * PERIOD
-        answer = self._client("cloudwatch").get_metric_data(
+        answer = self._clients.get("cloudwatch").get_metric_data(
             MetricDataQueries=queries,
             StartTime=end - LOOK_BACK,
             EndTime=end + PERIOD,
@@ -164,30 +156,25 @@ class Amazon:
 
     def set_desired(self, group: str, desired: int) -> None:
         """At once: the cool-down is ours, not the group's."""
-        self._client("autoscaling").set_desired_capacity(
+        self._clients.get("autoscaling").set_desired_capacity(
             AutoScalingGroupName=group, DesiredCapacity=desired, HonorCooldown=False
         )
 
     def terminate(self, instance: str) -> None:
         """Its hook drains it first."""
-        self._client("autoscaling").terminate_instance_in_auto_scaling_group(
+        self._clients.get("autoscaling").terminate_instance_in_auto_scaling_group(
             InstanceId=instance, ShouldDecrementDesiredCapacity=True
         )
 
     def protect(self, group: str, instances: Sequence[str], *, protected: bool) -> None:
         """At most AT_ONCE instances."""
-        self._client("autoscaling").set_instance_protection(
+        self._clients.get("autoscaling").set_instance_protection(
             AutoScalingGroupName=group, InstanceIds=list(instances), ProtectedFromScaleIn=protected
         )
 
     def publish(self, namespace: str, metrics: Sequence[Metric]) -> None:
         """At most SENT metrics."""
-        self._client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=list(metrics))
-
-    def _client(self, service: str) -> Any:  # noqa: ANN401 - botocore's clients have no type at run time
-        if service not in self._clients:
-            self._clients[service] = self._make(service, self._region)
-        return self._clients[service]
+        self._clients.get("cloudwatch").put_metric_data(Namespace=namespace, MetricData=list(metrics))
 
 
 def _group(given: Mapping[str, Any]) -> Group:
@@ -202,22 +189,6 @@ def _group(given: Mapping[str, Any]) -> Group:
         for each in given.get("Instances", ())
     ]
     return Group(given["MinSize"], given["MaxSize"], given["DesiredCapacity"], tuple(instances))
-
-
-class _Clients:
-    """botocore's, all of one session. Not boto3: a resource layer would cost memory for nothing."""
-
-    def __init__(self) -> None:
-        self._session: Any = None
-
-    def make(self, service: str, region: str | None) -> Any:  # noqa: ANN401
-        if self._session is None:
-            self._session = resolve_name("botocore.session:get_session")()
-            self._session.set_config_variable("data_path", str(MODELS))
-        config = resolve_name("botocore.config:Config")(
-            connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2}
-        )
-        return self._session.create_client(service, region_name=region, config=config)
 
 
 def batches(names: Iterable[str], size: int) -> Iterable[tuple[str, ...]]:

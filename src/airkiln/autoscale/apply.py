@@ -9,33 +9,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from airkiln.autoscale.amazon import AT_ONCE, Cloud, batches
 from airkiln.autoscale.model import Action, End, Group, Grow, Note, Protect, Unprotect
+from airkiln.aws.clients import describe_error
 from airkiln.errors import AirkilnError
-from airkiln.systemd.journal import NOTICE, WARNING, say
+from airkiln.pools.model import group_name
+from airkiln.systemd.journal import NOTICE, RateLimit, say
 
-TELL_EVERY = 600.0
-"""Seconds between two lines of the same kind of trouble."""
 BUDGET = 8.0
 """Seconds that the changes of one cycle may take; what is left is decided again in the next one."""
 
 
-@dataclass
-class Trouble:
-    """What went wrong, told once in a while. `clock` is in seconds and only runs."""
+class Failures:
+    """Failures in the journal: each kind once in ten minutes. `clock` is in seconds and only runs."""
 
-    clock: Callable[[], float] = time.monotonic
-    _told: dict[str, float] = field(default_factory=dict)
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = RateLimit(clock=clock)
 
-    def tell(self, what: str, reason: str, detail: str = "") -> None:
-        """One line, unless the same kind (to the reason's first colon) was told within ten minutes."""
-        key = f"{what} {reason.partition(':')[0]}"
-        if self.clock() - self._told.get(key, -TELL_EVERY) < TELL_EVERY:
-            return
-        self._told[key] = self.clock()
-        say(f"event={what}{f' {detail}' if detail else ''} reason={reason}", WARNING)
+    def report(self, what: str, reason: str, detail: str = "") -> None:
+        """Write a line, unless one of the same kind (up to the reason's first colon) was just written."""
+        line = f"event={what}{f' {detail}' if detail else ''} reason={reason}"
+        self._limit.say(f"{what} {reason.partition(':')[0]}", line)
 
 
 @dataclass(frozen=True)
@@ -63,11 +59,6 @@ def _calls(pool: str, group: str, actions: Iterable[Action]) -> Iterator[_Call]:
                     yield _Call(pool, what, f"instances={','.join(some)}", _protect(group, some, shall))
             case Note():
                 pass
-
-
-def group_name(environment: str, pool: str) -> str:
-    """What cloudformation/workers.yaml calls a pool's group."""
-    return f"airkiln-{environment}-worker-{pool}"
 
 
 def _grow(group: str, desired: int) -> Callable[[Cloud], None]:
@@ -100,7 +91,7 @@ class Applier:
         self._cloud = cloud
         self._still_leads = still_leads
         self.clock = clock
-        self.trouble = Trouble(clock)
+        self.failures = Failures(clock)
         self._addresses: dict[str, str] = {}
 
     def group(self, pool: str) -> str:
@@ -113,11 +104,11 @@ class Applier:
         try:
             found = self._cloud.groups(list(names))
         except Exception as error:  # of any kind: told, and asked again in the next cycle
-            self.trouble.tell("groups-unknown", cause(error))
+            self.failures.report("groups-unknown", describe_error(error))
             return {}
         for name in names:
             if name not in found:
-                self.trouble.tell("no-group", "there is no such group: deploy the pool", f"group={name}")
+                self.failures.report("no-group", "there is no such group: deploy the pool", f"group={name}")
         self._learn([each.id for group in found.values() for each in group.instances])
         return {names[name]: self._with_addresses(group) for name, group in found.items() if name in names}
 
@@ -130,7 +121,7 @@ class Applier:
         try:
             self._addresses |= self._cloud.addresses(new)
         except Exception as error:  # such a worker counts as busy, and the pool grows all the same
-            self.trouble.tell("addresses-unknown", cause(error))
+            self.failures.report("addresses-unknown", describe_error(error))
 
     def _with_addresses(self, group: Group) -> Group:
         known = tuple(replace(each, address=self._addresses.get(each.id)) for each in group.instances)
@@ -144,7 +135,7 @@ class Applier:
         try:
             for call in _calls(pool, self.group(pool), actions):
                 if self.clock() >= until:
-                    self.trouble.tell("out-of-time", "AWS answers slowly: the rest is for the next cycle")
+                    self.failures.report("out-of-time", "AWS answers slowly: the rest is for the next cycle")
                     return True
                 self._require()
                 self._make(call)
@@ -165,16 +156,9 @@ class Applier:
         try:
             call.make(self._cloud)
         except Exception as error:  # throttled, gone, at a bound: decided anew in the next cycle
-            self.trouble.tell(f"{call.what}-failed", cause(error), f"pool={call.pool} {call.detail}")
+            self.failures.report(
+                f"{call.what}-failed", describe_error(error), f"pool={call.pool} {call.detail}"
+            )
         else:
             if call.what == "end":
                 say(f"event=ended pool={call.pool} {call.detail} reason=idle, and more than demand asks for")
-
-
-def cause(error: Exception) -> str:
-    """AWS's code and words for an error where it has them."""
-    response = getattr(error, "response", None)
-    if isinstance(response, dict):
-        told = response.get("Error", {})
-        return f"{told.get('Code', type(error).__name__)}: {told.get('Message', '')}".rstrip(": ")
-    return str(error) if isinstance(error, AirkilnError) else type(error).__name__

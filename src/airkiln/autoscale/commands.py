@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import sys
@@ -17,75 +16,57 @@ from airkiln.autoscale.decision import decide
 from airkiln.autoscale.demand import Database, Source, by_pool
 from airkiln.autoscale.model import Group, Note, Seen, State
 from airkiln.autoscale.settings import Settings
-from airkiln.errors import AirkilnError, RefusedError
-from airkiln.failover import runtime as place
+from airkiln.database import controller
+from airkiln.errors import RefusedError
+from airkiln.host import daemon, instance
+from airkiln.host.clock import boottime
+from airkiln.host.environment import read_optional
+from airkiln.host.instance import Instance
 from airkiln.host.layout import Layout
-from airkiln.systemd import envfile
-
-FAILED_START = 10.0
-"""Seconds that a start which cannot succeed lasts at least: systemd tries again, and the journal stays
-readable."""
 
 
 def run(options: argparse.Namespace) -> None:
-    """The daemon. A start that is refused takes ten seconds."""
-    began = time.monotonic()
-    try:
+    """Run the daemon."""
+    with daemon.starting():
         _run(without_controller=options.without_controller)
-    except AirkilnError:
-        if "NOTIFY_SOCKET" in os.environ:
-            time.sleep(max(0.0, FAILED_START - (time.monotonic() - began)))
-        raise
 
 
 def _run(*, without_controller: bool) -> None:
-    from airkiln.autoscale.daemon import Daemon, boottime  # noqa: PLC0415 - status does without it
+    from airkiln.autoscale.daemon import Daemon  # noqa: PLC0415 - status does without it
     from airkiln.autoscale.figures import Figures  # noqa: PLC0415
 
-    gc.enable()  # the commands of the boot path do without
     layout = Layout()
     settings = Settings(layout)
-    host, environment = _identity(layout)
-    database = Database(place.keywords(place.environment(layout)), host, locking=without_controller)
-    cloud = Amazon(region(layout))
+    here, environment = _identity(layout)
+    keywords = controller.keywords(controller.variables(layout))
+    database = Database(keywords, here.host, locking=without_controller)
+    cloud = Amazon(here.region)
     cloud.prepare()
     applier = Applier(environment, cloud, database.leads, boottime)
     Daemon(settings, database, applier, Figures(environment, cloud)).run()
 
 
-def _identity(layout: Layout) -> tuple[str, str]:
-    host, environment = place.identity(layout)
-    if not environment:
+def _identity(layout: Layout) -> tuple[Instance, str]:
+    here = instance.read(layout)
+    if not here.environment:
         raise RefusedError(
             [
                 f"{layout.instance_json}: names no environment: only an instance of one has pools to "
                 "size; look at `systemctl status airkiln-boot`"
             ]
         )
-    return host, environment
-
-
-def region(layout: Layout) -> str | None:
-    """The region that the boot path found; None leaves it to botocore."""
-    try:
-        known = json.loads(layout.instance_json.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return str(known["region"]) if known.get("region") else None
+    return here, here.environment
 
 
 def status(options: argparse.Namespace) -> None:
     """Show every pool. Changes nothing."""
     layout = Layout()
+    for name, value in read_optional(layout.aws_env).items():
+        os.environ.setdefault(name, value)  # a unit has them already
+    here, environment = _identity(layout)
+    database = Database(controller.keywords(controller.variables(layout)), here.host)
     try:
-        for name, value in envfile.read(layout.aws_env).items():
-            os.environ.setdefault(name, value)  # a unit has it already
-    except OSError:
-        pass  # a host without AWS's settings has AWS's defaults
-    host, environment = _identity(layout)
-    database = Database(place.keywords(place.environment(layout)), host)
-    try:
-        found = read_status(environment, Settings(layout), database, Amazon(region(layout)))
+        found = read_status(environment, Settings(layout), database, Amazon(here.region))
     finally:
         database.close()
     sys.stdout.write(json.dumps(found, indent=2) + "\n" if options.json else describe(found))

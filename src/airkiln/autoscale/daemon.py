@@ -6,12 +6,9 @@ cool-down has passed before its own eyes.
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import FrameType
 
 from airkiln.autoscale.amazon import Usage
 from airkiln.autoscale.apply import BUDGET, Applier
@@ -21,6 +18,7 @@ from airkiln.autoscale.figures import Figures, metrics
 from airkiln.autoscale.model import Action, Demand, Group, Kind, Note, Seen, State
 from airkiln.autoscale.settings import Settings
 from airkiln.errors import AirkilnError, DeniedError, RefusedError
+from airkiln.host.daemon import Status, Stop, run_every
 from airkiln.systemd import notify
 from airkiln.systemd.journal import INFO, NOTICE, say
 
@@ -46,11 +44,6 @@ class View:
         return last
 
 
-def boottime() -> float:
-    """Seconds since the machine began, suspended or not."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 class Daemon:
     """One run. `turn` is one cycle."""
 
@@ -60,38 +53,29 @@ class Daemon:
         self._database = database
         self._applier = applier
         self._figures = figures
-        self._trouble = applier.trouble
+        self._failures = applier.failures
         self._states: dict[str, State] = {}
         self._said: dict[str, tuple[float, Kind, int]] = {}
-        self._stopping = threading.Event()
-        self._status = ""
+        self._status = Status()
 
     def run(self) -> None:
         """Until it is told to stop."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
         self._figures.start()
         say(f"event=started environment={self._environment} pools={','.join(self._settings.pools)}")
-        notify.send("READY=1")
-        while not self._stopping.is_set():
-            began = self._clock()
-            self.turn()
-            self._alive()
-            self._stopping.wait(max(0.0, EVERY - (self._clock() - began)))
-        notify.send("STOPPING=1")
+        run_every(EVERY, self.turn, Stop(), self._clock)
 
     def turn(self) -> None:
         """One cycle."""
         began = self._clock()
-        self._settings.refresh(self._trouble)
+        self._settings.refresh(self._failures)
         pools = self._settings.pools
         try:
             leads = self._database.leads()
         except (DeniedError, RefusedError):
             raise  # the next start reads the login again
         except AirkilnError as error:
-            self._trouble.tell("database-away", str(error))
-            self._tell_status("no database: capacity stays")
+            self._failures.report("database-away", str(error))
+            self._status.show("no database: capacity stays")
             for name in pools:
                 self._decide(name, Seen(self._clock(), time.time(), None, None), {})
             return
@@ -99,7 +83,7 @@ class Daemon:
             # Somebody else decides: what is remembered here says nothing of what follows.
             self._states.clear()
             self._said.clear()
-            self._tell_status("another host leads")
+            self._status.show("another host leads")
             return
         self._alive()
         groups = self._applier.look(pools)
@@ -121,13 +105,13 @@ class Daemon:
         if truth is not None:
             self._tell_strangers(truth)
         workers = sum(group.desired for group in groups.values())
-        self._tell_status(f"{len(groups)} of {len(pools)} pools, {workers} workers")
+        self._status.show(f"{len(groups)} of {len(pools)} pools, {workers} workers")
 
     def _count(self) -> Truth | None:
         try:
             return by_pool(self._database.count(), self._settings.pools, self._settings.executors)
         except AirkilnError as error:
-            self._trouble.tell("database-away", str(error))
+            self._failures.report("database-away", str(error))
             return None
 
     def _decide(self, name: str, seen: Seen, usage: Mapping[str, Usage]) -> View:
@@ -153,25 +137,15 @@ class Daemon:
 
     def _tell_strangers(self, truth: Truth) -> None:
         for queue, count in truth.strangers.items():
-            self._trouble.tell(
+            self._failures.report(
                 "no-pool",
                 f"no pool takes the queue {queue}: correct the tasks' queue or AIRKILN_POOLS",
                 f"queue={queue} queued={count}",
             )
 
-    def _tell_status(self, text: str) -> None:
-        if text != self._status:
-            notify.status(text)
-            self._status = text
-
     @staticmethod
     def _alive() -> None:
         notify.send("WATCHDOG=1")
-
-    def _stop(self, number: int, _frame: FrameType | None) -> None:
-        if not self._stopping.is_set():
-            say(f"event=stopping reason={signal.Signals(number).name}")
-        self._stopping.set()
 
 
 def inputs(view: View) -> str:

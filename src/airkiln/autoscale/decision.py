@@ -37,7 +37,7 @@ from airkiln.autoscale.model import (
     State,
     Unprotect,
 )
-from airkiln.pools.settings import Pool
+from airkiln.pools.model import Pool
 
 GAP = 60.0
 """Seconds between two looks after which what lay between counts as unknown."""

@@ -17,7 +17,7 @@ import psycopg
 from airkiln.autoscale.model import Demand, Group
 from airkiln.database.connect import Connection, connect, explain
 from airkiln.errors import UnavailableError
-from airkiln.pools.settings import Pool
+from airkiln.pools.model import Pool
 
 CONNECT_LIMIT = 2.0
 """Seconds for a connection."""

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from airkiln.autoscale.amazon import SENT, Metric, Monitoring, Usage
-from airkiln.autoscale.apply import Trouble, cause, group_name
+from airkiln.autoscale.apply import Failures
 from airkiln.autoscale.model import Demand, Group
+from airkiln.aws.clients import describe_error
+from airkiln.pools.model import group_name
 
 NAMESPACE = "Airkiln"
 EVERY = 1.0
@@ -42,7 +44,7 @@ class Figures(threading.Thread):
         self._environment = environment
         self._monitoring = monitoring
         self._clock = clock
-        self._trouble = Trouble(clock)
+        self._failures = Failures(clock)
         self._pools: tuple[str, ...] = ()
         self._known: _Known | None = None
         self._asked_at: float | None = None
@@ -74,7 +76,7 @@ class Figures(threading.Thread):
                 for begin in range(0, len(metrics), SENT):
                     self._monitoring.publish(NAMESPACE, metrics[begin : begin + SENT])
         except Exception as error:  # for people alone: told, and the next ones are sent
-            self._trouble.tell("not-published", cause(error))
+            self._failures.report("not-published", describe_error(error))
         now = self._clock()
         if self._pools and (self._asked_at is None or now - self._asked_at >= USAGE_EVERY):
             self._asked_at = now
@@ -85,7 +87,7 @@ class Figures(threading.Thread):
         try:
             found = self._monitoring.usage(list(names))
         except Exception as error:  # a guard that sees nothing guards nothing: demand decides alone
-            self._trouble.tell("usage-unknown", cause(error))
+            self._failures.report("usage-unknown", describe_error(error))
             return
         self._known = _Known(self._clock(), {names[name]: usage for name, usage in found.items()})
 

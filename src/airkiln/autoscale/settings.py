@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 
-from airkiln.autoscale.apply import Trouble
-from airkiln.errors import AirkilnError, NotReadyError
+from airkiln.autoscale.apply import Failures
+from airkiln.errors import AirkilnError
+from airkiln.host.environment import read_loaded, read_optional
 from airkiln.host.layout import Layout
 from airkiln.pools import settings as pools
-from airkiln.pools.settings import Pool
+from airkiln.pools.model import Pool
 from airkiln.roles import EXECUTOR
-from airkiln.systemd import envfile
 from airkiln.systemd.journal import say
 
 
@@ -25,7 +24,7 @@ class Settings:
         self.executors = ""
         self._read()
 
-    def refresh(self, trouble: Trouble) -> None:
+    def refresh(self, failures: Failures) -> None:
         """Read again if the file is another. What is refused is told, and changes nothing."""
         stamp = self._look()
         if stamp == self._stamp or stamp is None:
@@ -36,7 +35,7 @@ class Settings:
             self._read()
         except AirkilnError as error:
             reason = " ".join(str(error).split())
-            trouble.tell("refused", f"{reason}: the pools stay as they were")
+            failures.report("refused", f"{reason}: the pools stay as they were")
             return
         if self.pools != before:
             say(f"event=settings pools={','.join(self.pools)} reason=the parameters were loaded again")
@@ -49,15 +48,7 @@ class Settings:
         return found.st_ino, found.st_mtime_ns
 
     def _read(self) -> None:
-        variables: dict[str, str] = {}
-        with suppress(FileNotFoundError):  # a host that was not baked
-            variables |= envfile.read(self._layout.static_env)
-        try:
-            variables |= envfile.read(self._layout.run_env)
-        except OSError as error:
-            raise NotReadyError(
-                f"{self._layout.run_env}: cannot be read ({error.strerror}): look at `systemctl status "
-                "airkiln-boot`, and use sudo"
-            ) from None
+        layout = self._layout
+        variables = read_optional(layout.static_env) | read_loaded(layout.run_env)
         self.pools = pools.parse(variables)
         self.executors = variables.get(EXECUTOR, "")

@@ -7,7 +7,6 @@ signalled is what systemd knows of the units that the role's target wants; the w
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import time
 import urllib.error
@@ -16,11 +15,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from airkiln.aws.clients import CallTimeouts, create_client, describe_error, error_code, errors, open_session
 from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
 from airkiln.host.layout import Layout
 from airkiln.host.metadata import Imds, NoImdsError, made_by_amazon
 from airkiln.roles import ROLES, WEBSERVER_UNIT
 from airkiln.systemd.journal import ERROR, NOTICE, say
+from airkiln.systemd.systemctl import show
 
 TAG = "airkiln:signal"
 SUCCESS = "SUCCESS"
@@ -31,7 +32,8 @@ SPEAK_EVERY = 60.0
 """Seconds between two lines about what is waited for."""
 ATTEMPTS = 6
 """Tries of the signal, with waits of 2 to 32 s between: about a minute."""
-SYSTEMCTL_TIMEOUT = 30
+JOURNALCTL_TIMEOUT = 30
+"""Seconds for one journalctl."""
 HEALTH = "http://127.0.0.1:8080/api/v2/monitor/health"
 HEALTH_TIMEOUT = 5
 BOOT_UNIT = "airkiln-boot.service"
@@ -111,23 +113,15 @@ class Systemd:
         command = ["journalctl", "--quiet", "--output=cat", f"--lines={JOURNAL_LINES}", f"--unit={unit}"]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=SYSTEMCTL_TIMEOUT, check=False
+                command, capture_output=True, text=True, timeout=JOURNALCTL_TIMEOUT, check=False
             )
         except (OSError, subprocess.TimeoutExpired):
             return []
         return done.stdout.splitlines()
 
-    def _show(self, unit: str, *properties: str) -> Mapping[str, str]:
-        command = ["systemctl", "show", unit, *(f"--property={name}" for name in properties)]
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=SYSTEMCTL_TIMEOUT, check=True
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            raise AirkilnError(
-                f"{' '.join(command)}: failed ({type(error).__name__}): look at `systemctl status`"
-            ) from None
-        return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    @staticmethod
+    def _show(unit: str, *properties: str) -> Mapping[str, str]:
+        return next(iter(show(unit, *properties)), {})
 
 
 @dataclass(frozen=True)
@@ -157,15 +151,9 @@ def find_waiter(imds: Imds) -> Waiter | None:
     )
 
 
-def open_client(region: str | None) -> Any:  # noqa: ANN401 - boto3
-    """A CloudFormation client. boto is imported only here: it costs a third of a second."""
-    config = importlib.import_module("botocore.config")
-    session = importlib.import_module("botocore.session").get_session()
-    return session.create_client(
-        "cloudformation",
-        region_name=region,
-        config=config.Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}),
-    )
+def open_client(region: str | None) -> Any:  # noqa: ANN401 - botocore's clients have no type at run time
+    """A CloudFormation client. The retries are those of `Signal`."""
+    return create_client(open_session(), "cloudformation", region, CallTimeouts(2, 10, attempts=1))
 
 
 @dataclass(frozen=True)
@@ -181,7 +169,7 @@ class Signal:
     def send(self) -> None:
         """Wait until the role is healthy or beyond hope, and signal that. AirkilnError for the latter."""
         try:
-            with self.imds(made_by_amazon(self.layout.dmi_vendor)) as metadata:
+            with self.imds(made_by_amazon(self.layout)) as metadata:
                 waiter = find_waiter(metadata)
         except NoImdsError as error:
             say(f"no instance metadata: {error}; no stack waits for this machine")
@@ -236,7 +224,6 @@ class Signal:
     def _tell(self, waiter: Waiter, status: str) -> str:
         """Send it; returns what came of it. DeniedError, UnavailableError when it could not be sent."""
         client = self.client(waiter.region)
-        errors = importlib.import_module("botocore.exceptions")
         reason = ""
         for attempt in range(ATTEMPTS):
             if attempt:
@@ -248,28 +235,19 @@ class Signal:
                     UniqueId=waiter.instance_id,
                     Status=status,
                 )
-            except errors.ClientError as error:
-                code = error.response["Error"].get("Code", "")
-                if code == "ValidationError" and any(
-                    words in error.response["Error"].get("Message", "") for words in _NOT_WAITING
-                ):
-                    return f"{status} is news to nobody: {waiter.resource} waits for no signal any more"
+            except errors() as error:
+                code, text = error_code(error), describe_error(error)
+                if code == "ValidationError" and any(words in text for words in _NOT_WAITING):
+                    return f"{status} was not needed: {waiter.resource} no longer waits for a signal"
                 if code in ("AccessDenied", "AccessDeniedException"):
                     raise DeniedError(
                         f"{waiter.stack}: {status} was refused: let the instance profile call "
                         "cloudformation:SignalResource on the stack"
                     ) from None
                 reason = code
-            except errors.BotoCoreError as error:
-                reason = type(error).__name__
             else:
                 return f"{status} signalled for {waiter.resource}"
         raise UnavailableError(
             f"{waiter.stack}: {status} could not be signalled ({reason}, {ATTEMPTS} times): is there a way "
             "to CloudFormation (route, VPC endpoint, DNS)?"
         )
-
-
-def run(_options: object) -> None:
-    """The command."""
-    Signal().send()

@@ -16,24 +16,25 @@ from typing import LiteralString
 import psycopg
 from psycopg import errors, sql
 
+from airkiln.database import controller
 from airkiln.database.connect import Connection, connect, explain
+from airkiln.database.schema import VERSION
 from airkiln.database.target import Target, parse
 from airkiln.errors import AirkilnError, DeniedError, RefusedError
-from airkiln.failover.lease import SCHEMA_VERSION
 from airkiln.roles import DATABASE
 from airkiln.systemd.journal import NOTICE, say
 
 ADMIN_USER = "AIRKILN_ADMIN_DATABASE_USER"
 ADMIN_PASSWORD = "AIRKILN_ADMIN_DATABASE_PASSWORD"  # noqa: S105 - a variable's name
 WORKER_PASSWORD = "AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD"  # noqa: S105 - a variable's name
-CONTROLLER_PASSWORD = "AIRKILN_CONTROLLER_DATABASE_PASSWORD"  # noqa: S105 - a variable's name
+CONTROLLER_PASSWORD = controller.PASSWORD
 DEFAULT_ADMIN = "airkiln_administrator"
 """MasterUsername of cloudformation/data.yaml."""
 
 OWNER = "airflow"
 FENCE = "airkiln_fence"
 JOB = "airkiln_job"
-CONTROLLER = "airkiln_controller"
+CONTROLLER = controller.USER
 WORKER = "airflow_worker"
 MAINTENANCE = "postgres"
 """The database that every server has, to make others from."""
@@ -204,11 +205,11 @@ def _refuse_newer(database: Connection, wanted: Plan) -> None:
     if not known or not known[0]:
         return
     found = database.execute("SELECT version FROM airkiln.schema_version").fetchone()
-    if found and found[0] > SCHEMA_VERSION:
+    if found and found[0] > VERSION:
         raise RefusedError(
             [
                 f"database {wanted.target.address}: the schema airkiln has version {found[0]}, made by a "
-                f"newer release; this one knows {SCHEMA_VERSION} and changed nothing there: run the newer "
+                f"newer release; this one knows {VERSION} and changed nothing there: run the newer "
                 "release's database step"
             ]
         )

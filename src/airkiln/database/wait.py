@@ -13,7 +13,7 @@ from airkiln.database.connect import connect
 from airkiln.database.target import parse
 from airkiln.errors import RefusedError, UnavailableError
 from airkiln.roles import DATABASE
-from airkiln.systemd.journal import WARNING, say
+from airkiln.systemd.journal import RateLimit, say
 
 PAUSE = 0.5
 """Seconds between two attempts: what waits goes on soon after the database is back."""
@@ -28,17 +28,16 @@ def wait(environment: Mapping[str, str]) -> None:
         raise RefusedError([f"{DATABASE}: missing: nothing says where the metadata database is"])
     target = parse(url)
     keywords = target.keywords(target.user, target.password)
-    begun = time.monotonic()
-    told = begun - REMINDER
+    began = time.monotonic()
+    reminder, waited = RateLimit(REMINDER), False
     while True:
         try:
             connect(keywords, limit=2).close()
         except UnavailableError as error:
-            if time.monotonic() - told >= REMINDER:
-                told = time.monotonic()
-                say(f"waiting for the database: {error}", WARNING)
+            reminder.say("database", f"waiting for the database: {error}")
+            waited = True
             time.sleep(PAUSE)
         else:
-            if told >= begun:
-                say(f"database {target.address}: is back after {time.monotonic() - begun:.0f} s")
+            if waited:
+                say(f"database {target.address}: is back after {time.monotonic() - began:.0f} s")
             return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import gc
 import json
 import os
 import sys
@@ -16,18 +15,19 @@ from typing import Any
 
 import psycopg
 
+from airkiln.database import controller, schema
 from airkiln.database.connect import Connection, connect, explain
 from airkiln.errors import AirkilnError, RefusedError, UnavailableError
-from airkiln.failover import runtime as place
+from airkiln.failover.backlog import read_backlog
 from airkiln.failover.config import load
-from airkiln.failover.lease import SCHEMA_VERSION, LeaseClient
+from airkiln.failover.control_groups import ControlGroups
+from airkiln.failover.lease import LeaseClient
 from airkiln.failover.model import Phase
+from airkiln.failover.runtime import RuntimeDirectory
+from airkiln.host import daemon, instance
 from airkiln.host.layout import Layout
 from airkiln.systemd.journal import ERROR, WARNING, say
 
-FAILED_START = 10.0
-"""Seconds that a start which cannot succeed lasts at least: systemd tries again, and the journal stays
-readable."""
 CLEAN_UP_LIMIT = 1.0
 """Seconds for the release after the controller's end; without it the lease ends by itself."""
 ENDED_LOOKS = 40
@@ -43,41 +43,44 @@ SELECT host, ready, extract(epoch FROM clock_timestamp() - seen_at)::float FROM 
 
 
 def run(_options: argparse.Namespace) -> None:
-    """The daemon. A start that is refused takes ten seconds."""
-    began = time.monotonic()
-    try:
+    """Run the controller."""
+    with daemon.starting():
         _run()
-    except AirkilnError:
-        if "NOTIFY_SOCKET" in os.environ:
-            time.sleep(max(0.0, FAILED_START - (time.monotonic() - began)))
-        raise
 
 
 def _run() -> None:
-    from airkiln.failover.daemon import Daemon, Here  # noqa: PLC0415 - the other commands do without it
+    from airkiln.failover.daemon import Daemon, Parts  # noqa: PLC0415 - the other commands do without it
+    from airkiln.failover.reporting import Reporter  # noqa: PLC0415
 
-    gc.enable()  # the commands of the boot path do without
-    layout, folder = Layout(), place.Folder()
+    layout, directory = Layout(), RuntimeDirectory()
     timings = load()
-    variables = place.environment(layout)
-    keywords = place.keywords(variables)
-    host, environment = place.identity(layout)
-    folder.path.mkdir(mode=0o750, parents=True, exist_ok=True)
-    with _only_one(folder):
+    variables = controller.variables(layout)
+    keywords = controller.keywords(variables)
+    here = instance.read(layout)
+    directory.path.mkdir(mode=0o750, parents=True, exist_ok=True)
+    with _only_one(directory):
         _check(keywords)
-        here = Here(host, environment, variables, folder, timings)
-        Daemon(here, lambda holder: LeaseClient(keywords, host, holder, timings)).run()
+        Daemon(
+            Parts(
+                here,
+                variables,
+                directory,
+                timings,
+                make_client=lambda holder: LeaseClient(keywords, here.host, holder, timings),
+                reporter=Reporter(here, lambda: read_backlog(keywords)),
+            )
+        ).run()
 
 
 @contextmanager
-def _only_one(folder: place.Folder) -> Iterator[None]:
-    descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _only_one(directory: RuntimeDirectory) -> Iterator[None]:
+    descriptor = os.open(directory.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise RefusedError(
             [
-                f"{folder.lock}: held: another failover controller runs on this host: `systemctl status "
+                f"{directory.lock}: locked: another failover controller runs on this host: `systemctl status "
                 "airkiln-failover` shows it; stop that one first"
             ]
         ) from None
@@ -114,11 +117,11 @@ def _check_version(connection: Connection) -> None:
             ["the lease table is missing in the database: run the database step (`airkiln database prepare`)"]
         )
     row = connection.execute("SELECT version FROM airkiln.schema_version").fetchone()
-    if not row or row[0] != SCHEMA_VERSION:
+    if not row or row[0] != schema.VERSION:
         raise RefusedError(
             [
                 f"the lease table has version {row[0] if row else None} and this release speaks "
-                f"{SCHEMA_VERSION}: run the database step of this release"
+                f"{schema.VERSION}: run the database step of this release"
             ]
         )
 
@@ -139,7 +142,7 @@ def read_status(session: Connection) -> dict[str, Any]:
             ["the lease table has no row: run `airkiln database prepare` in the database step"]
         )
     holder, epoch, seq, remaining, paused, wanted, reason = lease
-    host = place.identity(Layout())[0]
+    host = instance.read(Layout()).host
     held = remaining > 0
     leader = str(holder).partition("/")[0] if held else None
     return {
@@ -240,25 +243,23 @@ def _request(what: str, target: str | None) -> None:
 
 def _client(holder: str, limit: float) -> LeaseClient:
     timings = replace(load(), limit=limit, patience=limit)
-    return LeaseClient(_keywords(), place.identity(Layout())[0], holder, timings)
+    return LeaseClient(_keywords(), instance.read(Layout()).host, holder, timings)
 
 
 def _keywords() -> dict[str, str]:
-    return place.keywords(place.environment(Layout()))
+    return controller.keywords(controller.variables(Layout()))
 
 
 def clean_up(_options: argparse.Namespace) -> None:
     """After the controller's end, however it came: kill what it led, release its lease. Fails nothing."""
-    from airkiln.failover.units import Groups  # noqa: PLC0415 - the other commands do without it
-
-    folder = place.Folder()
-    folder.service.unlink(missing_ok=True)
+    directory = RuntimeDirectory()
+    directory.service.unlink(missing_ok=True)
     try:
-        left = json.loads(folder.state.read_text(encoding="utf-8"))
+        left = json.loads(directory.state.read_text(encoding="utf-8"))
         holder, epoch = str(left["holder"]), int(left["epoch"])
     except (OSError, ValueError, KeyError, TypeError):
         return  # it led nothing
-    groups = Groups()
+    groups = ControlGroups()
     groups.kill()
     for _ in range(ENDED_LOOKS):
         if groups.killed():
@@ -276,4 +277,4 @@ def clean_up(_options: argparse.Namespace) -> None:
         said = "the lease is free" if released else "it was not held any more"
         say(f"event=cleaned-up epoch={epoch} holder={holder} reason={said}")
     with suppress(OSError):
-        folder.state.unlink()
+        directory.state.unlink()

@@ -12,16 +12,14 @@ import pwd
 import secrets
 import select
 import signal
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
-from types import FrameType
 
-from airkiln.failover.aws import Aws, Figures
-from airkiln.failover.backlog import read_backlog
 from airkiln.failover.config import Timings
+from airkiln.failover.control_groups import ControlGroups
 from airkiln.failover.decision import step, wake_at
 from airkiln.failover.gate import Gate
 from airkiln.failover.health import Health, sample
@@ -41,13 +39,19 @@ from airkiln.failover.model import (
     Seen,
     State,
 )
-from airkiln.failover.runtime import Folder, keywords, service_entry
+from airkiln.failover.reporting import Figures, Reporter
+from airkiln.failover.runtime import RuntimeDirectory, service_entry
 from airkiln.failover.session import Caller, Client
-from airkiln.failover.units import Groups, Units
+from airkiln.host import files
+from airkiln.host.clock import boottime
+from airkiln.host.daemon import Status, Stop
+from airkiln.host.instance import Instance
 from airkiln.host.layout import SERVICE_USER
+from airkiln.host.notices import Notices, NoticeWatcher
 from airkiln.roles import FOLLOWERS, SCHEDULER_UNIT
 from airkiln.systemd import notify
-from airkiln.systemd.journal import INFO, say
+from airkiln.systemd.journal import say
+from airkiln.systemd.systemctl import JobQueue
 
 LONGEST_SLEEP = 1.0
 """Seconds: the watchdog is fed that often."""
@@ -58,63 +62,68 @@ START_EVERY = 15.0
 """Seconds between two times that a scheduler is asked for, while none has come to the gate."""
 
 
+LEAVING = ("Terminated", "Detached", "Standby")
+"""Values of autoscaling/target-lifecycle-state with which an instance leaves the service of its group."""
+
+
 @dataclass(frozen=True)
-class Here:
-    """What the daemon is given."""
+class Parts:
+    """What the daemon works with."""
 
-    host: str
-    environment: str
+    instance: Instance
     variables: Mapping[str, str]
-    folder: Folder
+    directory: RuntimeDirectory
     timings: Timings
+    make_client: Callable[[str], Client]
+    """Makes the database client of a holder of the lease."""
+    reporter: Reporter
+    watcher: NoticeWatcher = field(default_factory=NoticeWatcher)
+    groups: ControlGroups = field(default_factory=ControlGroups)
+    jobs: JobQueue = field(default_factory=JobQueue)
 
 
-def boottime() -> float:
-    """Seconds since the machine began, suspended or not."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+def leaving(notices: Notices) -> str | None:
+    """Why this instance ends soon; None if nothing says so."""
+    if notices.spot is not None:
+        return notices.spot.text
+    if notices.lifecycle in LEAVING:
+        return f"lifecycle state {notices.lifecycle}"
+    return None
 
 
 class Daemon:
     """One run of the controller."""
 
-    def __init__(
-        self,
-        here: Here,
-        make_client: Callable[[str], Client],
-        groups: Groups | None = None,
-        units: Units | None = None,
-        aws: Aws | None = None,
-    ) -> None:
-        self._here = here
-        self._folder, self._timings = here.folder, here.timings
-        self._state = State(here.host, f"{here.host}/{secrets.token_hex(4)}")
+    def __init__(self, parts: Parts) -> None:
+        self._directory, self._timings, self._variables = parts.directory, parts.timings, parts.variables
+        host = parts.instance.host
+        self._state = State(host, f"{host}/{secrets.token_hex(4)}")
         self._forget_login()
-        self._caller = Caller(lambda: make_client(self._state.holder))
-        self._gate = Gate(self._folder.gate, SCHEDULER_UNIT, pwd.getpwnam(SERVICE_USER).pw_gid)
-        self._groups = groups or Groups()
-        self._units = units or Units()
-        self._aws = aws or Aws(here.environment, lambda: read_backlog(keywords(here.variables)))
+        self._caller = Caller(lambda: parts.make_client(self._state.holder))
+        self._gate = Gate(self._directory.gate, SCHEDULER_UNIT, pwd.getpwnam(SERVICE_USER).pw_gid)
+        self._groups, self._jobs = parts.groups, parts.jobs
+        self._reporter, self._watcher = parts.reporter, parts.watcher
         self._health: Health | None = None
         self._answer: Answer | None = None
-        self._stopping = False
+        self._stop = Stop()
         self._done = False
         self._sampled_at = 0.0
         self._asked_at = -START_EVERY
-        self._fed_at = 0.0
-        self._status = ""
+        self._fed_at = -inf
+        self._status = Status()
         self._wake, self._woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def run(self) -> None:
         """Until it is told to stop and leads nothing."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        self._stop.install()
         signal.set_wakeup_fd(self._woken)
-        self._aws.start()
+        self._reporter.start()
+        self._watcher.start()
         # What an earlier run may have left runs without a lease that anybody renews.
-        if self._folder.state.exists():
+        if self._directory.state.exists():
             self._groups.kill()
             self._ask_followers("stop")
-        say(f"event=started host={self._here.host} holder={self._state.holder}")
+        say(f"event=started host={self._state.host} holder={self._state.holder}")
         notify.send("READY=1")
         while not self._done:
             self._turn()
@@ -126,7 +135,7 @@ class Daemon:
         for action in actions:
             self._carry_out(action)
         self._feed(replace(seen, answer=None, killed=self._groups.killed()))
-        self._units.go_on()
+        self._jobs.advance()
         if not self._done and self._answer is None:
             self._wait()
 
@@ -135,7 +144,7 @@ class Daemon:
         until = min(wake_at(self._state, self._timings), now + LONGEST_SLEEP)
         if self._state.phase is Phase.LEADING:
             until = min(until, self._sampled_at + SAMPLE_EVERY)
-        if self._state.phase is Phase.ENDING or self._units.busy:
+        if self._state.phase is Phase.ENDING or self._jobs.busy:
             until = min(until, now + KILL_LOOKS)
         watched = select.poll()
         for descriptor in (self._wake, self._caller.fileno(), *self._gate.descriptors()):
@@ -151,9 +160,14 @@ class Daemon:
             answer, self._answer = self._answer, None
         self._gate.handle()
         warm, alive = self._gate.warm, self._gate.alive
-        if warm is None and alive is None and now - self._asked_at >= START_EVERY and not self._stopping:
+        if (
+            warm is None
+            and alive is None
+            and now - self._asked_at >= START_EVERY
+            and not self._stop.requested
+        ):
             self._asked_at = now
-            self._units.ask("start", SCHEDULER_UNIT)
+            self._jobs.request("start", SCHEDULER_UNIT)
         return Seen(
             now,
             answer=answer,
@@ -162,8 +176,8 @@ class Daemon:
             alive=alive,
             killed=self._groups.killed(),
             stuck=self._stuck(now, answer, alive),
-            leaving=self._aws.leaving,
-            stopping=self._stopping,
+            leaving=leaving(self._watcher.notices),
+            stopping=self._stop.requested,
         )
 
     def _stuck(self, now: float, answer: Answer | None, alive: int | None) -> str | None:
@@ -181,7 +195,7 @@ class Daemon:
 
     def _measure(self, now: float) -> None:
         if self._health is not None:
-            self._aws.figures = Figures(
+            self._reporter.figures = Figures(
                 heartbeat_age=now - self._health.age,
                 lease_age=now - self._state.good_at,
                 epoch=self._state.epoch,
@@ -203,7 +217,7 @@ class Daemon:
             case Dump():
                 self._dump(action.pid)
             case ReportUnhealthy():
-                self._aws.report_unhealthy(action.reason)
+                self._reporter.report_unhealthy(action.reason)
             case Note():
                 say(
                     f"event={action.event} epoch={action.epoch} holder={self._state.holder} "
@@ -217,9 +231,10 @@ class Daemon:
         grant = self._caller.grant
         if grant is None or grant.epoch != action.epoch:
             return  # the gate stays closed, and the decision sees no process behind it
-        _write(self._folder.state, json.dumps({"holder": self._state.holder, "epoch": action.epoch}), 0o600)
-        entry = service_entry(self._here.variables, grant.user, grant.password)
-        _write(self._folder.service, entry, 0o640)  # the unit's group is the scheduler's
+        left = json.dumps({"holder": self._state.holder, "epoch": action.epoch})
+        files.replace(self._directory.state, left, 0o600)
+        entry = service_entry(self._variables, grant.user, grant.password)
+        files.replace(self._directory.service, entry, 0o640)  # the unit's group is the scheduler's
         self._health = Health(boottime(), self._timings)
         self._gate.open(action.pid, action.epoch)
 
@@ -229,15 +244,15 @@ class Daemon:
         self._groups.kill()
         self._ask_followers("stop")
         self._health = None
-        self._aws.figures = None
+        self._reporter.figures = None
         self._asked_at = boottime()
 
     def _ask_followers(self, verb: str) -> None:
         for unit in FOLLOWERS:
-            self._units.ask(verb, unit)
+            self._jobs.request(verb, unit)
 
     def _forget_login(self) -> None:
-        self._folder.service.unlink(missing_ok=True)
+        self._directory.service.unlink(missing_ok=True)
 
     def _dump(self, pid: int) -> None:
         with suppress(OSError):
@@ -252,31 +267,13 @@ class Daemon:
             status += ", no database"
         now = boottime()
         fed = state.fed(replace(seen, now=now), self._timings.deadline)
-        if status != self._status:
-            notify.send(f"STATUS={status}")
-            self._status = status
+        self._status.show(status)
         if fed and now - self._fed_at >= LONGEST_SLEEP / 2:
             notify.send("WATCHDOG=1")
             self._fed_at = now
-        if state.phase is Phase.STANDBY and self._folder.state.exists():
-            self._folder.state.unlink()
-
-    def _stop(self, number: int, _frame: FrameType | None) -> None:
-        if not self._stopping:
-            say(f"event=stopping reason={signal.Signals(number).name}", INFO)
-        self._stopping = True
+        if state.phase is Phase.STANDBY and self._directory.state.exists():
+            self._directory.state.unlink()
 
 
 def _local(seen: Seen) -> str:
     return f"process {seen.warm} is warm" if seen.warm else "no scheduler is warm yet"
-
-
-def _write(path: Path, text: str, mode: int) -> None:
-    """Write a file, whole or not at all, that nobody reads before it has its mode."""
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, mode)
-        file.write(text)
-    draft.replace(path)

@@ -22,12 +22,11 @@ import psycopg
 from psycopg import errors
 from psycopg.rows import dict_row
 
+from airkiln.database import schema
 from airkiln.database.connect import explain
 from airkiln.errors import AirkilnError, RefusedError, UnavailableError
 from airkiln.failover.config import Timings
 
-SCHEMA_VERSION = 1
-"""The form of the schema `airkiln` that this release speaks with."""
 CHANNEL = "airkiln_lease"
 
 Row = dict[str, Any]
@@ -200,12 +199,12 @@ class LeaseClient:
         except psycopg.Error as error:
             raise self._failed(error) from None
         version = found["version"] if found else None
-        if version != SCHEMA_VERSION:
+        if version != schema.VERSION:
             self.close()
             raise RefusedError(
                 [
                     f"the schema airkiln in the database has version {version} and this release speaks "
-                    f"{SCHEMA_VERSION}: run the database step of this release"
+                    f"{schema.VERSION}: run the database step of this release"
                 ]
             )
         return connection

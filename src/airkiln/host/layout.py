@@ -37,6 +37,11 @@ class Layout:
         return self.root / "run/airkiln/airflow.env"
 
     @property
+    def admin_env(self) -> Path:
+        """The logins of the database step, the failover controller and the drain: root 0600 on tmpfs."""
+        return self.root / "run/airkiln/admin.env"
+
+    @property
     def instance_json(self) -> Path:
         """Role, environment, region and instance id for everything else on the instance; no secret."""
         return self.root / "run/airkiln/instance.json"

@@ -10,11 +10,12 @@ import http.client
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from airkiln.errors import UnavailableError
+from airkiln.host import instance
+from airkiln.host.instance import Instance
+from airkiln.host.layout import Layout
 
 ENDPOINT = "http://169.254.169.254"
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
@@ -29,22 +30,18 @@ _NOBODY_THERE = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNR
 
 
 class NoImdsError(Exception):
-    """There is no instance metadata service here: this is no EC2 instance."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What the boot path needs to know of the instance; None where metadata has nothing."""
-
-    instance_id: str | None
-    region: str | None
-    role: str | None
-    environment: str | None
-    pool: str | None = None
+    """There is no instance metadata service here: this is not an EC2 instance."""
 
 
 class Imds:
-    """One connection to IMDS. Close it, or use it in a `with`."""
+    """One connection to IMDS. Close it, or use it in a `with`.
+
+    :param endpoint: default: AWS_EC2_METADATA_SERVICE_ENDPOINT, or the link-local address.
+    :param is_ec2: this host is an EC2 instance, so metadata that refuses connections is only away: every
+        method raises UnavailableError then, never NoImdsError.
+    :param timeout: seconds for each step of a request.
+    :param attempts: attempts at one request, with short waits between them.
+    """
 
     def __init__(
         self,
@@ -72,9 +69,12 @@ class Imds:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def identity(self) -> Identity:
-        """Ask for everything. NoImdsError where there is none, UnavailableError where it does not answer."""
-        return Identity(
+    def identity(self) -> Instance:
+        """Read the facts about this instance.
+
+        Raises NoImdsError where there is no metadata, UnavailableError where it does not answer.
+        """
+        return Instance(
             instance_id=self.get("meta-data/instance-id"),
             region=self.get("meta-data/placement/region"),
             role=self.tag("airkiln:role"),
@@ -143,9 +143,18 @@ class Imds:
         return "too slow" if isinstance(error, TimeoutError) else type(error).__name__
 
 
-def made_by_amazon(vendor_file: Path) -> bool:
-    """Whether the machine's firmware names EC2: then metadata that is not there yet is waited for."""
+def made_by_amazon(layout: Layout) -> bool:
+    """Whether the firmware of this machine names EC2, as that of every Nitro instance does."""
     try:
-        return vendor_file.read_text(encoding="utf-8").strip() == "Amazon EC2"
+        return layout.dmi_vendor.read_text(encoding="utf-8").strip() == "Amazon EC2"
     except OSError:
         return False
+
+
+def connect(layout: Layout) -> Imds:
+    """The connection of a daemon, which asks every few seconds and so tries each request twice only.
+
+    Where the boot path has found an instance, metadata that refuses connections will come back.
+    """
+    is_ec2 = instance.read(layout).instance_id is not None or made_by_amazon(layout)
+    return Imds(is_ec2=is_ec2, timeout=TIMEOUT, attempts=2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import sys
@@ -11,38 +10,40 @@ import time
 from typing import Any
 
 from airkiln.errors import AirkilnError, NotPermittedError
+from airkiln.host import daemon
+from airkiln.host.clock import boottime
 from airkiln.host.layout import Layout
 from airkiln.lifecycle.model import Stage, Unit
-from airkiln.lifecycle.runtime import Folder
-from airkiln.lifecycle.units import Units, systemctl
+from airkiln.lifecycle.runtime import RuntimeDirectory
+from airkiln.lifecycle.units import Units
 from airkiln.roles import worker_unit
 from airkiln.systemd.journal import NOTICE, say
 
-TRIES = 3
-"""Of `supersede`, a second apart: systemd may be reading its units again."""
-WAIT_LOOKS = 1.0
-"""Seconds between two looks of a drain that is waited for."""
+ATTEMPTS = 3
+"""Attempts of `supersede`, a second apart: systemd may be reading its units again."""
+EVERY = 1.0
+"""Seconds between two observations of a drain that is waited for."""
 
 
 def run(_options: argparse.Namespace) -> None:
-    """The daemon."""
+    """Run the daemon."""
     from airkiln.lifecycle.daemon import Daemon  # noqa: PLC0415 - the other commands do without it
 
-    gc.enable()  # the commands of the boot path do without
-    Daemon().run()
+    with daemon.starting():
+        Daemon().run()
 
 
 def status(options: argparse.Namespace) -> None:
-    """Show what drains here, and why."""
-    found = read_status(Folder(), Units())
+    """Show the worker's generations on this host, and why they drain."""
+    found = read_status(RuntimeDirectory(), Units())
     sys.stdout.write(json.dumps(found, indent=2) + "\n" if options.json else describe(found))
 
 
-def read_status(folder: Folder, units: Units) -> dict[str, Any]:
-    """This host's generations, and the mark on it."""
-    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+def read_status(directory: RuntimeDirectory, units: Units) -> dict[str, Any]:
+    """The generations on this host, and the mark on it."""
+    now = boottime()
     return {
-        "draining": folder.marked(),
+        "draining": directory.marked(),
         "generations": [
             {
                 "unit": worker_unit(unit.generation),
@@ -50,13 +51,13 @@ def read_status(folder: Folder, units: Units) -> dict[str, Any]:
                 "failed": unit.failed,
                 "ends_in": _left(unit, now),
             }
-            for unit in units.look()
+            for unit in units.observe()
         ],
     }
 
 
 def _left(unit: Unit, now: float) -> float | None:
-    """Seconds; None of one that nothing ends."""
+    """Seconds until it is killed; None where nothing kills it."""
     end = unit.end
     return None if end is None or end == float("inf") else round(end - now, 1)
 
@@ -73,37 +74,37 @@ def describe(found: dict[str, Any]) -> str:
 
 
 def drain(options: argparse.Namespace) -> None:
-    """Take no more tasks on this host and end what runs; with --wait, return when it has."""
-    folder, units = Folder(), Units()
+    """Take no more tasks on this host and finish those that run; with --wait, return when none is left."""
+    directory, units = RuntimeDirectory(), Units()
     who = os.environ.get("SUDO_USER") or os.environ.get("USER") or "root"
     try:
-        folder.mark(folder.marked() or f"asked for by {who}")
+        directory.mark(directory.marked() or f"requested by {who}")
     except OSError as error:
-        raise NotPermittedError(f"{folder.draining}: not written ({error.strerror}): use sudo") from None
-    # Asked here as well as by the daemon, which may not run.
-    running = [unit.generation for unit in units.look() if unit.stage is Stage.RUNNING]
+        raise NotPermittedError(f"{directory.draining}: not written ({error.strerror}): use sudo") from None
+    # Here as well as in the daemon, which may not run.
+    running = [unit.generation for unit in units.observe() if unit.stage is Stage.RUNNING]
     if running:
         units.stop(running)
-    sys.stdout.write("draining: no task is taken any more; `airkiln lifecycle resume` takes it back\n")
-    while options.wait and any(unit.stage is not Stage.ENDED for unit in units.look()):
-        time.sleep(WAIT_LOOKS)
+    sys.stdout.write("draining: this host takes no more tasks; `airkiln lifecycle resume` cancels it\n")
+    while options.wait and any(unit.stage is not Stage.ENDED for unit in units.observe()):
+        time.sleep(EVERY)
     if options.wait:
-        sys.stdout.write("drained: nothing runs any more\n")
+        sys.stdout.write("drained: no task runs on this host\n")
 
 
 def resume(_options: argparse.Namespace) -> None:
-    """Take a drain back: remove the mark, start the newest generation."""
-    folder = Folder()
+    """Cancel a drain: remove the mark, start the newest generation."""
+    directory = RuntimeDirectory()
     try:
-        folder.draining.unlink(missing_ok=True)
+        directory.draining.unlink(missing_ok=True)
     except OSError as error:
-        raise NotPermittedError(f"{folder.draining}: not removed ({error.strerror}): use sudo") from None
-    systemctl("start", "--no-block", worker_unit(newest(Layout())))
+        raise NotPermittedError(f"{directory.draining}: not removed ({error.strerror}): use sudo") from None
+    Units().start(newest(Layout()))
     sys.stdout.write("resumed: a worker starts\n")
 
 
 def newest(layout: Layout) -> int:
-    """The generation that shall run here: the first one until a reload has started another."""
+    """The generation that runs on this host: the first until a reload has started another."""
     try:
         return int(layout.worker_generation.read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -111,13 +112,13 @@ def newest(layout: Layout) -> int:
 
 
 def supersede(options: argparse.Namespace) -> None:
-    """Stop every generation before this one. Called by a generation that is ready."""
+    """Stop every generation before this one. A generation that is ready calls it."""
     units = Units()
-    for attempt in range(1, TRIES + 1):
+    for attempt in range(1, ATTEMPTS + 1):
         try:
-            older = older_than(options.generation, units.look())
+            older = older_than(options.generation, units.observe())
             if older:
-                systemctl("stop", "--no-block", *map(worker_unit, older))
+                units.supersede(older)
                 say(
                     f"event=superseded generations={','.join(map(str, older))} "
                     f"reason=generation {options.generation} is ready",
@@ -125,7 +126,7 @@ def supersede(options: argparse.Namespace) -> None:
                 )
             break
         except AirkilnError:
-            if attempt == TRIES:
+            if attempt == ATTEMPTS:
                 raise
             time.sleep(1)
 

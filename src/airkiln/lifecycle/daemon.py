@@ -1,126 +1,116 @@
-"""`airkiln lifecycle run`: the loop around decision.py. It waits for nothing but the next look.
+"""`airkiln lifecycle run`: observes once a second, decides, and carries out.
 
-What it knows comes anew with each look: from systemd, from the instance's metadata, from the mark on this
-host. A daemon that is restarted in the middle of a drain goes on with it.
+Everything it knows comes anew with each observation: from systemd, from instance metadata, from the mark on
+this host. A daemon that is restarted during a drain goes on with it.
 """
 
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from types import FrameType
 
 from airkiln.errors import AirkilnError
+from airkiln.host import environment, files, instance
+from airkiln.host.clock import boottime
+from airkiln.host.daemon import Status, Stop, run_every
 from airkiln.host.layout import Layout
-from airkiln.lifecycle import restart
-from airkiln.lifecycle import runtime as place
+from airkiln.host.notices import NoticeWatcher
+from airkiln.lifecycle import airflow_api, clearing
+from airkiln.lifecycle.airflow_api import Task
 from airkiln.lifecycle.background import Background
-from airkiln.lifecycle.decision import step
+from airkiln.lifecycle.decision import decide
 from airkiln.lifecycle.hook import Hook
 from airkiln.lifecycle.model import (
     Action,
     ClearUnfinished,
     Complete,
     Heartbeat,
-    HookAnswer,
+    HookCall,
+    HookReply,
     KillWorkers,
     Limits,
     Mark,
     Note,
-    Seen,
+    Observation,
     Stage,
     State,
     StopWorkers,
-    Told,
     Unit,
 )
-from airkiln.lifecycle.sources import Sources, boottime
+from airkiln.lifecycle.runtime import RuntimeDirectory
 from airkiln.lifecycle.units import Units
 from airkiln.pools import settings as pools
-from airkiln.pools.settings import Pool
-from airkiln.systemd import notify
-from airkiln.systemd.journal import NOTICE, WARNING, say
+from airkiln.pools.model import DEFAULT, Pool
+from airkiln.systemd.journal import NOTICE, RateLimit, say
 
-LOOK_EVERY = 1.0
-"""Seconds between two looks: a drain is begun, and a hook completed, that late at most."""
-TELL_EVERY = 600.0
-"""Seconds between two lines about the same failure."""
-
+EVERY = 1.0
+"""Seconds between two observations: by so much a drain begins late, at most."""
 CLEARING_FAILED = -1
 
 
 @dataclass
 class Parts:
-    """What the daemon is made of; a test gives its own."""
+    """What the daemon works with; a test gives its own."""
 
     layout: Layout = field(default_factory=Layout)
-    folder: place.Folder = field(default_factory=place.Folder)
+    directory: RuntimeDirectory = field(default_factory=RuntimeDirectory)
     units: Units = field(default_factory=Units)
-    sources: Sources = field(default_factory=Sources)
+    watcher: NoticeWatcher = field(default_factory=NoticeWatcher)
     hook: Hook = field(default_factory=Hook)
-    clear: Callable[..., list[restart.Task]] = restart.clear
+    clear: Callable[..., list[Task]] = clearing.clear
     limits: Limits = field(default_factory=Limits)
     clock: Callable[[], float] = boottime
 
 
 class Daemon:
-    """One run."""
+    """One run of the daemon. `turn` is one observation and what follows from it."""
 
     def __init__(self, parts: Parts | None = None) -> None:
         self._parts = parts or Parts()
         self._state = State()
         self._units: tuple[Unit, ...] = ()
-        self._telling: Background[HookAnswer] = Background("hook", HookAnswer.FAILED)
+        self._hook_call: Background[HookReply] = Background("hook", HookReply.FAILED)
         self._clearing: Background[int] = Background("clear", CLEARING_FAILED)
-        self._stop = threading.Event()
-        self._told: dict[str, float] = {}
-        self._pool_of: tuple[object, str] | None = None
-        self._shown = ""
+        self._failures = RateLimit(clock=self._parts.clock)
+        self._pool_read: tuple[object, Pool] | None = None
+        self._status = Status()
 
     def run(self) -> None:
-        """Until it is told to stop. Its end stops nothing else."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stopped)
-        self._parts.sources.start()
-        say("event=started reason=this host's end is looked for")
-        notify.send("READY=1")
-        while not self._stop.is_set():
-            self.turn()
-            notify.send("WATCHDOG=1")
-            self._stop.wait(LOOK_EVERY)
-        notify.send("STOPPING=1")
+        """Run until a signal comes. The end of the daemon stops no worker."""
+        self._parts.watcher.start()
+        say("event=started reason=watching for the end of this host")
+        run_every(EVERY, self.turn, Stop())
 
     def turn(self) -> None:
-        """One look, and what follows from it. A systemd that does not answer is asked again by the next."""
-        seen = self._look()
-        if seen is None:
+        """Observe, decide, carry out. A systemd that does not answer is asked again in the next turn."""
+        observed = self._observe()
+        if observed is None:
             return
-        self._state, actions = step(self._state, seen, self._parts.limits)
-        for action in actions:
+        decision = decide(self._state, observed, self._parts.limits)
+        self._state = decision.state
+        for action in decision.actions:
             self._carry_out(action)
-        self._show(seen)
+        self._show(observed)
 
-    def _look(self) -> Seen | None:
-        # Before the units: what is to start after the mark does not (a condition of its unit).
-        marked = self._parts.folder.marked()
+    def _observe(self) -> Observation | None:
+        # Before the units: a worker that would start after the mark does not (a condition of its unit).
+        marked = self._parts.directory.marked()
         try:
-            self._units = self._parts.units.look()
+            self._units = self._parts.units.observe()
         except AirkilnError as error:
-            self._complain("systemd", str(error))
+            self._report("systemd", str(error))
             return None
-        announced = self._parts.sources.announced
-        return Seen(
+        notices = self._parts.watcher.notices
+        return Observation(
             self._parts.clock(),
-            target=announced.target,
-            spot_end=announced.spot_end,
-            rebalance=announced.rebalance and self._rebalances(),
+            lifecycle=notices.lifecycle,
+            spot_end=notices.spot.end if notices.spot is not None else None,
+            rebalance=notices.rebalance and self._follows_recommendations(),
             marked=marked,
             units=self._units,
-            hook=self._telling.take(),
+            hook=self._hook_call.take(),
             cleared=self._clearing.take(),
         )
 
@@ -131,9 +121,9 @@ class Daemon:
             case StopWorkers():
                 self._parts.units.stop(action.generations)
             case Heartbeat():
-                self._telling.start(lambda: self._tell(Told.HEARTBEAT))
+                self._hook_call.start(lambda: self._call_hook(HookCall.HEARTBEAT))
             case Complete():
-                self._telling.start(lambda: self._tell(Told.COMPLETE))
+                self._hook_call.start(lambda: self._call_hook(HookCall.COMPLETE))
             case ClearUnfinished():
                 self._clearing.start(lambda: self._clear(action))
             case KillWorkers():
@@ -141,71 +131,64 @@ class Daemon:
             case Note():
                 say(f"event={action.event} reason={action.reason}", action.priority)
 
-    def _mark(self, why: str) -> None:
+    def _mark(self, reason: str) -> None:
         try:
-            self._parts.folder.mark(why)
+            self._parts.directory.mark(reason)
         except OSError as error:
-            self._complain("mark", f"{self._parts.folder.draining}: {error.strerror}")
+            self._report("mark", f"{self._parts.directory.draining}: {error.strerror}")
 
-    def _tell(self, told: Told) -> HookAnswer:
-        answer = self._parts.hook.tell(told, place.host(self._parts.layout))
-        if answer is HookAnswer.FAILED:
-            self._complain("autoscaling", f"{told} failed: {self._parts.hook.trouble}: tried again")
-        return answer
+    def _call_hook(self, which: HookCall) -> HookReply:
+        reply = self._parts.hook.call(which, instance.read(self._parts.layout))
+        if reply is HookReply.FAILED:
+            self._report("autoscaling", f"{which} failed: {self._parts.hook.failure}: tried again")
+        return reply
 
-    def _clear(self, order: ClearUnfinished) -> int:
+    def _clear(self, wanted: ClearUnfinished) -> int:
         try:
-            known = place.variables(self._parts.layout)
-            tasks = self._parts.clear(place.login(known), order, self._queues(known))
+            variables = self._variables()
+            tasks = self._parts.clear(airflow_api.login(variables), wanted, self._queues(variables))
         except AirkilnError as error:
-            self._complain("clear", " ".join(str(error).split()))
+            self._report("clear", " ".join(str(error).split()))
             return CLEARING_FAILED
         for task in tasks:
             what = f"dag={task.dag} run={task.run} task={task.task} index={task.index}"
             say(f"event=cleared {what} reason=its worker is about to end", NOTICE)
         return len(tasks)
 
-    def _queues(self, known: dict[str, str]) -> tuple[str, ...]:
-        """Those of the pool, which shorten the search. All of them where they may just have been changed."""
+    def _queues(self, variables: dict[str, str]) -> tuple[str, ...]:
+        """The queues to search: those of the pool, or all where a reload may just have changed them."""
         if any(unit.generation > 1 for unit in self._units):
             return ()
-        return pools.own(known, place.host(self._parts.layout).pool).queues
+        return self._pool(variables).queues
 
-    def _rebalances(self) -> bool:
-        """Whether the pool follows recommendations; as it was where that cannot be read."""
-        layout = self._parts.layout
+    def _follows_recommendations(self) -> bool:
+        """Whether the pool drains on a recommendation to rebalance; as before where that cannot be read."""
         try:
-            written = layout.run_env.stat().st_mtime_ns
-            if self._pool_of is None or self._pool_of[0] != written:
-                self._pool_of = (written, self._pool(layout).rebalance)
+            written = self._parts.layout.run_env.stat().st_mtime_ns
+            if self._pool_read is None or self._pool_read[0] != written:
+                self._pool_read = (written, self._pool(self._variables()))
         except (OSError, AirkilnError) as error:
-            self._complain("pool", str(error))
-        return self._pool_of is not None and self._pool_of[1] == "drain"
+            self._report("pool", str(error))
+        return self._pool_read is not None and self._pool_read[1].rebalance == "drain"
 
-    def _pool(self, layout: Layout) -> Pool:
-        return pools.own(place.variables(layout), place.host(layout).pool)
+    def _variables(self) -> dict[str, str]:
+        """The variables of this host as they are now: a reload changes them."""
+        layout = self._parts.layout
+        return environment.read_optional(layout.static_env, layout.run_env, layout.admin_env)
 
-    def _show(self, seen: Seen) -> None:
-        """For `systemctl status` and `airkiln lifecycle status`."""
-        left = sum(unit.stage is not Stage.ENDED for unit in seen.units)
-        why = self._state.reason
-        status = f"draining ({why}), {left} still running" if why else f"working, {left} running"
-        if status == self._shown:
+    def _pool(self, variables: dict[str, str]) -> Pool:
+        return pools.own(variables, instance.read(self._parts.layout).pool or DEFAULT)
+
+    def _show(self, observed: Observation) -> None:
+        """Show the state in `systemctl status` and in the runtime directory."""
+        left = sum(unit.stage is not Stage.ENDED for unit in observed.units)
+        reason = self._state.reason
+        text = f"draining ({reason}), {left} still running" if reason else f"working, {left} running"
+        if not self._status.show(text):
             return
-        self._shown = status
-        notify.send(f"STATUS={status}")
-        known = {"status": status, "target": seen.target, "state": asdict(self._state)}
+        known = {"status": text, "lifecycle": observed.lifecycle, "state": asdict(self._state)}
         with suppress(OSError):
-            draft = self._parts.folder.state.with_suffix(".new")
-            draft.write_text(json.dumps(known, default=list) + "\n", encoding="utf-8")
-            draft.replace(self._parts.folder.state)
+            files.replace(self._parts.directory.state, json.dumps(known, default=list) + "\n")
 
-    def _complain(self, what: str, text: str) -> None:
-        now = self._parts.clock()
-        if now - self._told.get(what, -TELL_EVERY) >= TELL_EVERY:
-            self._told[what] = now
-            say(f"event=failed what={what} reason={text}", WARNING)
-
-    def _stopped(self, number: int, _frame: FrameType | None) -> None:
-        say(f"event=stopping reason={signal.Signals(number).name}")
-        self._stop.set()
+    def _report(self, what: str, text: str) -> None:
+        self._failures.say(what, f"event=failed what={what} reason={text}")

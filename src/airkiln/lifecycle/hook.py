@@ -1,64 +1,49 @@
-"""The lifecycle action of the group's hook: kept waiting, and completed.
+"""The lifecycle action of the Auto Scaling group's hook: extended, and completed.
 
-botocore is imported with the first call: a worker that is not ending does without its memory.
+The client is made with the first call, because a worker that is not ending does without botocore's memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pkgutil import resolve_name
-from typing import Any
+from airkiln.aws.clients import Clients, Make, error_code
+from airkiln.host.instance import Instance
+from airkiln.lifecycle.model import HookCall, HookReply
+from airkiln.pools.model import DEFAULT, group_name
 
-from airkiln.lifecycle.model import HookAnswer, Told
-from airkiln.lifecycle.runtime import HOOK, Host
-
+NAME = "airkiln-drain"
+"""The hook's name in cloudformation/workers.yaml."""
 NO_ACTION = "ValidationError"
-"""What Auto Scaling answers where no action is active for the instance, and where there is no such hook."""
+"""Auto Scaling's answer where no action is active for the instance, and where there is no such hook."""
 
 
 class Hook:
-    """Calls for one instance. `trouble` is why the last one failed."""
+    """Calls for one instance. `failure` is why the last one failed, for the journal."""
 
-    def __init__(self, client: Callable[[str | None], Any] | None = None) -> None:
-        self._make = client or create_client
-        self._client: Any = None
-        self.trouble = ""
+    def __init__(self, make: Make | None = None) -> None:
+        self._make = make
+        self._clients: Clients | None = None
+        self.failure = ""
 
-    def tell(self, told: Told, host: Host) -> HookAnswer:
+    def call(self, which: HookCall, instance: Instance) -> HookReply:
         """Make one call. Never raises."""
-        if host.instance is None:
-            self.trouble = "the boot path has not said which instance this is"
-            return HookAnswer.FAILED
+        if instance.instance_id is None:
+            self.failure = "instance.json does not name the instance"
+            return HookReply.FAILED
+        about = {
+            "LifecycleHookName": NAME,
+            "AutoScalingGroupName": group_name(instance.environment or "", instance.pool or DEFAULT),
+            "InstanceId": instance.instance_id,
+        }
         try:
-            if self._client is None:
-                self._client = self._make(host.region)
-            which = {
-                "LifecycleHookName": HOOK,
-                "AutoScalingGroupName": host.group,
-                "InstanceId": host.instance,
-            }
-            if told is Told.HEARTBEAT:
-                self._client.record_lifecycle_action_heartbeat(**which)
+            if self._clients is None:
+                self._clients = Clients(instance.region, self._make)
+            client = self._clients.get("autoscaling")
+            if which is HookCall.HEARTBEAT:
+                client.record_lifecycle_action_heartbeat(**about)
             else:
-                self._client.complete_lifecycle_action(**which, LifecycleActionResult="CONTINUE")
-        except Exception as error:  # of whatever kind: told, and tried again
-            self.trouble = _code(error)
-            return HookAnswer.ABSENT if self.trouble == NO_ACTION else HookAnswer.FAILED
-        self.trouble = ""
-        return HookAnswer.DONE
-
-
-def create_client(region: str | None) -> Any:  # noqa: ANN401 - botocore's clients have no type at run time
-    """Auto Scaling's client. Not boto3: a resource layer and a session of its own would cost memory."""
-    session = resolve_name("botocore.session:get_session")()
-    config = resolve_name("botocore.config:Config")(
-        connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2}
-    )
-    return session.create_client("autoscaling", region_name=region, config=config)
-
-
-def _code(error: Exception) -> str:
-    """AWS's code of the error where it has one."""
-    response = getattr(error, "response", None)
-    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
-    return str(code or type(error).__name__)
+                client.complete_lifecycle_action(**about, LifecycleActionResult="CONTINUE")
+        except Exception as error:  # of any kind: reported, and tried again
+            self.failure = error_code(error)
+            return HookReply.ABSENT if self.failure == NO_ACTION else HookReply.FAILED
+        self.failure = ""
+        return HookReply.DONE

@@ -1,4 +1,4 @@
-"""What the drain knows and may do. Times are seconds of CLOCK_BOOTTIME, which no setting of a clock moves."""
+"""The values that the drain decides with. Times are seconds of CLOCK_BOOTTIME."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from airkiln.systemd.journal import NOTICE
 
 
 class Stage(StrEnum):
-    """Of one generation of the worker, as systemd has it."""
+    """The stage of one generation of the worker, as systemd has it."""
 
     RUNNING = "running"
-    """Active, or on its way there: it takes tasks."""
+    """Active or starting: it takes tasks."""
     STOPPING = "stopping"
-    """Takes none any more, and waits for those that run."""
+    """It takes no more tasks and waits for those that run."""
     ENDED = "ended"
-    """Inactive or failed. A generation that systemd has forgotten is not among the units at all."""
+    """Inactive or failed. A generation that systemd has unloaded is not listed at all."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Unit:
     limit: float = 43200.0
     """Seconds that its stop may take before systemd kills it; infinite where there is no limit."""
     failed: bool = False
-    """It ended otherwise than it should: what it ran may be left behind."""
+    """It crashed or was killed: the tasks that it ran may still count as running."""
 
     @property
     def end(self) -> float | None:
@@ -38,119 +38,119 @@ class Unit:
         return None if self.stage is not Stage.STOPPING or self.since is None else self.since + self.limit
 
 
-class Told(StrEnum):
-    """What AWS is told about the lifecycle action."""
+class HookCall(StrEnum):
+    """A call about the lifecycle action."""
 
     HEARTBEAT = "heartbeat"
     COMPLETE = "complete"
 
 
-class HookAnswer(StrEnum):
-    """What AWS said to the last call about the lifecycle action."""
+class HookReply(StrEnum):
+    """The reply to a call about the lifecycle action."""
 
     DONE = "done"
     ABSENT = "absent"
     """ValidationError: no action is active for this instance, or there is no such hook."""
     FAILED = "failed"
-    """Throttled, not reached, refused: tried again."""
+    """Throttled, not reached or refused: it is tried again."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One look at the world."""
+class Observation:
+    """What is known at one moment."""
 
     now: float
-    target: str | None = None
-    """autoscaling/target-lifecycle-state; None where there is no group."""
+    lifecycle: str | None = None
+    """autoscaling/target-lifecycle-state of the instance; None outside an Auto Scaling group."""
     spot_end: float | None = None
-    """When EC2 takes the instance away, of a Spot notice."""
+    """When EC2 takes the instance back, by a Spot notice."""
     rebalance: bool = False
-    """AWS recommends to leave, and the pool follows that."""
+    """EC2 recommends to rebalance, and the pool follows that."""
     marked: str | None = None
-    """Why this host drains, as noted on it by an earlier look or a person. Read before the units."""
+    """Why this host is marked as draining, by the daemon or a person. Read before the units."""
     units: tuple[Unit, ...] = ()
-    hook: HookAnswer | None = None
-    """Of a call that ended since the last look."""
+    hook: HookReply | None = None
+    """The reply to a call that has ended since the last observation."""
     cleared: int | None = None
-    """Task instances that a clearing which ended since the last look has cleared; negative if it failed."""
+    """Task instances cleared by a clearing that has ended since the last observation; -1: it failed."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds."""
+    """The settings of the drain, in seconds."""
 
     heartbeat: float = 20.0
-    """Between two heartbeats of the hook."""
+    """Between two heartbeats of the lifecycle action."""
     again: float = 5.0
-    """Before something that had no effect is tried again: a stop, a call about the hook."""
+    """Before a stop, or a call about the hook, that had no effect is tried again."""
     patience: float = 60.0
-    """For AWS to know of an action that the instance's metadata announces already."""
+    """For Auto Scaling to know the action that instance metadata announces already."""
     clear: float = 45.0
-    """Before the end, from which on what runs is cleared."""
+    """Before the end, from when on running tasks are cleared."""
     repeat: float = 4.0
-    """Between the end of one clearing and the next: what was being started then is found by the next."""
+    """From the end of one clearing to the next, which finds what was just being started."""
     kill: float = 10.0
-    """Before the end, when what is left is killed: its logs are uploaded in this time. The upload of a task's
-    log took 4.7 s on two busy cores, most of it the start of Airflow's Python."""
+    """Before the end, when what is left is killed, so that its logs are uploaded in this time. The upload of
+    one task's log took 4.7 s on two busy cores, most of it the start of Airflow's Python."""
 
 
 @dataclass(frozen=True)
 class State:
-    """Between two looks."""
+    """What is remembered between two observations."""
 
     reason: str | None = None
     """Why all generations stop; None while this host works."""
     began: float = 0.0
     stop_at: float = 0.0
-    """When stopping may be asked for again."""
+    """When a stop may be requested again."""
     beat_at: float = 0.0
     retry_at: float = 0.0
-    """When AWS may be told something again, after a call that failed."""
-    calling: Told | None = None
-    """The call about the hook that is under way."""
+    """When a call about the hook may be made again, after one that failed."""
+    calling: HookCall | None = None
+    """The call about the hook that is in flight."""
     absent_since: float | None = None
-    """Since when AWS has known no action."""
+    """Since when Auto Scaling has known no action."""
     hook_over: bool = False
-    """Nothing more is to be said to AWS: the action is completed, or there is none."""
+    """The action is completed, or there is none: no more calls are made."""
     clear_at: float = 0.0
     clearing: bool = False
     killed: frozenset[int] = frozenset()
-    """Generations that were killed; forgotten when they have ended."""
+    """Generations that were killed, until they have ended."""
     ended_at: float | None = None
-    """Since when nothing has run any more."""
+    """Since when nothing has run."""
     swept: bool = False
-    """What a generation that failed left behind has been cleared."""
+    """Whether what a failed generation left has been cleared."""
 
 
 @dataclass(frozen=True)
 class StopWorkers:
-    """Have generations take no more and end what they run."""
+    """Action: have generations take no more tasks and finish those that run."""
 
     generations: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Leave a note on this host that it drains: no worker is started any more."""
+    """Action: mark this host as draining, so that no worker starts."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """Have AWS wait longer."""
+    """Action: extend the lifecycle action."""
 
 
 @dataclass(frozen=True)
 class Complete:
-    """Let AWS go on with the instance's end."""
+    """Action: complete the lifecycle action."""
 
 
 @dataclass(frozen=True)
 class ClearUnfinished:
-    """Have each task instance that runs under these generations run elsewhere.
+    """Action: clear each task instance that runs under these generations, so that it runs elsewhere.
 
-    `whole`: the host ends with them, so what cannot be told apart is cleared as well.
+    `whole`: the host ends with them, so tasks of an unknown generation are cleared as well.
     """
 
     generations: tuple[int, ...]
@@ -159,14 +159,14 @@ class ClearUnfinished:
 
 @dataclass(frozen=True)
 class KillWorkers:
-    """End what is left of generations."""
+    """Action: kill what is left of generations."""
 
     generations: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Note:
-    """A line for the journal."""
+    """Action: write a line to the journal."""
 
     event: str
     reason: str

@@ -7,14 +7,16 @@ shuts down.
 from __future__ import annotations
 
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from airkiln.errors import AirkilnError
+from airkiln.host.clock import boottime
 from airkiln.lifecycle.model import Stage, Unit
 from airkiln.roles import worker_unit
+from airkiln.systemd import systemctl
 from airkiln.systemd.journal import WARNING, say
 
 PATTERN = worker_unit("*")
@@ -27,8 +29,8 @@ PROPERTIES = (
     "StateChangeTimestampMonotonic",
     "TimeoutStopUSec",
 )
-LIMIT = 10.0
-"""Seconds for one systemctl."""
+TIMEOUT = 10.0
+"""Seconds for one systemctl: the daemon's watchdog waits for it."""
 
 _NAME = re.compile(re.escape(worker_unit("\0")).replace("\0", r"([0-9]+)"))
 _STAGES = {"inactive": Stage.ENDED, "failed": Stage.ENDED, "deactivating": Stage.STOPPING}
@@ -50,16 +52,26 @@ class Units:
     """systemd's side."""
 
     def __init__(self, run: Callable[..., str] | None = None) -> None:
-        self._run = run or systemctl
+        self._run = run or partial(systemctl.systemctl, timeout=TIMEOUT)
 
-    def look(self) -> tuple[Unit, ...]:
-        """Every generation that systemd knows. AirkilnError when it does not answer."""
+    def observe(self) -> tuple[Unit, ...]:
+        """Every generation that systemd has loaded. Raises AirkilnError when systemd does not answer."""
         shown = self._run("show", PATTERN, f"--property={','.join(PROPERTIES)}")
-        skew = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
-        return parse(shown, skew)
+        return parse(shown, boottime() - time.monotonic())
+
+    def start(self, generation: int) -> None:
+        """Start one. Raises AirkilnError."""
+        self._run("start", "--no-block", worker_unit(generation))
+
+    def supersede(self, generations: Iterable[int]) -> None:
+        """Stop those before a generation that is ready. Raises AirkilnError."""
+        self._run("stop", "--no-block", *map(worker_unit, generations))
 
     def stop(self, generations: Iterable[int]) -> None:
-        """SIGTERM to the main process of each: Celery takes no more and waits for what runs."""
+        """Send SIGTERM to the main process of each: Celery takes no more tasks and waits for those that run.
+
+        A failure is a line in the journal: the next observation shows that they still run.
+        """
         self._ask("stop", "--no-block", *(worker_unit(each) for each in generations))
 
     def kill(self, generations: Iterable[int]) -> None:
@@ -73,27 +85,22 @@ class Units:
             say(f"event=systemctl-failed reason={error}", WARNING)
 
 
-def systemctl(*arguments: str) -> str:
-    """Run systemctl; what it printed. AirkilnError with its own words when it fails."""
-    command = ["systemctl", *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise AirkilnError(f"{' '.join(command)}: could not be run ({type(error).__name__})") from None
-    if done.returncode != 0:
-        raise AirkilnError(f"{' '.join(command)}: {' '.join(done.stderr.split()) or 'failed'}")
-    return done.stdout
-
-
 def parse(shown: str, skew: float) -> tuple[Unit, ...]:
     """The units in what `systemctl show` printed. `skew`: CLOCK_BOOTTIME less CLOCK_MONOTONIC, in seconds."""
     found = []
-    for block in shown.split("\n\n"):
-        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+    for values in systemctl.parse(shown):
         name = _NAME.fullmatch(values.get("Id", ""))
         if name is not None:
             found.append(_unit(int(name[1]), values, skew))
     return tuple(sorted(found, key=lambda unit: unit.generation))
+
+
+def next_generation(units: Iterable[Unit]) -> int | None:
+    """The generation that a reload starts; None where none takes tasks (it drains, or is stopped)."""
+    known = tuple(units)
+    if not any(unit.stage is Stage.RUNNING for unit in known):
+        return None
+    return max(unit.generation for unit in known) + 1
 
 
 def _unit(generation: int, values: Mapping[str, str], skew: float) -> Unit:

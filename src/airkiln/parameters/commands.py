@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from airkiln.boot.boot import Settings, open_source
 from airkiln.errors import RefusedError
 from airkiln.host.layout import Layout
 from airkiln.parameters.load import Loaded, collect, role_named, store
+from airkiln.parameters.source import LOCAL_FILE, open_source
 from airkiln.systemd.journal import say
 
 
@@ -30,7 +30,5 @@ def _collect(options: argparse.Namespace) -> Loaded:
     role = role_named(options.role)
     if options.source == "file" and options.file is None:
         raise RefusedError(["--source file: no file given: add --file F"])
-    settings = Settings(source=options.source, region=options.region)
-    if options.file is not None:
-        settings = Settings(source=options.source, region=options.region, file=options.file)
-    return collect(open_source(settings), options.environment, role, Layout().static_env)
+    source = open_source(options.source, options.file or LOCAL_FILE, options.region)
+    return collect(source, options.environment, role, Layout().static_env)

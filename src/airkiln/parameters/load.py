@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airkiln.errors import AirkilnError, RefusedError
+from airkiln.host.environment import read_optional
+from airkiln.host.files import Ownership, write
 from airkiln.host.layout import SERVICE_GROUP
 from airkiln.parameters import rules
 from airkiln.parameters.source import Source
 from airkiln.roles import ROLES, Role
 from airkiln.systemd import envfile
-from airkiln.systemd.envfile import Ownership
 
 ROOT_PREFIXES = ("AIRKILN_ADMIN_", "AIRKILN_CONTROLLER_", "AIRKILN_LIFECYCLE_")
 """What the database step, the failover controller and a worker's drain log in with, and the first
@@ -63,11 +64,7 @@ def environment_named(name: str) -> str:
 def collect(source: Source, environment: str, role: Role, static_env: Path) -> Loaded:
     """Read and check; raises what the source raises, and RefusedError with every problem at once."""
     parameters = source.read(environment_named(environment), role.folders)
-    try:
-        settled = envfile.read(static_env)
-    except FileNotFoundError:
-        settled = {}
-    problems = rules.check(parameters, role, settled)
+    problems = rules.check(parameters, role, read_optional(static_env))
     if problems:
         raise RefusedError(problems)
     values = {parameter.name: parameter.value for parameter in parameters}
@@ -88,14 +85,14 @@ def store(
 
     Raises AirkilnError when a file cannot be written; the old ones then stand.
     """
-    files: dict[Path, tuple[str, Ownership]] = {
+    contents: dict[Path, tuple[str, Ownership]] = {
         output: (envfile.render(loaded.airflow), _service_ownership(group)),
         output.with_name(ADMIN_FILE): (envfile.render(loaded.admin), Ownership(0o600)),
         **(also or {}),
     }
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        envfile.write(files)
+        write(contents)
     except OSError as error:
         raise AirkilnError(
             f"{output}: could not be written ({error.strerror}): "

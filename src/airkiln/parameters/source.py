@@ -1,7 +1,8 @@
-"""Where parameters come from: a small protocol, and the local file. Parameter Store is in `ssm`."""
+"""The sources of parameters: the protocol, and the local file. Parameter Store is in `ssm`."""
 
 from __future__ import annotations
 
+import importlib
 import stat
 from pathlib import Path
 from typing import Protocol
@@ -10,9 +11,12 @@ from airkiln.errors import DeniedError, RefusedError
 from airkiln.parameters.rules import Parameter
 from airkiln.systemd import envfile
 
+LOCAL_FILE = Path("/etc/airkiln/parameters.env")
+"""The parameters of a host without AWS."""
+
 
 class Source(Protocol):
-    """Something that knows an environment's parameters."""
+    """Where an environment's parameters are stored."""
 
     def read(self, environment: str, folders: tuple[str, ...]) -> list[Parameter]:
         """All parameters of `folders`, in the folders' order, so that for one name the last is in force.
@@ -32,7 +36,7 @@ class FileSource:
         self._path = path
 
     def read(self, environment: str, folders: tuple[str, ...]) -> list[Parameter]:
-        """See Source; a file that others than its owner can read is refused."""
+        """See Source. Raises RefusedError for a file that anybody but its owner can read."""
         del environment, folders
         try:
             mode = self._path.stat().st_mode
@@ -46,3 +50,15 @@ class FileSource:
         if stat.S_IMODE(mode) & 0o077:
             raise RefusedError([f"{self._path}: others can read its secrets: chmod 0600 {self._path}"])
         return [Parameter(name, value, f"{self._path}: {name}") for name, value in values.items()]
+
+
+def open_source(kind: str, file: Path, region: str | None) -> Source:
+    """The source of a kind: "file" or "ssm". botocore is imported for the latter only: it takes 0.3 s.
+
+    :param region: of Parameter Store; None leaves it to botocore.
+    """
+    if kind == "file":
+        return FileSource(file)
+    ssm = importlib.import_module("airkiln.parameters.ssm")
+    source: Source = ssm.SsmSource(ssm.create_client(region))
+    return source

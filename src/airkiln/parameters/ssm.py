@@ -17,8 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -29,7 +27,9 @@ from botocore.exceptions import (
     NoRegionError,
 )
 from botocore.parsers import ResponseParserError
+from botocore.session import Session
 
+from airkiln.aws import clients
 from airkiln.errors import AirkilnError, DeniedError, UnavailableError
 from airkiln.parameters.rules import Parameter
 from airkiln.systemd.journal import WARNING, say
@@ -242,19 +242,16 @@ def create_client(
     Its own retries are off. Raises DeniedError when no region is known, UnavailableError when no credentials
     are.
     """
-    session = botocore.session.get_session()
+    session = clients.open_session()
     _wait_for_credentials(session, patience or Patience(), sleep)
     try:
-        client = session.create_client(
+        client = clients.create_client(
+            session,
             "ssm",
-            region_name=region,
-            config=Config(
-                connect_timeout=CONNECT_TIMEOUT,
-                read_timeout=read_timeout,
-                retries={"total_max_attempts": 1, "mode": "standard"},
-                max_pool_connections=8,
-                user_agent_extra="airkiln",
-            ),
+            region,
+            clients.CallTimeouts(CONNECT_TIMEOUT, read_timeout, attempts=1),
+            max_pool_connections=8,
+            user_agent_extra="airkiln",
         )
     except NoRegionError:
         raise DeniedError(
@@ -268,9 +265,7 @@ def create_client(
     return cast(Client, client)  # botocore makes its operations while it runs
 
 
-def _wait_for_credentials(
-    session: botocore.session.Session, patience: Patience, sleep: Callable[[float], None]
-) -> None:
+def _wait_for_credentials(session: Session, patience: Patience, sleep: Callable[[float], None]) -> None:
     """Until the session has some: an instance profile may appear seconds after the instance.
 
     A client keeps the credentials of its making, none too, so this comes before it.

@@ -1,7 +1,7 @@
-"""Pools of workers, as `AIRKILN_POOLS` describes them: what a worker runs, and how its group may change.
+"""The settings of the worker pools: AIRKILN_POOLS, read and checked.
 
-The variable is JSON by the pool's name, and the same on every role; deploy.yml writes it. How many workers a
-pool may have is its Auto Scaling group's own minimum and maximum, and never said here.
+The variable is JSON by the pool's name, and the same on every role; deploy.yml writes it. The number of
+workers is not part of it: a pool's Auto Scaling group has its own minimum and maximum.
 """
 
 from __future__ import annotations
@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from dataclasses import fields
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from airkiln.errors import RefusedError
+from airkiln.pools.model import DEFAULT, Pool, Scheduled
 
 VARIABLE: Final = "AIRKILN_POOLS"
 CONCURRENCY: Final = "AIRFLOW__CELERY__WORKER_CONCURRENCY"
 DEFAULT_QUEUE: Final = "AIRFLOW__OPERATORS__DEFAULT_QUEUE"
-DEFAULT: Final = "default"
 AIRFLOWS_CONCURRENCY: Final = 16
 """worker_concurrency of Airflow's Celery provider, where nobody sets it."""
 
@@ -31,57 +30,6 @@ _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY: Final = 86400
 REBALANCE: Final = ("drain", "ignore")
-
-
-@dataclass(frozen=True)
-class Scheduled:
-    """Workers kept at certain hours. `days` are 0 (Monday) to 6; times are minutes since midnight there.
-
-    Where `until` is not after `start`, they end on the following day, and `days` are those they begin on.
-    """
-
-    days: frozenset[int]
-    start: int
-    until: int
-    timezone: str
-    min: int
-
-    def applies(self, wall: float) -> bool:
-        """Whether these hours hold at `wall`, in seconds since the epoch."""
-        local = datetime.fromtimestamp(wall, ZoneInfo(self.timezone))
-        minute = local.hour * 60 + local.minute
-        today = local.weekday() in self.days
-        if self.start < self.until:
-            return today and self.start <= minute < self.until
-        yesterday = (local - timedelta(days=1)).weekday() in self.days
-        return (today and minute >= self.start) or (yesterday and minute < self.until)
-
-
-@dataclass(frozen=True)
-class Pool:
-    """One pool. Times are in seconds, limits in per cent."""
-
-    name: str
-    slots: int
-    """Tasks at a time of one worker."""
-    queues: tuple[str, ...]
-    cooldown: float = 300
-    """For which demand has to stay lower before workers end."""
-    growth: int = 10
-    """Workers that one step may add."""
-    drain_limit: float = 43200
-    """For running tasks to end when their worker is to end."""
-    rebalance: str = "ignore"
-    """Whether a worker drains when EC2 recommends another place for it: drain or ignore."""
-    cpu_limit: float = 90
-    """CPU use of the group beyond which it counts as full."""
-    memory_limit: float = 85
-    """The same of memory."""
-    schedule: tuple[Scheduled, ...] = ()
-
-    def scheduled_min(self, wall: float) -> int:
-        """The most workers that the schedule keeps at `wall`, in seconds since the epoch."""
-        return max((each.min for each in self.schedule if each.applies(wall)), default=0)
 
 
 NUMBERS: Final[Mapping[str, tuple[type, float, float]]] = {

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
 from airkiln.simulation.history import History, Tasks
+from airkiln.simulation.outcomes import OURS, Replay
 from airkiln.simulation.settings import Setting
-from airkiln.simulation.simulate import OURS, Replay
 
 WIDTH, LEFT, RIGHT = 960, 44, 16
 """Pixels: the chart, and what is beside its rows."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from airkiln.pools.settings import Pool
+from airkiln.pools.model import Pool
 from airkiln.simulation.history import Tasks
 from airkiln.simulation.policies import Policy
 from airkiln.simulation.queueing import Fleet

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from airkiln.autoscale.decision import decide
 from airkiln.autoscale.model import Demand, End, Grow, Protect, Seen, State, Unprotect
-from airkiln.pools.settings import Pool
+from airkiln.pools.model import Pool
 from airkiln.simulation.queueing import Fleet
 
 CYCLE: Final = 10.0

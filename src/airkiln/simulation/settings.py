@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from airkiln.errors import RefusedError
 from airkiln.pools import settings as pools
-from airkiln.pools.settings import Pool
+from airkiln.pools.model import Pool
 
 MACHINES: Final[Mapping[str, tuple[type, float, float]]] = {
     "min": (int, 0, 1000),

@@ -9,25 +9,13 @@ whole file, and name the value in the journal as it does so.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 _ESCAPED = '"\\`$'
 _NEWLINES = "\n\r"
 _BLANKS = " \t\n\r"
 _COMMENTS = "#;"
-
-
-@dataclass(frozen=True)
-class Ownership:
-    """Who may read a file. `uid` and `gid` None: as the writing process."""
-
-    mode: int
-    uid: int | None = None
-    gid: int | None = None
 
 
 def render(values: Mapping[str, str]) -> str:
@@ -130,31 +118,3 @@ def _read_quoted(text: str, position: int, quote: str, value: list[str]) -> int:
 def read(path: Path) -> dict[str, str]:
     """Read the file at `path` as `parse` does; FileNotFoundError and PermissionError are the caller's."""
     return parse(path.read_bytes().decode(errors="surrogateescape"))  # read_text would change line ends
-
-
-def write(contents: Mapping[Path, tuple[str, Ownership]]) -> None:
-    """Replace files, all or none as far as a file system can: every one is complete beside its place first.
-
-    Mode and owner are set before a byte of content, and a reader sees the old file or the new one. On any
-    error no partial file stays and OSError is raised.
-    """
-    ready: list[tuple[str, Path]] = []
-    try:
-        for path, (text, ownership) in contents.items():
-            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
-            ready.append((name, path))
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchown(descriptor, _id(ownership.uid), _id(ownership.gid))
-                os.fchmod(descriptor, ownership.mode)
-                file.write(text.encode())
-        while ready:
-            name, path = ready[0]
-            Path(name).replace(path)
-            ready.pop(0)
-    finally:
-        for name, _ in ready:
-            Path(name).unlink(missing_ok=True)
-
-
-def _id(number: int | None) -> int:
-    return -1 if number is None else number

@@ -10,25 +10,26 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 from unittest import mock
 
 from airkiln.autoscale.amazon import Amazon
-from airkiln.autoscale.apply import Applier, Trouble
+from airkiln.autoscale.apply import Applier, Failures
 from airkiln.autoscale.figures import Figures, metrics
 from airkiln.autoscale.model import Demand, End, Grow, Protect, Unprotect
 from airkiln.boot.stack_signal import Signal, Unit
-from airkiln.failover import aws
+from airkiln.failover import reporting
 from airkiln.failover.backlog import Backlog
-from airkiln.host.metadata import Identity, Imds, NoImdsError
+from airkiln.host.instance import Instance
+from airkiln.host.metadata import Imds
 from airkiln.lifecycle.hook import Hook
-from airkiln.lifecycle.model import HookAnswer, Told
-from airkiln.lifecycle.runtime import Host
+from airkiln.lifecycle.model import HookCall, HookReply
 from airkiln.parameters.ssm import SsmSource, create_client
 from airkiln.roles import ROLES
+from airkiln.systemd.journal import RateLimit
 from tests.stacks.access.recorder import CREDENTIALS, ENVIRONMENT, REGION, make_bucket, recording
 from tests.stacks.access.world import deployed
 
@@ -54,8 +55,8 @@ class Metadata:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def identity(self) -> Identity:
-        return Identity(INSTANCE, REGION, self._tags["airkiln:role"], ENVIRONMENT)
+    def identity(self) -> Instance:
+        return Instance(INSTANCE, REGION, self._tags["airkiln:role"], ENVIRONMENT)
 
     def tag(self, name: str) -> str | None:
         return self._tags.get(name)
@@ -116,31 +117,17 @@ def large_support_bundle_is_kept(role: str) -> None:
     support_bundle_is_kept(role, 9 * 1024 * 1024)
 
 
-class MetadataOfALongRun(Metadata):
-    """It is gone at the third look, which ends the run."""
-
-    def __init__(self) -> None:
-        super().__init__("scheduler")
-        self._looks = iter(range(4))
-
-    def get(self, path: str) -> str | None:
-        if next(self._looks, None) is None:
-            raise NoImdsError
-        return None
-
-
 def leader_tells_its_figures_and_a_hopeless_host(_role: str) -> None:
-    """The controller's thread as it is, in a hurry."""
-    thread = aws.Aws(ENVIRONMENT, lambda: Backlog(0.0, 0))
-    thread.figures = aws.Figures(**{figure.name: 1 for figure in fields(aws.Figures)})
-    thread.report_unhealthy("the scheduler was stuck twice")
+    """One turn of the controller's thread, in a hurry."""
+    here = Instance(INSTANCE, REGION, "scheduler", ENVIRONMENT)
     with (
-        mock.patch.multiple(aws, EVERY=0.0, FIGURES_EVERY=0.0, REPORT_EVERY=0.0),
-        mock.patch.object(aws, "Imds", return_value=MetadataOfALongRun()),
-        mock.patch.object(thread, "_complain", _raise),
-        suppress(NoImdsError),
+        mock.patch.multiple(reporting, METRICS_EVERY=0.0, REPORT_EVERY=0.0),
+        mock.patch.object(RateLimit, "say", _refuse_any),
     ):
-        thread.run()
+        reporter = reporting.Reporter(here, lambda: Backlog(0.0, 0))
+        reporter.figures = reporting.Figures(**{each.name: 1 for each in fields(reporting.Figures)})
+        reporter.report_unhealthy("the scheduler was stuck twice")
+        reporter.turn()
 
 
 def leader_sizes_the_pools(_role: str) -> None:
@@ -148,7 +135,7 @@ def leader_sizes_the_pools(_role: str) -> None:
     cloud = Amazon(REGION)
     applier = Applier(ENVIRONMENT, cloud, lambda: True)
     figures = Figures(ENVIRONMENT, cloud)
-    with mock.patch.object(Trouble, "tell", _refuse):
+    with mock.patch.object(Failures, "report", _refuse):
         applier.look(["default"])
         cloud.addresses([INSTANCE])
         actions = (Grow(2), End((INSTANCE,)), Protect((INSTANCE,)), Unprotect((INSTANCE,)))
@@ -158,21 +145,21 @@ def leader_sizes_the_pools(_role: str) -> None:
         figures.turn()
 
 
-def _refuse(_trouble: Trouble, what: str, reason: str, detail: str = "") -> None:
+def _refuse(_failures: Failures, what: str, reason: str, detail: str = "") -> None:
     if what != "no-group":  # the recorder knows none
         raise RuntimeError(f"{what} {reason} {detail}")
 
 
 def worker_ends_in_good_order(_role: str) -> None:
     """What a drain says to the hook of its group."""
-    host, hook = Host(ENVIRONMENT, "default", INSTANCE, REGION), Hook()
-    for told in Told:
-        if hook.tell(told, host) is not HookAnswer.DONE:
-            raise RuntimeError(hook.trouble)
+    here, hook = Instance(INSTANCE, REGION, "worker", ENVIRONMENT, "default"), Hook()
+    for call in HookCall:
+        if hook.call(call, here) is not HookReply.DONE:
+            raise RuntimeError(hook.failure)
 
 
-def _raise(_what: str, error: Exception) -> None:
-    raise error
+def _refuse_any(_limit: RateLimit, kind: str, message: str) -> None:
+    raise RuntimeError(f"{kind}: {message}")
 
 
 Scene = Callable[[str], None]

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import botocore.loaders
 import pytest
 
+from airkiln.host.files import Ownership
 from airkiln.host.layout import Layout
 from airkiln.parameters import load, ssm
-from airkiln.systemd.envfile import Ownership
 from tests.unit.airkiln.parameters.fake_ssm import FakeSsm
 
-_LOADER = botocore.loaders.create_loader()
+_create_loader = cache(botocore.loaders.create_loader)
 
 
 @pytest.fixture(autouse=True)
 def no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may reach an account, or a metadata address of the machine it runs on."""
-    # Reading botocore's own description of the services anew for each client is most of a test's time.
-    monkeypatch.setattr("botocore.session.create_loader", lambda *_: _LOADER)
+    # Reading the service models anew for each client is most of a test's time.
+    monkeypatch.setattr("botocore.session.create_loader", _create_loader)
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -37,6 +38,15 @@ def no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "JOURNAL_STREAM", "NOTIFY_SOCKET"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def handlers_of_signals() -> Iterator[None]:
+    """A daemon's handlers end with its test."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from airkiln.lifecycle import runtime as place
+from airkiln.lifecycle import airflow_api
 from airkiln_airflow import technical_user
 from airkiln_airflow.first_admin import FAILED, OK
 from airkiln_airflow.technical_user import VARIABLE
 
 
 def test_both_wheels_mean_the_same_user_and_variable() -> None:
-    assert (technical_user.USER, VARIABLE) == (place.USER, place.PASSWORD)
+    assert (technical_user.USER, VARIABLE) == (airflow_api.USER, airflow_api.PASSWORD)
 
 
 def test_it_may_read_and_edit_three_things_and_nothing_else() -> None:

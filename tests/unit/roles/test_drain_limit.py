@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airkiln.pools.settings import Pool
+from airkiln.pools.model import Pool
 from airkiln.pools.workers import SHUTDOWN_EXTRA
 from tests.unit.roles.rendering import render
 

@@ -15,7 +15,7 @@ from airkiln.autoscale.model import (
     Seen,
     State,
 )
-from airkiln.pools.settings import Pool
+from airkiln.pools.model import Pool
 
 CYCLE = 10.0
 POOL = Pool("default", slots=4, queues=("default",), cooldown=300, growth=10)

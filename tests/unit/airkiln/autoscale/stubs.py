@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import botocore.session
 from botocore.stub import Stubber
 
-from airkiln.autoscale.amazon import MODELS, SERVICES, Amazon
+from airkiln.autoscale.amazon import SERVICES, Amazon
+from airkiln.aws.clients import make_client
 
 GROUP = "airkiln-prod-worker-default"
 
@@ -16,11 +16,7 @@ class Stubs:
     """Clients as the product makes them, with an answer for each call."""
 
     def __init__(self) -> None:
-        session = botocore.session.get_session()
-        session.set_config_variable("data_path", str(MODELS))
-        self.of = {
-            service: Stubber(session.create_client(service, region_name="eu-west-1")) for service in SERVICES
-        }
+        self.of = {service: Stubber(make_client(service, "eu-west-1")) for service in SERVICES}
         for stub in self.of.values():
             stub.activate()
         self.amazon = Amazon("eu-west-1", self.make)

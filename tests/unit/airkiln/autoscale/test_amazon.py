@@ -1,18 +1,15 @@
-"""The calls as botocore sends them, checked by its own descriptions; and the part of EC2's that is ours."""
+"""The calls as botocore sends them, checked by its own descriptions."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from typing import Any
 
-import pytest
-from botocore.loaders import Loader
 from botocore.stub import ANY
 
-from airkiln.autoscale.amazon import FILTERED, MODELS, SERVICES, Usage, batches
+from airkiln.autoscale.amazon import FILTERED, Usage, batches
 from airkiln.autoscale.model import Group, Instance
 from tests.unit.airkiln.autoscale.stubs import GROUP, Stubs, described
 
@@ -105,30 +102,6 @@ def test_metrics_are_sent(stubs: Stubs) -> None:
 def test_batches_hold_everything_in_order() -> None:
     assert list(batches("abcde", 2)) == [("a", "b"), ("c", "d"), ("e",)]
     assert list(batches([], 2)) == []
-
-
-def without_words(thing: Any) -> Any:  # noqa: ANN401 - JSON
-    if isinstance(thing, dict):
-        return {key: without_words(value) for key, value in thing.items() if key != "documentation"}
-    return [without_words(each) for each in thing] if isinstance(thing, list) else thing
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_our_part_of_a_service_is_botocores_own(service: str) -> None:
-    """Each member of each shape of ours is one of botocore's, described alike."""
-    full = without_words(Loader().load_service_model(service, "service-2"))
-    (path,) = MODELS.glob(f"{service}/*/service-2.json")
-    part = json.loads(path.read_text())
-    assert part["metadata"] == full["metadata"]
-    for name, operation in part["operations"].items():
-        assert operation == full["operations"][name]
-    for name, shape in part["shapes"].items():
-        whole = full["shapes"][name]
-        assert {key: value for key, value in shape.items() if key != "members"} == {
-            key: value for key, value in whole.items() if key != "members"
-        }
-        for member, form in shape.get("members", {}).items():
-            assert form == whole["members"][member], f"{name}.{member}"
 
 
 def test_all_clients_together_stay_within_the_memory() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -234,12 +236,11 @@ def test_a_wall_clock_that_jumps_changes_nothing(host: Host, monkeypatch: pytest
 
 def test_it_stops_between_two_cycles(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host.figures, "start", lambda: None)
-    monkeypatch.setattr("airkiln.autoscale.daemon.signal.signal", lambda *_: None)
     turned = []
 
     def turn() -> None:
         turned.append(1)
-        host.daemon._stop(15, None)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(host.daemon, "turn", turn)
     host.daemon.run()

@@ -16,7 +16,7 @@ from airkiln.autoscale.model import (
     State,
     Unprotect,
 )
-from airkiln.pools.settings import Scheduled
+from airkiln.pools.model import Scheduled
 from tests.unit.airkiln.autoscale.groups import CYCLE, POOL, demand, group, held, note, of, worker, workers
 
 

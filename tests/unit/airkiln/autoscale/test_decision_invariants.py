@@ -22,7 +22,7 @@ from airkiln.autoscale.model import (
     State,
     Unprotect,
 )
-from airkiln.pools.settings import Pool
+from airkiln.pools.model import Pool
 from tests.unit.airkiln.autoscale.groups import CYCLE, note
 
 

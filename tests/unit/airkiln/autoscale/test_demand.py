@@ -11,7 +11,7 @@ from airkiln.autoscale import demand
 from airkiln.autoscale.demand import Counted, Database, by_pool
 from airkiln.autoscale.model import Demand, Group, Instance
 from airkiln.errors import DeniedError, UnavailableError
-from airkiln.pools.settings import Pool
+from airkiln.pools.model import Pool
 from tests.unit.airkiln.autoscale.fakes import queued, running
 
 POOLS = {"default": Pool("default", 4, ("default", "quick")), "batch": Pool("batch", 1, ("batch",))}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airkiln.autoscale.commands import describe, read_status, region
+from airkiln.autoscale.commands import describe, read_status
 from airkiln.autoscale.settings import Settings
 from airkiln.cli import run
 from airkiln.errors import USAGE
@@ -42,12 +42,6 @@ def test_it_shows_every_pool_and_changes_nothing(layout: Layout) -> None:
     assert "pool     default: 9 queued (the oldest for 3 s), 2 running, 4 slots a worker" in text
     assert "worker   i-1 10.0.0.1: InService, 2 running" in text
     assert "no pool  gpu: 1 queued" in text
-
-
-def test_the_region_is_the_instances(layout: Layout) -> None:
-    assert region(layout) is None
-    layout.instance_json.write_text('{"region": "eu-west-1"}')
-    assert region(layout) == "eu-west-1"
 
 
 def test_an_action_is_needed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,26 +12,29 @@ from pathlib import Path
 import pytest
 
 from airkiln import errors, roles
-from airkiln.boot.boot import Boot, Settings, read_overrides, systemctl
+from airkiln.boot.boot import Boot
+from airkiln.boot.settings import Settings, read_overrides
 from airkiln.cli import run as airkiln
 from airkiln.errors import AirkilnError, RefusedError, UnavailableError
+from airkiln.host.instance import Instance
 from airkiln.host.layout import Layout
-from airkiln.host.metadata import Identity, Imds, NoImdsError
+from airkiln.host.metadata import Imds, NoImdsError
 from airkiln.lifecycle.model import Unit
 from airkiln.parameters.rules import Parameter
 from airkiln.systemd import envfile
 from airkiln.systemd.notify import status
+from airkiln.systemd.systemctl import systemctl
 from tests.unit.airkiln.parameters.test_rules import GOOD
 
 
 class Metadata(Imds):
-    """Instance metadata without a network."""
+    """Machine metadata without a network."""
 
-    def __init__(self, found: Identity | Exception) -> None:
+    def __init__(self, found: Instance | Exception) -> None:
         super().__init__()
         self._found = found
 
-    def identity(self) -> Identity:
+    def identity(self) -> Instance:
         if isinstance(self._found, Exception):
             raise self._found
         return self._found
@@ -49,12 +52,12 @@ class Memory:
         return [Parameter(name, value, f"/x/{name}") for name, value in self.values.items()]
 
 
-class Instance:
+class Machine:
     """A machine whose boot can be tried."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.found: Identity | Exception = Identity("i-1", "eu-west-1", "scheduler", "prod")
+        self.found: Instance | Exception = Instance("i-1", "eu-west-1", "scheduler", "prod")
         self.source = Memory(dict(GOOD))
         self.settings: list[Settings] = []
         self.commands: list[tuple[str, ...]] = []
@@ -75,19 +78,19 @@ class Instance:
 
 
 @pytest.fixture
-def instance(machine: Layout) -> Instance:
-    return Instance(machine)
+def instance(machine: Layout) -> Machine:
+    return Machine(machine)
 
 
-def test_the_tags_role_is_loaded_and_started(instance: Instance) -> None:
+def test_the_tags_role_is_loaded_and_started(instance: Machine) -> None:
     instance.boot().start()
     assert instance.commands == [("start", "--no-block", "airkiln-scheduler.target")]
     assert instance.source.asked == [("prod", ("common", "scheduler"))]
-    assert instance.settings[0].region == "eu-west-1"
+    assert instance.settings[0].instance.region == "eu-west-1"
     assert envfile.read(instance.layout.run_env) == GOOD
 
 
-def test_what_the_instance_is_lies_beside_without_a_secret(instance: Instance) -> None:
+def test_what_the_instance_is_lies_beside_without_a_secret(instance: Machine) -> None:
     instance.boot().start()
     assert json.loads(instance.layout.instance_json.read_text()) == {
         "environment": "prod",
@@ -99,9 +102,9 @@ def test_what_the_instance_is_lies_beside_without_a_secret(instance: Instance) -
     assert stat.S_IMODE(instance.layout.instance_json.stat().st_mode) == 0o644
 
 
-@pytest.mark.parametrize("found", [NoImdsError("nobody"), Identity("i-1", "eu-west-1", None, "prod")])
+@pytest.mark.parametrize("found", [NoImdsError("nobody"), Instance("i-1", "eu-west-1", None, "prod")])
 def test_without_a_role_nothing_is_done_and_said_so(
-    instance: Instance, found: Identity | Exception, capfd: pytest.CaptureFixture[str]
+    instance: Machine, found: Instance | Exception, capfd: pytest.CaptureFixture[str]
 ) -> None:
     instance.found = found
     instance.boot().start()
@@ -110,42 +113,44 @@ def test_without_a_role_nothing_is_done_and_said_so(
     assert "no role" in capfd.readouterr().err
 
 
-def test_boot_toml_overrides_the_tags(instance: Instance) -> None:
+def test_boot_toml_overrides_the_tags(instance: Machine) -> None:
     instance.override('role = "worker"\nenvironment = "test"\n')
     instance.boot().start()
     assert instance.commands == [("start", "--no-block", "airkiln-worker.target")]
     assert instance.source.asked == [("test", ("common", "worker"))]
-    assert instance.settings[0].region == "eu-west-1"
+    assert instance.settings[0].instance.region == "eu-west-1"
 
 
-def test_a_host_with_a_file_of_parameters_asks_no_metadata(instance: Instance) -> None:
+def test_a_host_with_a_file_of_parameters_asks_no_metadata(instance: Machine) -> None:
     instance.override('source = "file"\nfile = "/x/parameters.env"\nrole = "all"\n')
     instance.found = AssertionError("metadata was asked")
     instance.boot().start()
-    assert instance.settings == [Settings("file", Path("/x/parameters.env"), "all", "local")]
+    assert instance.settings == [
+        Settings("file", Path("/x/parameters.env"), Instance(role="all", environment="local"))
+    ]
     assert instance.commands == [("start", "--no-block", "airkiln-all.target")]
 
 
-def test_a_role_without_an_environment_is_refused(instance: Instance) -> None:
-    instance.found = Identity("i-1", "eu-west-1", "worker", None)
+def test_a_role_without_an_environment_is_refused(instance: Machine) -> None:
+    instance.found = Instance("i-1", "eu-west-1", "worker", None)
     with pytest.raises(RefusedError, match="airkiln:environment"):
         instance.boot().start()
     assert instance.commands == []
 
 
-def test_an_unknown_role_is_refused_with_the_known_ones(instance: Instance) -> None:
-    instance.found = Identity("i-1", "eu-west-1", "wizard", "prod")
+def test_an_unknown_role_is_refused_with_the_known_ones(instance: Machine) -> None:
+    instance.found = Instance("i-1", "eu-west-1", "wizard", "prod")
     with pytest.raises(RefusedError, match=r"'wizard' is unknown: .*webserver, scheduler, worker"):
         instance.boot().start()
 
 
-def test_metadata_that_does_not_answer_is_a_failure_and_no_missing_role(instance: Instance) -> None:
+def test_metadata_that_does_not_answer_is_a_failure_and_no_missing_role(instance: Machine) -> None:
     instance.found = UnavailableError("slow")
     with pytest.raises(UnavailableError):
         instance.boot().start()
 
 
-def test_a_refused_configuration_starts_nothing_and_writes_nothing(instance: Instance) -> None:
+def test_a_refused_configuration_starts_nothing_and_writes_nothing(instance: Machine) -> None:
     del instance.source.values[roles.FERNET_KEY]
     with pytest.raises(RefusedError, match=roles.FERNET_KEY):
         instance.boot().start()
@@ -162,13 +167,13 @@ def test_a_refused_configuration_starts_nothing_and_writes_nothing(instance: Ins
         ("source = 'disk'", 'source: must be "ssm" or "file"'),
     ],
 )
-def test_a_wrong_boot_toml_is_refused_with_what_is_wrong(instance: Instance, text: str, words: str) -> None:
+def test_a_wrong_boot_toml_is_refused_with_what_is_wrong(instance: Machine, text: str, words: str) -> None:
     instance.override(text)
     with pytest.raises(RefusedError, match=words):
         read_overrides(instance.layout.boot_toml)
 
 
-def test_a_reload_restarts_only_the_units_whose_variables_changed(instance: Instance) -> None:
+def test_a_reload_restarts_only_the_units_whose_variables_changed(instance: Machine) -> None:
     instance.boot().start()
     instance.source.values["AIRFLOW__TRIGGERER__CAPACITY"] = "500"
     instance.boot().reload()
@@ -176,7 +181,7 @@ def test_a_reload_restarts_only_the_units_whose_variables_changed(instance: Inst
     assert envfile.read(instance.layout.run_env) == instance.source.values
 
 
-def test_a_reload_starts_what_the_old_parameters_did_not_call_for(instance: Instance) -> None:
+def test_a_reload_starts_what_the_old_parameters_did_not_call_for(instance: Machine) -> None:
     instance.boot().start()
     instance.source.values["AIRKILN_EFS_ID"] = "fs-0123456789abcdef0"
     instance.boot().reload()
@@ -187,7 +192,7 @@ def test_a_reload_starts_what_the_old_parameters_did_not_call_for(instance: Inst
 
 
 def test_a_reload_names_what_changed_and_shows_no_value(
-    instance: Instance, capfd: pytest.CaptureFixture[str]
+    instance: Machine, capfd: pytest.CaptureFixture[str]
 ) -> None:
     instance.boot().start()
     instance.source.values[roles.JWT_KEY] = "KANARIENVOGEL-KANARIENVOGEL"
@@ -197,13 +202,13 @@ def test_a_reload_names_what_changed_and_shows_no_value(
     assert "KANARI" not in written
 
 
-def test_a_reload_without_a_change_restarts_nothing(instance: Instance) -> None:
+def test_a_reload_without_a_change_restarts_nothing(instance: Machine) -> None:
     instance.boot().start()
     instance.boot().reload()
     assert len(instance.commands) == 1
 
 
-def test_a_refused_reload_leaves_the_running_environment(instance: Instance) -> None:
+def test_a_refused_reload_leaves_the_running_environment(instance: Machine) -> None:
     instance.boot().start()
     before = instance.layout.run_env.read_text()
     instance.source.values[roles.JWT_KEY] = "airflow"
@@ -213,9 +218,9 @@ def test_a_refused_reload_leaves_the_running_environment(instance: Instance) -> 
     assert len(instance.commands) == 1
 
 
-def test_a_role_does_not_change_at_a_reload(instance: Instance) -> None:
+def test_a_role_does_not_change_at_a_reload(instance: Machine) -> None:
     instance.boot().start()
-    instance.found = Identity("i-1", "eu-west-1", "worker", "prod")
+    instance.found = Instance("i-1", "eu-west-1", "worker", "prod")
     with pytest.raises(RefusedError, match="reboot"):
         instance.boot().reload()
     assert json.loads(instance.layout.instance_json.read_text())["role"] == "scheduler"

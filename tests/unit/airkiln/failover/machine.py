@@ -8,25 +8,29 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from airkiln.failover.aws import Aws
+from airkiln.database.controller import PASSWORD as PASSWORD_VARIABLE
 from airkiln.failover.backlog import Backlog
 from airkiln.failover.config import Timings
-from airkiln.failover.daemon import Daemon, Here
-from airkiln.failover.runtime import PASSWORD as CONTROLLERS_PASSWORD
-from airkiln.failover.runtime import Folder
-from airkiln.failover.units import Groups, Units
+from airkiln.failover.control_groups import ControlGroups
+from airkiln.failover.daemon import Daemon, Parts
+from airkiln.failover.reporting import Reporter
+from airkiln.failover.runtime import RuntimeDirectory
+from airkiln.host.instance import Instance
+from airkiln.host.notices import NoticeWatcher
 from airkiln.roles import AUTOSCALE_UNIT, DAG_PROCESSOR_UNIT, DATABASE
+from airkiln.systemd.systemctl import JobQueue
 from tests.unit.airkiln.failover.fake_client import PASSWORD, FakeClient, Lease
 from tests.unit.airkiln.failover.scheduler import PATIENCE, Scheduler, Start, belongs, eventually
 
 VARIABLES = {
     DATABASE: "postgresql+psycopg://airflow:owner-secret@db.internal:5432/airflow?sslmode=require",
-    CONTROLLERS_PASSWORD: "controller-secret",
+    PASSWORD_VARIABLE: "controller-secret",
 }
+INSTANCE = Instance("a", "eu-west-1", "scheduler", "prod")
 SECRETS = (PASSWORD, "owner-secret", "controller-secret")
 
 
-class FakeGroups(Groups):
+class FakeGroups(ControlGroups):
     """Kills the processes that it is given; `stays` is whether something outlasts that."""
 
     def __init__(self) -> None:
@@ -44,31 +48,38 @@ class FakeGroups(Groups):
         return not self.stays
 
 
-class FakeUnits(Units):
-    """Writes down what is asked."""
+class FakeJobs(JobQueue):
+    """Records the jobs that are requested."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[tuple[str, str]] = []
+        self.requested: list[tuple[str, str]] = []
 
-    def ask(self, verb: str, unit: str) -> None:
-        self.asked.append((verb, unit))
+    def request(self, verb: str, unit: str) -> None:
+        self.requested.append((verb, unit))
 
     def followers(self) -> list[str]:
-        """What was asked of them; both are asked alike."""
+        """The verbs requested for both of them."""
         processor, autoscale = (
-            [verb for verb, unit in self.asked if unit == follower]
+            [verb for verb, unit in self.requested if unit == follower]
             for follower in (DAG_PROCESSOR_UNIT, AUTOSCALE_UNIT)
         )
         assert processor == autoscale
         return processor
 
 
-class NoAws(Aws):
-    """Asks nobody."""
+class FakeReporter(Reporter):
+    """Reports nothing."""
 
     def __init__(self) -> None:
-        super().__init__("prod", lambda: Backlog(0.0, 0))
+        super().__init__(INSTANCE, lambda: Backlog(0.0, 0))
+
+    def run(self) -> None:
+        return
+
+
+class FakeWatcher(NoticeWatcher):
+    """Reads nothing: a test sets the notices."""
 
     def run(self) -> None:
         return
@@ -79,26 +90,36 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.proc = folder / "proc"
-        self.folder = Folder(folder / "run")
-        self.folder.path.mkdir()
+        self.directory = RuntimeDirectory(folder / "run")
+        self.directory.path.mkdir()
         self.timings = Timings()
-        self.lease, self.groups, self.units, self.aws = Lease(), FakeGroups(), FakeUnits(), NoAws()
+        self.lease, self.groups, self.jobs = Lease(), FakeGroups(), FakeJobs()
+        self.reporter, self.watcher = FakeReporter(), FakeWatcher()
         self.told: list[str] = []
         """What systemd was told."""
         self._failure: BaseException | None = None
 
     def scheduler(self, start: Start) -> Scheduler:
-        found = start(self.folder.gate)
+        found = start(self.directory.gate)
         belongs(self.proc, found.pid)
         self.groups.schedulers.append(found)
         return found
 
     def runs(self, story: Callable[[], None]) -> None:
         """The daemon, until the story is told; then SIGTERM."""
-        here = Here("a", "prod", VARIABLES, self.folder, self.timings)
         beside = threading.Thread(target=self._tell, args=(story,))
         controller = Daemon(
-            here, lambda holder: FakeClient(self.lease, holder), self.groups, self.units, self.aws
+            Parts(
+                INSTANCE,
+                VARIABLES,
+                self.directory,
+                self.timings,
+                make_client=lambda holder: FakeClient(self.lease, holder),
+                reporter=self.reporter,
+                watcher=self.watcher,
+                groups=self.groups,
+                jobs=self.jobs,
+            )
         )
         beside.start()
         controller.run()

@@ -20,9 +20,10 @@ import pytest
 from airkiln.failover import daemon
 from airkiln.failover.config import Timings
 from airkiln.failover.gate import Gate
+from airkiln.host.notices import Notices, SpotNotice
 from airkiln.roles import AUTOSCALE_UNIT, DAG_PROCESSOR_UNIT, SCHEDULER_UNIT
 from tests.unit.airkiln.failover.fake_client import PASSWORD, Lease
-from tests.unit.airkiln.failover.machine import SECRETS, Machine, NoAws
+from tests.unit.airkiln.failover.machine import SECRETS, FakeReporter, FakeWatcher, Machine
 from tests.unit.airkiln.failover.scheduler import Scheduler, Start, eventually
 
 pytestmark = pytest.mark.timeout(60)
@@ -67,7 +68,7 @@ def test_a_free_lease_opens_the_gate_after_the_fence(machine: Machine, start: St
     machine.runs(story)
     wanted = ["poll", "acquire", "fence", "fence", "adopt"]
     assert [call for call in machine.lease.calls if call in wanted][:5] == wanted
-    assert machine.units.followers() == ["start", "stop"]
+    assert machine.jobs.followers() == ["start", "stop"]
 
 
 def test_the_scheduler_finds_the_epochs_login_and_nobody_else_may(machine: Machine, start: Start) -> None:
@@ -76,9 +77,9 @@ def test_the_scheduler_finds_the_epochs_login_and_nobody_else_may(machine: Machi
 
     def story() -> None:
         scheduler.epoch()
-        found.extend(machine.folder.service.read_text().splitlines())
-        found.append(mode(machine.folder.service))
-        state = machine.folder.state
+        found.extend(machine.directory.service.read_text().splitlines())
+        found.append(mode(machine.directory.service))
+        state = machine.directory.state
         assert json.loads(state.read_text()) == {"holder": machine.lease.held_by, "epoch": 7}
         assert mode(state) == "0o600"
 
@@ -86,8 +87,8 @@ def test_the_scheduler_finds_the_epochs_login_and_nobody_else_may(machine: Machi
     assert found[0] == "[airkiln_scheduler]"
     assert {"user=airflow_scheduler_7", f"password={PASSWORD}", "host=db.internal"} <= set(found)
     assert found[-1] == "0o640"
-    assert machine.folder.service.exists() is False
-    assert [path.name for path in machine.folder.path.iterdir() if path.name.startswith(".")] == []
+    assert machine.directory.service.exists() is False
+    assert [path.name for path in machine.directory.path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_no_password_is_ever_said(machine: Machine, start: Start, capfd: pytest.CaptureFixture[str]) -> None:
@@ -107,12 +108,12 @@ def test_a_scheduler_that_dies_is_given_up_and_the_lease_released(
         scheduler.epoch()
         scheduler.signal(signal.SIGKILL)
         eventually(machine.called("release"))
-        assert not machine.folder.service.exists()
+        assert not machine.directory.service.exists()
 
     machine.runs(story)
     assert "event=gives-up epoch=7" in (said := capfd.readouterr().err)
     assert "reason=the scheduler died" in said
-    assert machine.units.followers() == ["start", "stop"]
+    assert machine.jobs.followers() == ["start", "stop"]
     assert machine.groups.kills == 1
 
 
@@ -130,6 +131,22 @@ def test_told_to_stop_it_kills_then_releases_and_ends(machine: Machine, start: S
     assert machine.lease.held_by == ""
     assert scheduler.ended() < 0
     eventually(lambda: machine.told[-1] == "STOPPING=1")
+
+
+@pytest.mark.parametrize(
+    ("notices", "reason"),
+    [
+        (Notices(), None),
+        (Notices(lifecycle="InService"), None),
+        (Notices(lifecycle="Pending:Wait", rebalance=True), None),
+        (Notices(lifecycle="Terminated"), "lifecycle state Terminated"),
+        (Notices(lifecycle="Detached"), "lifecycle state Detached"),
+        (Notices(lifecycle="Standby"), "lifecycle state Standby"),
+        (Notices(lifecycle="InService", spot=SpotNotice(1.0, "Spot stop at 8")), "Spot stop at 8"),
+    ],
+)
+def test_why_an_instance_ends_soon(notices: Notices, reason: str | None) -> None:
+    assert daemon.leaving(notices) == reason
 
 
 @pytest.mark.timeout(20)
@@ -184,7 +201,7 @@ def test_an_instance_that_will_end_hands_over(
 
     def story() -> None:
         scheduler.epoch()
-        machine.aws.leaving = "a Spot notice"
+        machine.watcher.notices = Notices(spot=SpotNotice(0.0, "a Spot notice"))
         eventually(machine.called("release"))
 
     machine.runs(story)
@@ -193,7 +210,7 @@ def test_an_instance_that_will_end_hands_over(
 
 def test_a_scheduler_is_asked_for_while_none_waits(machine: Machine) -> None:
     machine.runs(lambda: eventually(machine.called("poll")))
-    assert machine.units.asked == [("start", SCHEDULER_UNIT)]
+    assert machine.jobs.requested == [("start", SCHEDULER_UNIT)]
 
 
 def test_the_leaders_figures_are_there_while_it_leads(machine: Machine, start: Start) -> None:
@@ -201,13 +218,13 @@ def test_the_leaders_figures_are_there_while_it_leads(machine: Machine, start: S
 
     def story() -> None:
         scheduler.epoch()
-        eventually(lambda: machine.aws.figures is not None)
-        figures = machine.aws.figures
+        eventually(lambda: machine.reporter.figures is not None)
+        figures = machine.reporter.figures
         assert figures is not None
         assert (figures.epoch, figures.takeovers) == (7, 1)
 
     machine.runs(story)
-    assert machine.aws.figures is None
+    assert machine.reporter.figures is None
 
 
 # The watchdog
@@ -274,18 +291,19 @@ def test_the_status_says_where_it_stands(machine: Machine, start: Start) -> None
 
 
 def test_what_an_earlier_run_led_is_killed_at_the_start(machine: Machine) -> None:
-    machine.folder.state.write_text('{"holder": "a/0", "epoch": 6}')
-    machine.folder.service.write_text("a login of then")
-    machine.runs(lambda: eventually(lambda: not machine.folder.state.exists()))
+    machine.directory.state.write_text('{"holder": "a/0", "epoch": 6}')
+    machine.directory.service.write_text("a login of then")
+    machine.runs(lambda: eventually(lambda: not machine.directory.state.exists()))
     assert machine.groups.kills == 1
-    assert machine.units.asked[:2] == [("stop", DAG_PROCESSOR_UNIT), ("stop", AUTOSCALE_UNIT)]
-    assert not machine.folder.service.exists()
+    assert machine.jobs.requested[:2] == [("stop", DAG_PROCESSOR_UNIT), ("stop", AUTOSCALE_UNIT)]
+    assert not machine.directory.service.exists()
 
 
 def test_each_run_has_a_name_of_its_own(machine: Machine, start: Start) -> None:
     holders = set()
     for _ in range(2):
-        machine.lease, machine.aws = Lease(), NoAws()
+        machine.lease = Lease()
+        machine.reporter, machine.watcher = FakeReporter(), FakeWatcher()
         machine.groups.schedulers.clear()
         machine.told.clear()
         scheduler = machine.scheduler(start)

@@ -13,7 +13,9 @@ import pytest
 
 from airkiln.errors import UnavailableError
 from airkiln.host import metadata as imds
-from airkiln.host.metadata import Identity, Imds, NoImdsError
+from airkiln.host.instance import Instance
+from airkiln.host.layout import Layout
+from airkiln.host.metadata import Imds, NoImdsError
 
 TOKEN = "a-token"
 
@@ -98,7 +100,7 @@ def client(url: str, *, is_ec2: bool = False, timeout: float = 1.0) -> Imds:
 
 def test_the_instance_is_identified_with_one_token(metadata: FakeImds) -> None:
     with client(metadata.url) as connection:
-        assert connection.identity() == Identity("i-0123", "eu-west-1", "worker", "prod")
+        assert connection.identity() == Instance("i-0123", "eu-west-1", "worker", "prod")
     assert metadata.calls.count("/latest/api/token") == 1
 
 
@@ -195,7 +197,8 @@ def test_ec2_metadata_that_is_switched_off_is_a_failure(metadata: FakeImds) -> N
 def test_the_machines_firmware_says_whether_it_is_ec2(
     tmp_path: Path, vendor: str | None, is_ec2: bool
 ) -> None:
-    path = tmp_path / "sys_vendor"
+    layout = Layout(tmp_path)
     if vendor is not None:
-        path.write_text(vendor)
-    assert imds.made_by_amazon(path) is is_ec2
+        layout.dmi_vendor.parent.mkdir(parents=True)
+        layout.dmi_vendor.write_text(vendor)
+    assert imds.made_by_amazon(layout) is is_ec2

@@ -12,11 +12,11 @@ import pytest
 from airkiln.cli import run as airkiln
 from airkiln.errors import AirkilnError, RefusedError
 from airkiln.host.layout import Layout
-from airkiln.lifecycle import commands
-from airkiln.lifecycle import runtime as place
+from airkiln.lifecycle import airflow_api, commands
+from airkiln.lifecycle.airflow_api import Login, base_url, login
 from airkiln.lifecycle.model import Stage, Unit
-from airkiln.lifecycle.runtime import Folder, Login, base_url, login
-from airkiln.lifecycle.units import Units
+from airkiln.lifecycle.runtime import RuntimeDirectory
+from airkiln.lifecycle.units import TIMEOUT, Units
 from airkiln.roles import EXECUTION_API
 
 
@@ -24,20 +24,21 @@ class Machine:
     """systemd in a list, for every Units and systemctl of the commands."""
 
     def __init__(self, root: Path) -> None:
-        self.folder = Folder(root / "run/airkiln-lifecycle")
+        self.directory = RuntimeDirectory(root / "run/airkiln-lifecycle")
         self.layout = Layout(root)
         self.layout.run_env.parent.mkdir(parents=True)
         self.units: list[tuple[Unit, ...]] = [(Unit(1, Stage.RUNNING),)]
         self.asked: list[tuple[str, ...]] = []
         self.failures = 0
 
-    def look(self) -> tuple[Unit, ...]:
+    def observe(self) -> tuple[Unit, ...]:
         if self.failures:
             self.failures -= 1
             raise AirkilnError("reloading")
         return self.units.pop(0) if len(self.units) > 1 else self.units[0]
 
-    def systemctl(self, *arguments: str) -> str:
+    def systemctl(self, *arguments: str, timeout: float) -> str:
+        assert timeout == TIMEOUT
         self.asked.append(arguments)
         return ""
 
@@ -45,13 +46,11 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(tmp_path)
-    monkeypatch.setattr(commands, "Folder", lambda: machine.folder)
+    monkeypatch.setattr(commands, "RuntimeDirectory", lambda: machine.directory)
     monkeypatch.setattr(commands, "Layout", lambda: machine.layout)
-    monkeypatch.setattr(commands, "systemctl", machine.systemctl)
-    monkeypatch.setattr(commands, "WAIT_LOOKS", 0)
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    monkeypatch.setattr(Units, "look", machine.look)
-    monkeypatch.setattr("airkiln.lifecycle.units.systemctl", machine.systemctl)
+    monkeypatch.setattr(Units, "observe", machine.observe)
+    monkeypatch.setattr("airkiln.systemd.systemctl.systemctl", machine.systemctl)
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     monkeypatch.setenv("SUDO_USER", "ada")
     return machine
@@ -63,7 +62,7 @@ def test_the_status_of_a_worker_that_works(machine: Machine, capsys: pytest.Capt
 
 
 def test_the_status_of_a_drain_as_json(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
-    machine.folder.mark("the group ends this instance")
+    machine.directory.mark("the group ends this instance")
     since = time.clock_gettime(time.CLOCK_BOOTTIME) - 100
     machine.units = [(Unit(1, Stage.STOPPING, since, 300.0), Unit(2, Stage.ENDED, failed=True))]
     assert airkiln(["lifecycle", "status", "--json"]) == 0
@@ -95,7 +94,7 @@ def test_a_host_without_a_worker_says_so(machine: Machine, capsys: pytest.Captur
 def test_a_drain_marks_the_host_and_stops_what_runs(machine: Machine) -> None:
     machine.units = [(Unit(1, Stage.STOPPING, 1.0), Unit(2, Stage.RUNNING))]
     assert airkiln(["lifecycle", "drain"]) == 0
-    assert machine.folder.marked() == "asked for by ada"
+    assert machine.directory.marked() == "requested by ada"
 
 
 def test_a_drain_that_is_waited_for_returns_when_nothing_runs(
@@ -104,24 +103,24 @@ def test_a_drain_that_is_waited_for_returns_when_nothing_runs(
     running, stopping = (Unit(1, Stage.RUNNING),), (Unit(1, Stage.STOPPING, 1.0),)
     machine.units = [running, stopping, stopping, (Unit(1, Stage.ENDED),)]
     assert airkiln(["lifecycle", "drain", "--wait"]) == 0
-    assert "drained" in capsys.readouterr().out
+    assert "drained: no task" in capsys.readouterr().out
 
 
 def test_a_drain_of_a_host_that_drains_keeps_its_reason(machine: Machine) -> None:
-    machine.folder.mark("the group ends this instance")
+    machine.directory.mark("the group ends this instance")
     assert airkiln(["lifecycle", "drain"]) == 0
-    assert machine.folder.marked() == "the group ends this instance"
+    assert machine.directory.marked() == "the group ends this instance"
 
 
 @pytest.mark.parametrize(("written", "unit"), [(None, 1), ("3\n", 3), ("x", 1)])
 def test_a_drain_taken_back_starts_the_newest_generation(
     machine: Machine, written: str | None, unit: int
 ) -> None:
-    machine.folder.mark("asked for by ada")
+    machine.directory.mark("requested by ada")
     if written is not None:
         machine.layout.worker_generation.write_text(written)
     assert airkiln(["lifecycle", "resume"]) == 0
-    assert machine.folder.marked() is None
+    assert machine.directory.marked() is None
     assert machine.asked == [("start", "--no-block", f"airflow-worker@{unit}.service")]
 
 
@@ -154,8 +153,8 @@ def test_a_systemd_that_reads_its_units_again_is_asked_thrice(
 
 
 def test_an_empty_mark_is_a_mark(machine: Machine) -> None:
-    machine.folder.mark("")
-    assert machine.folder.marked() == "marked as draining"
+    machine.directory.mark("")
+    assert machine.directory.marked() == "marked as draining"
 
 
 @pytest.mark.parametrize(
@@ -171,14 +170,17 @@ def test_the_web_server_is_where_the_task_execution_api_is(execution: str, base:
 
 
 def test_an_address_that_is_none_is_refused() -> None:
-    with pytest.raises(AirkilnError, match="no address"):
+    with pytest.raises(AirkilnError, match="not the address"):
         base_url("execution")
 
 
 def test_a_login_without_its_parts_names_them_and_shows_no_password() -> None:
     with pytest.raises(RefusedError) as refused:
         login({})
-    assert [problem.split(":")[0] for problem in refused.value.problems] == [EXECUTION_API, place.PASSWORD]
+    assert [problem.split(":")[0] for problem in refused.value.problems] == [
+        EXECUTION_API,
+        airflow_api.PASSWORD,
+    ]
     assert "KANARI" not in repr(Login("http://x", "y", "KANARI"))
 
 

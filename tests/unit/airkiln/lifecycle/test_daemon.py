@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 import time
@@ -13,13 +14,14 @@ from pathlib import Path
 import pytest
 
 from airkiln.errors import AirkilnError, UnavailableError
+from airkiln.host.instance import Instance
 from airkiln.host.layout import Layout
+from airkiln.host.notices import Notices, NoticeWatcher
+from airkiln.lifecycle.airflow_api import Login, Task
 from airkiln.lifecycle.daemon import Daemon, Parts
 from airkiln.lifecycle.hook import Hook
-from airkiln.lifecycle.model import ClearUnfinished, HookAnswer, Stage, Told, Unit
-from airkiln.lifecycle.restart import Task
-from airkiln.lifecycle.runtime import Folder, Host, Login
-from airkiln.lifecycle.sources import Announced, Sources
+from airkiln.lifecycle.model import ClearUnfinished, HookCall, HookReply, Stage, Unit
+from airkiln.lifecycle.runtime import RuntimeDirectory
 from airkiln.lifecycle.units import Units
 
 ENV = (
@@ -37,7 +39,7 @@ class FakeUnits(Units):
         self.stopped: list[int] = []
         self.killed: list[int] = []
 
-    def look(self) -> tuple[Unit, ...]:
+    def observe(self) -> tuple[Unit, ...]:
         if isinstance(self.units, Exception):
             raise self.units
         return self.units
@@ -55,15 +57,16 @@ class FakeHook(Hook):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[tuple[Told, str]] = []
-        self.answer = HookAnswer.DONE
-        self.trouble = "Throttling"
+        self.calls: list[HookCall] = []
+        self.reply = HookReply.DONE
+        self.failure = "Throttling"
         self.before: Callable[[], object] = lambda: None
 
-    def tell(self, told: Told, host: Host) -> HookAnswer:
+    def call(self, which: HookCall, instance: Instance) -> HookReply:
+        assert (instance.instance_id, instance.pool) == ("i-1", "heavy")
         self.before()
-        self.told.append((told, host.group))
-        return self.answer
+        self.calls.append(which)
+        return self.reply
 
 
 @dataclass
@@ -73,22 +76,22 @@ class Machine:
     layout: Layout
     units: FakeUnits = field(default_factory=FakeUnits)
     hook: FakeHook = field(default_factory=FakeHook)
-    sources: Sources = field(default_factory=Sources)
+    watcher: NoticeWatcher = field(default_factory=NoticeWatcher)
     now: float = 1000.0
-    orders: list[tuple[Login, ClearUnfinished, tuple[str, ...]]] = field(default_factory=list)
+    cleared: list[tuple[Login, ClearUnfinished, tuple[str, ...]]] = field(default_factory=list)
     clear_failure: Exception | None = None
 
     def parts(self) -> Parts:
-        def clear(login: Login, order: ClearUnfinished, queues: tuple[str, ...]) -> list[Task]:
-            self.orders.append((login, order, queues))
+        def clear(login: Login, wanted: ClearUnfinished, queues: tuple[str, ...]) -> list[Task]:
+            self.cleared.append((login, wanted, queues))
             if self.clear_failure is not None:
                 raise self.clear_failure
             return [Task("etl", "manual__1", "load", -1, 7)]
 
-        folder = Folder(self.layout.root / "run/airkiln-lifecycle")
-        folder.path.mkdir(parents=True, exist_ok=True)
+        directory = RuntimeDirectory(self.layout.root / "run/airkiln-lifecycle")
+        directory.path.mkdir(parents=True, exist_ok=True)
         return Parts(
-            self.layout, folder, self.units, self.sources, self.hook, clear=clear, clock=lambda: self.now
+            self.layout, directory, self.units, self.watcher, self.hook, clear=clear, clock=lambda: self.now
         )
 
     def turns(self, daemon: Daemon, until: Callable[[], bool]) -> None:
@@ -120,14 +123,14 @@ def test_a_worker_that_its_group_lets_go_is_drained_and_the_hook_completed(machi
     daemon = Daemon(machine.parts())
     daemon.turn()
     assert machine.units.stopped == []
-    machine.sources.announced = Announced(target="Terminated")
-    machine.turns(daemon, lambda: (Told.COMPLETE, "airkiln-prod-worker-heavy") in machine.hook.told)
+    machine.watcher.notices = Notices(lifecycle="Terminated")
+    machine.turns(daemon, lambda: HookCall.COMPLETE in machine.hook.calls)
     assert machine.units.stopped == [1]
-    assert machine.parts().folder.marked() == "the group ends this instance"
+    assert machine.parts().directory.marked() == "the group ends this instance"
 
 
 def test_a_daemon_that_starts_anew_finds_the_mark_and_goes_on(machine: Machine) -> None:
-    machine.parts().folder.mark("the group ends this instance")
+    machine.parts().directory.mark("the group ends this instance")
     Daemon(machine.parts()).turn()
     assert machine.units.stopped == [1]
 
@@ -137,7 +140,7 @@ def test_a_recommendation_is_followed_where_the_pool_says_so(
     machine: Machine, rebalance: str, stopped: list[int]
 ) -> None:
     machine.layout.run_env.write_text(ENV % rebalance)
-    machine.sources.announced = Announced(rebalance=True)
+    machine.watcher.notices = Notices(rebalance=True)
     Daemon(machine.parts()).turn()
     assert machine.units.stopped == stopped
 
@@ -146,7 +149,7 @@ def test_a_pool_that_cannot_be_read_is_told_and_stays_as_it_was(
     machine: Machine, capfd: pytest.CaptureFixture[str]
 ) -> None:
     machine.layout.run_env.write_text('AIRKILN_POOLS="{"\n')
-    machine.sources.announced = Announced(rebalance=True)
+    machine.watcher.notices = Notices(rebalance=True)
     daemon = Daemon(machine.parts())
     for _ in range(3):
         daemon.turn()
@@ -159,18 +162,18 @@ def test_near_its_end_what_runs_is_cleared_with_the_hosts_login(
 ) -> None:
     machine.units.units = (Unit(1, Stage.STOPPING, since=machine.now, limit=30),)
     daemon = Daemon(machine.parts())
-    machine.turns(daemon, lambda: bool(machine.orders))
-    login, order, queues = machine.orders[0]
+    machine.turns(daemon, lambda: bool(machine.cleared))
+    login, wanted, queues = machine.cleared[0]
     assert (login.url, login.user, login.password) == ("http://web:8080", "airkiln-worker", "KANARI")
-    assert order == ClearUnfinished((1,), whole=False)
+    assert wanted == ClearUnfinished((1,), whole=False)
     assert queues == ("big",)
     machine.turns(daemon, lambda: "event=cleared dag=etl" in capfd.readouterr().err)
 
 
 def test_after_a_reload_the_queues_of_before_are_searched_as_well(machine: Machine) -> None:
     machine.units.units = (Unit(1, Stage.STOPPING, since=machine.now, limit=30), Unit(2, Stage.RUNNING))
-    machine.turns(Daemon(machine.parts()), lambda: bool(machine.orders))
-    assert machine.orders[0][2] == ()
+    machine.turns(Daemon(machine.parts()), lambda: bool(machine.cleared))
+    assert machine.cleared[0][2] == ()
 
 
 def test_what_is_left_is_killed(machine: Machine) -> None:
@@ -186,8 +189,8 @@ def test_a_clearing_that_fails_is_tried_again(
     machine.clear_failure = failure
     machine.units.units = (Unit(1, Stage.STOPPING, since=machine.now, limit=30),)
     daemon = Daemon(machine.parts())
-    machine.turns(daemon, lambda: len(machine.orders) == 1)
-    machine.turns(daemon, lambda: len(machine.orders) == 2)
+    machine.turns(daemon, lambda: len(machine.cleared) == 1)
+    machine.turns(daemon, lambda: len(machine.cleared) == 2)
     assert "what=clear" in capfd.readouterr().err
 
 
@@ -204,17 +207,17 @@ def test_without_a_password_it_says_what_is_missing(
         return "AIRKILN_LIFECYCLE_PASSWORD: missing" in "".join(said)
 
     machine.turns(daemon, told)
-    assert machine.orders == []
+    assert machine.cleared == []
 
 
 def test_a_systemd_that_does_not_answer_is_asked_again(
     machine: Machine, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    machine.sources.announced = Announced(target="Terminated")
+    machine.watcher.notices = Notices(lifecycle="Terminated")
     machine.units.units = AirkilnError("reloading")
     daemon = Daemon(machine.parts())
     daemon.turn()
-    assert machine.hook.told == []
+    assert machine.hook.calls == []
     machine.units.units = (Unit(1, Stage.RUNNING),)
     daemon.turn()
     assert machine.units.stopped == [1]
@@ -224,7 +227,7 @@ def test_a_systemd_that_does_not_answer_is_asked_again(
 def test_a_call_that_hangs_holds_nothing_up(machine: Machine) -> None:
     over = threading.Event()
     machine.hook.before = over.wait
-    machine.sources.announced = Announced(target="Terminated")
+    machine.watcher.notices = Notices(lifecycle="Terminated")
     daemon = Daemon(machine.parts())
     began = time.monotonic()
     for _ in range(5):
@@ -235,11 +238,11 @@ def test_a_call_that_hangs_holds_nothing_up(machine: Machine) -> None:
 
 
 def test_throttling_is_told_once(machine: Machine, capfd: pytest.CaptureFixture[str]) -> None:
-    machine.hook.answer = HookAnswer.FAILED
-    machine.sources.announced = Announced(target="Terminated")
+    machine.hook.reply = HookReply.FAILED
+    machine.watcher.notices = Notices(lifecycle="Terminated")
     daemon = Daemon(machine.parts())
     for wanted in (1, 2, 3):
-        machine.turns(daemon, lambda: len(machine.hook.told) >= wanted)  # noqa: B023 - called at once
+        machine.turns(daemon, lambda: len(machine.hook.calls) >= wanted)  # noqa: B023 - called at once
         machine.now += 6
     assert capfd.readouterr().err.count("what=autoscaling reason=heartbeat failed: Throttling") == 1
 
@@ -247,26 +250,26 @@ def test_throttling_is_told_once(machine: Machine, capfd: pytest.CaptureFixture[
 def test_what_it_does_is_there_to_read(machine: Machine) -> None:
     daemon = Daemon(machine.parts())
     daemon.turn()
-    shown = machine.parts().folder.state
+    shown = machine.parts().directory.state
     assert json.loads(shown.read_text())["status"] == "working, 1 running"
-    machine.sources.announced = Announced(target="Terminated")
+    machine.watcher.notices = Notices(lifecycle="Terminated")
     daemon.turn()
-    assert json.loads(shown.read_text())["target"] == "Terminated"
+    assert json.loads(shown.read_text())["lifecycle"] == "Terminated"
 
 
 def test_a_mark_that_cannot_be_written_holds_the_end_up_for_a_minute(machine: Machine) -> None:
     parts = machine.parts()
-    parts.folder.path.rmdir()
-    parts.folder.path.write_text("no folder")
-    machine.sources.announced = Announced(target="Terminated")
+    parts.directory.path.rmdir()
+    parts.directory.path.write_text("no folder")
+    machine.watcher.notices = Notices(lifecycle="Terminated")
     daemon = Daemon(parts)
     for _ in range(20):
         daemon.turn()
         time.sleep(0.002)
     assert machine.units.stopped == [1]
-    assert {told for told, _ in machine.hook.told} == {Told.HEARTBEAT}
+    assert set(machine.hook.calls) == {HookCall.HEARTBEAT}
     machine.now += 60
-    machine.turns(daemon, lambda: machine.hook.told[-1][0] is Told.COMPLETE)
+    machine.turns(daemon, lambda: machine.hook.calls[-1] is HookCall.COMPLETE)
 
 
 def test_run_tells_systemd_and_ends_when_it_is_told_to(
@@ -274,9 +277,8 @@ def test_run_tells_systemd_and_ends_when_it_is_told_to(
 ) -> None:
     sent: list[str] = []
     monkeypatch.setattr("airkiln.systemd.notify.send", sent.append)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(machine.sources, "start", lambda: None)
+    monkeypatch.setattr(machine.watcher, "start", lambda: None)
     daemon = Daemon(machine.parts())
-    monkeypatch.setattr(daemon, "turn", lambda: daemon._stopped(15, None))
+    monkeypatch.setattr(daemon, "turn", lambda: os.kill(os.getpid(), signal.SIGTERM))
     daemon.run()
     assert sent == ["READY=1", "WATCHDOG=1", "STOPPING=1"]

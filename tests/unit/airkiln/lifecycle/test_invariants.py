@@ -7,12 +7,12 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airkiln.lifecycle.decision import TERMINATED, end_of, step
+from airkiln.lifecycle.decision import TERMINATED, decide, end_of
 from airkiln.lifecycle.model import (
     ClearUnfinished,
     Complete,
     Heartbeat,
-    HookAnswer,
+    HookReply,
     KillWorkers,
     Mark,
     Stage,
@@ -21,7 +21,7 @@ from airkiln.lifecycle.model import (
 )
 from tests.unit.airkiln.lifecycle.world import LIMITS, Worker, World
 
-answers = st.sampled_from([HookAnswer.DONE, HookAnswer.DONE, HookAnswer.FAILED, HookAnswer.ABSENT])
+answers = st.sampled_from([HookReply.DONE, HookReply.DONE, HookReply.FAILED, HookReply.ABSENT])
 events = st.sampled_from(
     ["go", "spot", "rebalance", "mark", "unmark", "stop", "crash", "start", "daemon", "nothing", "nothing"]
 )
@@ -33,7 +33,7 @@ def happen(world: World, event: str) -> None:
     """One event of the outside."""
     match event:
         case "go":
-            world.target = TERMINATED
+            world.lifecycle = TERMINATED
         case "spot":
             world.spot_end = world.spot_end or world.now + 120
         case "rebalance":
@@ -64,11 +64,11 @@ def happen(world: World, event: str) -> None:
 def test_the_invariants_hold(
     generations: dict[int, Worker],
     history: list[tuple[int, str]],
-    hook: list[HookAnswer],
+    hook: list[HookReply],
     cleared: list[int],
     latency: float,
 ) -> None:
-    world = World(workers=generations, hook_answers=hook, clear_answers=cleared, latency=latency)
+    world = World(workers=generations, hook_replies=hook, clear_replies=cleared, latency=latency)
     over = False
     for seconds, event in [(1, "nothing"), *history, (150, "nothing")]:
         happen(world, event)
@@ -80,10 +80,10 @@ def test_the_invariants_hold(
 
 def check(world: World, over: bool) -> None:
     """One turn, and the invariants of its actions by their numbers in decision.py."""
-    now, target, marked = world.now, world.target, world.marked
+    now, target, marked = world.now, world.lifecycle, world.marked
     to_end = target == TERMINATED or world.spot_end is not None or world.rebalance or marked is not None
     units = {unit.generation: unit for unit in world.units()}
-    seen = world.look_again()
+    seen = world.observe_again()
     left = {
         number: end_of(unit, seen) - now for number, unit in units.items() if unit.stage is not Stage.ENDED
     }
@@ -113,20 +113,20 @@ def check(world: World, over: bool) -> None:
 def test_no_gap_between_two_heartbeats_is_longer_than_twenty_seconds_and_a_call(
     worker: Worker, latency: float
 ) -> None:
-    world = World(workers={1: worker}, target=TERMINATED, latency=latency).run(500)
+    world = World(workers={1: worker}, lifecycle=TERMINATED, latency=latency).run(500)
     told = sorted(world.at(Heartbeat) + world.at(Complete))
     assert all(later - earlier <= LIMITS.heartbeat + 1 for earlier, later in pairwise(told))
 
 
 @given(histories, st.lists(answers, max_size=20), st.floats(0.1, 12))
 def test_a_host_that_is_let_go_always_ends(
-    history: list[tuple[int, str]], hook: list[HookAnswer], latency: float
+    history: list[tuple[int, str]], hook: list[HookReply], latency: float
 ) -> None:
-    world = World(workers={1: Worker(busy=100, limit=300)}, hook_answers=hook, latency=latency)
+    world = World(workers={1: Worker(busy=100, limit=300)}, hook_replies=hook, latency=latency)
     for seconds, event in history:
         happen(world, event)
         world.run(seconds)
-    world.target = TERMINATED
+    world.lifecycle = TERMINATED
     world.run(700)
     assert world.state.hook_over
     assert all(each.stage is Stage.ENDED for each in world.workers.values())
@@ -145,6 +145,6 @@ def test_when_the_machine_began_changes_nothing(shift: float, history: list[tupl
 
 
 def test_a_step_is_pure() -> None:
-    world = World(target=TERMINATED)
-    seen = world.look()
-    assert step(State(), seen, LIMITS) == step(State(), seen, LIMITS)
+    world = World(lifecycle=TERMINATED)
+    seen = world.observe()
+    assert decide(State(), seen, LIMITS) == decide(State(), seen, LIMITS)

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from airkiln.errors import AirkilnError
-from airkiln.lifecycle import units as module
 from airkiln.lifecycle.model import Stage, Unit
-from airkiln.lifecycle.units import PROPERTIES, Units, generation_of, parse, span, systemctl
+from airkiln.lifecycle.units import PROPERTIES, Units, generation_of, parse, span
 
 SHOWN = """Id=airflow-worker@2.service
 ActiveState=active
@@ -110,9 +109,9 @@ class Systemctl:
         return self.answer
 
 
-def test_one_look_is_one_systemctl() -> None:
+def test_one_observation_is_one_systemctl() -> None:
     asked = Systemctl(SHOWN)
-    assert len(Units(asked).look()) == 2
+    assert len(Units(asked).observe()) == 2
     assert asked.asked == [("show", "airflow-worker@*.service", f"--property={','.join(PROPERTIES)}")]
 
 
@@ -131,22 +130,9 @@ def test_what_systemd_refuses_is_told_and_ends_nothing(capfd: pytest.CaptureFixt
     assert "event=systemctl-failed reason=no" in capfd.readouterr().err
 
 
-def test_a_look_that_systemd_does_not_answer_is_an_error() -> None:
+def test_an_observation_that_systemd_does_not_answer_is_an_error() -> None:
     with pytest.raises(AirkilnError):
-        Units(Systemctl(AirkilnError("no"))).look()
-
-
-def test_systemctls_own_words_are_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "systemctl"
-    program.write_text("#!/bin/sh\necho 'it is' >&2\necho broken >&2\nexit 4\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(AirkilnError, match="systemctl stop x: it is broken"):
-        systemctl("stop", "x")
-    program.write_text("#!/bin/sh\nsleep 5\n")
-    monkeypatch.setattr(module, "LIMIT", 0.1)
-    with pytest.raises(AirkilnError, match="TimeoutExpired"):
-        systemctl("stop", "x")
+        Units(Systemctl(AirkilnError("no"))).observe()
 
 
 @pytest.mark.parametrize(

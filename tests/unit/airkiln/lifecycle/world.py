@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from airkiln.lifecycle.decision import step
+from airkiln.lifecycle.decision import decide
 from airkiln.lifecycle.model import (
     Action,
     ClearUnfinished,
     Complete,
     Heartbeat,
-    HookAnswer,
+    HookReply,
     KillWorkers,
     Limits,
     Mark,
     Note,
-    Seen,
+    Observation,
     Stage,
     State,
     StopWorkers,
@@ -49,16 +49,16 @@ class World:
 
     workers: dict[int, Worker] = field(default_factory=lambda: {1: Worker()})
     now: float = 1000.0
-    target: str | None = "InService"
+    lifecycle: str | None = "InService"
     spot_end: float | None = None
     rebalance: bool = False
     marked: str | None = None
     latency: float = 0.3
-    hook_answers: list[HookAnswer] = field(default_factory=list)
-    clear_answers: list[int] = field(default_factory=list)
+    hook_replies: list[HookReply] = field(default_factory=list)
+    clear_replies: list[int] = field(default_factory=list)
     state: State = field(default_factory=State)
     log: list[tuple[float, Action]] = field(default_factory=list)
-    _hook: tuple[float, HookAnswer] | None = None
+    _hook: tuple[float, HookReply] | None = None
     _clear: tuple[float, int] | None = None
 
     def units(self) -> tuple[Unit, ...]:
@@ -67,15 +67,15 @@ class World:
             for number, each in sorted(self.workers.items())
         )
 
-    def look(self) -> Seen:
+    def observe(self) -> Observation:
         hook = cleared = None
         if self._hook is not None and self._hook[0] <= self.now:
             hook, self._hook = self._hook[1], None
         if self._clear is not None and self._clear[0] <= self.now:
             cleared, self._clear = self._clear[1], None
-        return Seen(
+        return Observation(
             self.now,
-            self.target,
+            self.lifecycle,
             self.spot_end,
             self.rebalance,
             self.marked,
@@ -84,14 +84,15 @@ class World:
             cleared,
         )
 
-    def look_again(self) -> Seen:
-        """A look that takes no answer."""
-        return Seen(self.now, self.target, self.spot_end, self.rebalance, self.marked, self.units())
+    def observe_again(self) -> Observation:
+        """An observation that takes no reply."""
+        return Observation(self.now, self.lifecycle, self.spot_end, self.rebalance, self.marked, self.units())
 
-    def turn(self, seconds: float = 1.0) -> list[Action]:
-        """One look and what follows, then time."""
-        self.state, actions = step(self.state, self.look(), LIMITS)
-        for action in actions:
+    def turn(self, seconds: float = 1.0) -> tuple[Action, ...]:
+        """One observation and what follows, then time."""
+        decision = decide(self.state, self.observe(), LIMITS)
+        self.state = decision.state
+        for action in decision.actions:
             self.log.append((self.now, action))
             self._carry_out(action)
         self.now += seconds
@@ -101,7 +102,7 @@ class World:
                     worker.end(failed=True)
                 elif self.now - worker.since >= worker.busy:
                     worker.end(failed=False)
-        return actions
+        return decision.actions
 
     def run(self, seconds: float) -> World:
         until = self.now + seconds
@@ -132,13 +133,13 @@ class World:
                     self.workers[each].end(failed=True)
             case Heartbeat() | Complete():
                 assert self._hook is None, "one call at a time"
-                answer = self.hook_answers.pop(0) if self.hook_answers else HookAnswer.DONE
-                self._hook = (self.now + self.latency, answer)
+                reply = self.hook_replies.pop(0) if self.hook_replies else HookReply.DONE
+                self._hook = (self.now + self.latency, reply)
             case ClearUnfinished():
                 assert self._clear is None, "one clearing at a time"
                 self._clear = (
                     self.now + self.latency,
-                    self.clear_answers.pop(0) if self.clear_answers else 0,
+                    self.clear_replies.pop(0) if self.clear_replies else 0,
                 )
             case Note():
                 pass

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from airkiln.errors import REFUSED, RefusedError
-from airkiln.pools.settings import Pool, Scheduled, own, parse
+from airkiln.pools.model import Pool, Scheduled
+from airkiln.pools.settings import own, parse
 
 
 def pools(given: object) -> dict[str, Pool]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from airkiln.cli import PEERS as NAMES
-from airkiln.pools.settings import Pool
+from airkiln.pools.model import Pool
 from airkiln.simulation.history import Tasks
 from airkiln.simulation.peers import PEERS, TargetTracking
 from airkiln.simulation.queueing import Fleet, Machines
+from airkiln.simulation.replay import replay
 from airkiln.simulation.settings import Shape
-from airkiln.simulation.simulate import replay
 from tests.unit.airkiln.simulation.test_queueing import BEGIN, history
 
 

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airkiln.autoscale.model import IN_SERVICE
-from airkiln.pools.settings import Pool, Scheduled
+from airkiln.pools.model import Pool, Scheduled
 from airkiln.simulation.history import Tasks
 from airkiln.simulation.peers import Keda, TargetTracking, Turbine
 from airkiln.simulation.policies import Airkiln, Policy
 from airkiln.simulation.queueing import TERMINATING, Fleet, Machines
+from airkiln.simulation.replay import replay
 from airkiln.simulation.settings import Shape
-from airkiln.simulation.simulate import replay
 
 BEGIN = 1_780_876_800.0
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from airkiln.pools.settings import Pool
+from airkiln.pools.model import Pool
 from airkiln.simulation.history import History, Tasks, read_csv
+from airkiln.simulation.outcomes import OURS, Replay
 from airkiln.simulation.policies import CYCLE, Airkiln
 from airkiln.simulation.queueing import Fleet
+from airkiln.simulation.replay import replay, simulate
 from airkiln.simulation.settings import Setting, Shape
-from airkiln.simulation.simulate import OURS, Replay, replay, simulate
 from benchmarks import week
 
 TASKS = 30_000

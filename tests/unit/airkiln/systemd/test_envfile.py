@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ from hypothesis import strategies as st
 
 from airkiln.parameters import rules
 from airkiln.systemd import envfile
-from airkiln.systemd.envfile import Ownership
 from tests.unit.airkiln.systemd.environment_values import EVERY_UTF8_BYTE, VALUES
 
 BY_HAND = r"""# comment \
@@ -109,58 +106,3 @@ def test_a_file_with_windows_line_ends_gives_values_without_them(tmp_path: Path)
 
 def test_equal_environments_give_equal_files() -> None:
     assert envfile.render({"A": "1", "B": "2"}) == envfile.render({"B": "2", "A": "1"})
-
-
-def test_a_file_has_its_mode_before_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes: list[int] = []
-    change = os.fchmod
-
-    def record(descriptor: int, mode: int) -> None:
-        sizes.append(os.fstat(descriptor).st_size)
-        change(descriptor, mode)
-
-    monkeypatch.setattr(os, "fchmod", record)
-    envfile.write({tmp_path / "x.env": ('A="1"\n', Ownership(0o640))})
-    assert sizes == [0]
-    assert stat.S_IMODE((tmp_path / "x.env").stat().st_mode) == 0o640
-
-
-@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
-    before = os.umask(umask)
-    try:
-        envfile.write({tmp_path / "x.env": ("", Ownership(0o640))})
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "x.env").stat().st_mode) == 0o640
-
-
-@pytest.mark.parametrize("step", ["fchown", "fchmod"])
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    path = tmp_path / "x.env"
-    path.write_text("OLD=1\n")
-
-    def fail(*_: object) -> None:
-        raise PermissionError(1, "not permitted")
-
-    monkeypatch.setattr(os, step, fail)
-    with pytest.raises(PermissionError):
-        envfile.write({path: ('NEW="2"\n', Ownership(0o640))})
-    assert path.read_text() == "OLD=1\n"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["x.env"]
-
-
-def test_a_second_file_that_cannot_be_written_keeps_the_first_from_changing(tmp_path: Path) -> None:
-    path = tmp_path / "x.env"
-    path.write_text("OLD=1\n")
-    with pytest.raises(FileNotFoundError):
-        envfile.write(
-            {
-                path: ('NEW="2"\n', Ownership(0o640)),
-                tmp_path / "missing" / "y.env": ("", Ownership(0o640)),
-            }
-        )
-    assert path.read_text() == "OLD=1\n"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["x.env"]

@@ -1,4 +1,4 @@
-"""Where an end is announced, and what is made of wrong clocks and metadata that does not answer."""
+"""The notices of an instance's end: wrong clocks, metadata that does not answer, and what they say."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from airkiln.errors import UnavailableError
+from airkiln.host import metadata as imds
 from airkiln.host.layout import Layout
 from airkiln.host.metadata import NoImdsError
-from airkiln.lifecycle.sources import TELL_EVERY, Announced, Sources, instance_metadata, remaining
+from airkiln.host.notices import Notices, NoticeWatcher, SpotNotice, describe, remaining
 
 LIFECYCLE = "meta-data/autoscaling/target-lifecycle-state"
 SPOT = "meta-data/spot/instance-action"
@@ -30,7 +31,7 @@ class Metadata:
         self.failure: Exception | None = None
         self.failure_at: str | None = None
         self.boot, self.wall = 500.0, MOMENT
-        self.sources = Sources(lambda: self, lambda: self.boot, lambda: self.wall)
+        self.watcher = NoticeWatcher(lambda: self, lambda: self.boot, lambda: self.wall)
 
     def get(self, path: str) -> str | None:
         if self.failure is not None:
@@ -39,9 +40,9 @@ class Metadata:
             raise UnavailableError("slow")
         return self.values.get(path)
 
-    def look(self) -> Announced:
-        assert self.sources.look()
-        return self.sources.announced
+    def observe(self) -> Notices:
+        assert self.watcher.observe()
+        return self.watcher.notices
 
 
 @pytest.fixture
@@ -50,55 +51,72 @@ def metadata() -> Metadata:
 
 
 def test_the_groups_word_is_passed_on(metadata: Metadata) -> None:
-    assert metadata.look() == Announced(target="InService")
+    assert metadata.observe() == Notices(lifecycle="InService")
     metadata.values[LIFECYCLE] = "Terminated"
-    assert metadata.look().target == "Terminated"
+    assert metadata.observe().lifecycle == "Terminated"
 
 
 def test_outside_a_group_there_is_no_word(metadata: Metadata) -> None:
     metadata.values.clear()
-    assert metadata.look() == Announced()
+    assert metadata.observe() == Notices()
 
 
 def test_a_recommendation_is_passed_on(metadata: Metadata) -> None:
     metadata.values[REBALANCE] = '{"noticeTime": "2027-01-15T08:00:00Z"}'
-    assert metadata.look().rebalance
+    assert metadata.observe().rebalance
+
+
+def spot_end(metadata: Metadata) -> float | None:
+    spot = metadata.observe().spot
+    return None if spot is None else spot.end
+
+
+def test_a_notice_is_kept_with_its_words_until_it_is_withdrawn(metadata: Metadata) -> None:
+    metadata.values[SPOT] = notice()
+    assert metadata.observe().spot == SpotNotice(620.0, "Spot terminate at 2027-01-15T08:02:00Z")
+    del metadata.values[SPOT]
+    assert metadata.observe().spot is None
+
+
+@pytest.mark.parametrize("text", ["soon", "{}", "[]"])
+def test_a_notice_that_cannot_be_read_is_a_notice(text: str) -> None:
+    assert describe(text) == "a Spot notice"
 
 
 def test_a_notices_time_is_converted_once_whatever_the_clock_does_then(metadata: Metadata) -> None:
     metadata.values[SPOT] = notice()
-    assert metadata.look().spot_end == 620.0
+    assert spot_end(metadata) == 620.0
     metadata.boot, metadata.wall = 502.0, MOMENT + 86400
-    assert metadata.look().spot_end == 620.0
+    assert spot_end(metadata) == 620.0
     metadata.wall = 0.0
-    assert metadata.look().spot_end == 620.0
+    assert spot_end(metadata) == 620.0
 
 
 def test_metadata_that_does_not_answer_changes_nothing_and_is_told_every_ten_minutes(
     metadata: Metadata, capfd: pytest.CaptureFixture[str]
 ) -> None:
     metadata.values |= {LIFECYCLE: "Terminated", SPOT: notice()}
-    before = metadata.look()
+    before = metadata.observe()
     capfd.readouterr()
     metadata.failure = UnavailableError("slow")
     for _ in range(3):
-        assert metadata.look() == before
+        assert metadata.observe() == before
     assert capfd.readouterr().err.count("event=metadata-failed") == 1
-    metadata.boot += TELL_EVERY
-    assert metadata.look() == before
+    metadata.boot += 600
+    assert metadata.observe() == before
     assert capfd.readouterr().err.count("event=metadata-failed") == 1
 
 
 def test_an_answer_that_is_cut_in_half_changes_nothing(metadata: Metadata) -> None:
-    before = metadata.look()
+    before = metadata.observe()
     metadata.values[LIFECYCLE] = "Terminated"
     metadata.failure_at = SPOT
-    assert metadata.look() == before
+    assert metadata.observe() == before
 
 
 def test_where_there_is_no_metadata_nothing_is_asked_any_more(metadata: Metadata) -> None:
     metadata.failure = NoImdsError("nobody")
-    assert not metadata.sources.look()
+    assert not metadata.watcher.observe()
 
 
 @pytest.mark.parametrize(("instance", "goes_on"), [("i-1", True), (None, False)])
@@ -109,7 +127,7 @@ def test_a_daemon_that_starts_while_metadata_is_away_watches_on_where_the_boot_f
     layout.instance_json.parent.mkdir(parents=True)
     layout.instance_json.write_text(json.dumps({"instance_id": instance}))
     monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
-    assert Sources(lambda: instance_metadata(layout)).look() is goes_on
+    assert NoticeWatcher(lambda: imds.connect(layout)).observe() is goes_on
 
 
 @pytest.mark.parametrize(

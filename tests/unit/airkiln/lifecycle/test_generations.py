@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airkiln.lifecycle.model import Stage, Unit
-from airkiln.pools import workers
+from airkiln.lifecycle.units import next_generation
 
 
 @pytest.mark.parametrize(
@@ -20,9 +20,9 @@ from airkiln.pools import workers
     ids=["the first", "the only one left", "one drains", "listed the other way", "a later one has failed"],
 )
 def test_the_next_generation_follows_the_highest_number_on_the_host(units: list[Unit], expected: int) -> None:
-    assert workers.following(units) == expected
+    assert next_generation(units) == expected
 
 
 @pytest.mark.parametrize("stages", [(), (Stage.STOPPING,), (Stage.ENDED, Stage.STOPPING)])
 def test_there_is_no_next_generation_while_none_takes_tasks(stages: tuple[Stage, ...]) -> None:
-    assert workers.following([Unit(number, stage) for number, stage in enumerate(stages, 1)]) is None
+    assert next_generation([Unit(number, stage) for number, stage in enumerate(stages, 1)]) is None

@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from airkiln.errors import AirkilnError, DeniedError, UnavailableError
-from airkiln.lifecycle import restart
+from airkiln.lifecycle import airflow_api, clearing
+from airkiln.lifecycle.airflow_api import Login, Task
+from airkiln.lifecycle.clearing import clear
 from airkiln.lifecycle.model import ClearUnfinished
-from airkiln.lifecycle.restart import Task, clear
-from airkiln.lifecycle.runtime import Login
 
 HERE = "10.0.0.7"
 WHOLE = ClearUnfinished((1,), whole=True)
@@ -105,7 +105,7 @@ class Airflow:
 
 @pytest.fixture
 def airflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Airflow]:
-    monkeypatch.setattr(restart, "PAGE", 2)
+    monkeypatch.setattr(airflow_api, "PAGE", 2)
     fake = Airflow()
     thread = threading.Thread(target=fake.server.serve_forever, daemon=True)
     thread.start()
@@ -118,8 +118,8 @@ def login(airflow: Airflow, password: str = 'KANARI%"') -> Login:
     return Login(airflow.url, "airkiln-worker", password)
 
 
-def run(airflow: Airflow, order: ClearUnfinished = WHOLE, queues: tuple[str, ...] = ()) -> list[Task]:
-    return clear(login(airflow), order, queues, here=lambda: HERE, generation={100: 1, 200: 2}.get)
+def run(airflow: Airflow, wanted: ClearUnfinished = WHOLE, queues: tuple[str, ...] = ()) -> list[Task]:
+    return clear(login(airflow), wanted, queues, here=lambda: HERE, generation={100: 1, 200: 2}.get)
 
 
 def test_of_all_that_runs_only_this_hosts_is_cleared(airflow: Airflow) -> None:
@@ -202,7 +202,7 @@ def test_a_web_server_that_is_not_there_is_an_error() -> None:
 def test_a_web_server_that_takes_too_long_in_all_is_left(
     airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(restart, "LIMIT", -1.0)
+    monkeypatch.setattr(airflow_api, "LIMIT", -1.0)
     with pytest.raises(UnavailableError, match="in all"):
         run(airflow)
 
@@ -218,6 +218,6 @@ def test_a_path_before_the_api_is_kept(airflow: Airflow) -> None:
 
 
 def test_the_address_is_airflows() -> None:
-    parts = restart.address().split(".")
+    parts = clearing.address().split(".")
     assert len(parts) == 4
     assert all(part.isdecimal() for part in parts)

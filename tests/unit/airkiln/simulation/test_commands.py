@@ -13,12 +13,13 @@ import psycopg
 import pytest
 
 from airkiln import cli
+from airkiln.database import controller
 from airkiln.errors import OK, REFUSED, UNAVAILABLE, RefusedError
-from airkiln.failover import runtime as place
-from airkiln.pools.settings import Pool
+from airkiln.pools.model import Pool
 from airkiln.simulation.chart import busiest
+from airkiln.simulation.commands import table
+from airkiln.simulation.outcomes import percentiles, turns
 from airkiln.simulation.settings import Shape, read, read_all
-from airkiln.simulation.simulate import percentiles, table, turns
 from tests.unit.airkiln.simulation.test_queueing import BEGIN, history
 
 POOLS = "[pools.default]\nslots = 4\nprice = 0.5\n"
@@ -163,7 +164,7 @@ def test_a_database_that_gives_up_is_told_with_what_to_do(
         raise psycopg.OperationalError("server closed the connection unexpectedly")
 
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://airflow:x@db.example/airflow")
-    monkeypatch.setenv(place.PASSWORD, "x")
+    monkeypatch.setenv(controller.PASSWORD, "x")
     monkeypatch.setattr("airkiln.database.connect.connect", lambda _keywords: nullcontext())
     monkeypatch.setattr("airkiln.simulation.history.read_database", broken)
     shape = written(tmp_path, "small.toml", POOLS)

@@ -1,40 +1,26 @@
-"""What runs on this host is made to run elsewhere: cleared through Airflow's REST API.
-
-A running task instance that is cleared gets the state `restarting`: its supervisor ends it at its next
-heartbeat, and the scheduler queues it again whatever its retries say (clear_task_instances of Airflow 3.3.2,
-airflow/models/taskinstance.py). With `only_running` one that ended meanwhile stays as it is.
-
-The API has no filter by host: running task instances are read page by page and chosen by their host name,
-which is this host's address (airkiln_airflow.log_address), and by the control group of their process where
-another generation of the worker goes on here.
-"""
+"""Airflow's REST API, as far as the drain uses it: running task instances, and their clearing."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import socket
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from airkiln.errors import AirkilnError, DeniedError, UnavailableError
-from airkiln.lifecycle.model import ClearUnfinished
-from airkiln.lifecycle.runtime import Login
-from airkiln.lifecycle.units import generation_of
+from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
+from airkiln.roles import EXECUTION_API
 
+USER = "airkiln-worker"
+PASSWORD = "AIRKILN_LIFECYCLE_PASSWORD"  # noqa: S105 - the name of a variable
 TIMEOUT = 8.0
 """Seconds for each step of a request. A web server that is busy answers late; the time is short by then."""
 LIMIT = 20.0
 """Seconds for one clearing; the next one goes on with what is left."""
 PAGE = 100
 """Airflow's own limit of a page: [api] maximum_page_limit."""
-ELSEWHERE = ("169.254.169.254", 80)
-"""As in airkiln_airflow.log_address: nothing is sent there."""
 
 
 @dataclass(frozen=True)
@@ -48,48 +34,37 @@ class Task:
     pid: int | None
 
 
-def address() -> str:
-    """The name by which Airflow knows this host: the address of the interface of the default route."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(ELSEWHERE)
-        except OSError:
-            return "127.0.0.1"
-        return str(probe.getsockname()[0])
+@dataclass(frozen=True)
+class Login:
+    """The address of Airflow's web server, and the user that asks."""
+
+    url: str
+    user: str
+    password: str = field(repr=False)
 
 
-def clear(
-    login: Login,
-    order: ClearUnfinished,
-    queues: tuple[str, ...] = (),
-    *,
-    here: Callable[[], str] = address,
-    generation: Callable[[int], int | None] = generation_of,
-) -> list[Task]:
-    """Clear what runs under the generations of `order`; what was asked for. AirkilnError when it fails."""
-    with closing(Api(login)) as api:
-        mine = [task for task in api.running(here(), queues) if _meant(task, order, generation)]
-        runs: dict[tuple[str, str], list[Task]] = defaultdict(list)
-        for task in mine:
-            runs[task.dag, task.run].append(task)
-        trouble: AirkilnError | None = None
-        for (dag, run), tasks in runs.items():
-            try:
-                api.clear(dag, run, tasks)
-            except AirkilnError as error:
-                trouble = error  # such as a DAG that was deleted: the other runs are none the worse
-    if trouble is not None:
-        raise trouble
-    return mine
+def login(variables: Mapping[str, str]) -> Login:
+    """The login of the drain. Raises RefusedError, which names what is missing."""
+    problems = [
+        f"{name}: missing: without it no task can be cleared: set it as a parameter of the environment"
+        for name in (EXECUTION_API, PASSWORD)
+        if not variables.get(name)
+    ]
+    if problems:
+        raise RefusedError(problems)
+    return Login(base_url(variables[EXECUTION_API]), USER, variables[PASSWORD])
 
 
-def _meant(task: Task, order: ClearUnfinished, generation: Callable[[int], int | None]) -> bool:
-    if order.whole:
-        return True
-    return task.pid is not None and generation(task.pid) in order.generations
+def base_url(execution: str) -> str:
+    """The address of the web server: that of the task execution API without /execution/ at its end."""
+    parts = urlsplit(execution)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise AirkilnError(f"{EXECUTION_API} is not the address of a web server: correct the parameter")
+    path = parts.path.rstrip("/").removesuffix("/execution")
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
-class Api:
+class AirflowApi:
     """One connection to Airflow's REST API, logged in with the first request."""
 
     def __init__(self, login: Login, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,0 +1,23 @@
+"""`airkiln boot` and `airkiln signal`."""
+
+from __future__ import annotations
+
+import argparse
+
+from airkiln.boot.boot import Boot
+
+
+def boot(options: argparse.Namespace) -> None:
+    """Load this instance's parameters and start its role; with --reload, restart what changed."""
+    machine = Boot()
+    if options.reload:
+        machine.reload()
+    else:
+        machine.start()
+
+
+def signal(_options: argparse.Namespace) -> None:
+    """Signal CloudFormation how the role of this instance fares."""
+    from airkiln.boot.stack_signal import Signal  # noqa: PLC0415 - a boot does without it
+
+    Signal().send()

@@ -1,0 +1,39 @@
+"""Imports go one way: no module and no package imports what imports it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.import_graph import cycles, module_graph, package_graph
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = [ROOT / "src/airkiln", ROOT / "src/airkiln_airflow"]
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_no_module_imports_what_imports_it(package: Path) -> None:
+    assert cycles(module_graph(package)) == []
+
+
+def test_no_package_of_airkiln_imports_what_imports_it() -> None:
+    assert cycles(package_graph(module_graph(ROOT / "src/airkiln"))) == []
+
+
+def test_a_cycle_is_found_through_others_and_inside_functions(tmp_path: Path) -> None:
+    package = tmp_path / "p"
+    (package / "sub").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "sub/__init__.py").write_text("")
+    (package / "a.py").write_text("from p import b\n")
+    (package / "b.py").write_text("def f():\n    from p.sub.c import d\n")
+    (package / "sub/c.py").write_text("import os\nfrom ..a import x\n")
+    (package / "e.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p import f\n"
+    )
+    (package / "f.py").write_text("from p import e\n")
+    graph = module_graph(package)
+    assert graph["p.f"] == {"p.e"}
+    assert cycles(graph) == [("p.a", "p.b", "p.sub.c")]
+    assert cycles(package_graph(graph)) == [("p.a", "p.b", "p.sub")]
