@@ -79,7 +79,7 @@ lint: $(VENV)/stamp ## Formatting, types, and the rules of Ansible's production 
 # 25 times what `make test` runs of it. A failure names its seed. HISTORIES=200000 runs as many.
 .PHONY: simulate-failover
 simulate-failover: $(VENV)/stamp ## 50,000 histories of two to five failover controllers, each moment checked
-	AIRKILN_SIMULATION_HISTORIES=$(or $(HISTORIES),50000) $(PYTHON) -m pytest --timeout 36000 \
+	HYPOTHESIS_PROFILE=chance AIRKILN_SIMULATION_HISTORIES=$(or $(HISTORIES),50000) $(PYTHON) -m pytest --timeout 36000 \
 		tests/unit/airkiln/failover/test_simulation.py
 
 .PHONY: test-stacks

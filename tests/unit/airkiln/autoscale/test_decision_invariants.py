@@ -128,7 +128,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(worlds(), steps)
 def test_whatever_happens_the_invariants_hold(
     world: World, history: list[tuple[int, float, float | None, bool, float, int]]
@@ -157,7 +157,7 @@ def test_whatever_happens_the_invariants_hold(
                 assert all(wanted <= world.desired for at, wanted in wanted_at if at >= since)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(worlds(), st.integers(0, 60))
 def test_steady_demand_is_followed_and_then_nothing_changes(world: World, tasks: int) -> None:
     state = State()
@@ -172,7 +172,7 @@ def test_steady_demand_is_followed_and_then_nothing_changes(world: World, tasks:
     assert all(at <= world.pool.cooldown + 12 * CYCLE + 120 for at, _ in world.changes)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(worlds(), st.lists(st.integers(0, 60), min_size=100, max_size=300))
 def test_after_a_growth_nothing_ends_for_a_cool_down(world: World, load: list[int]) -> None:
     state = State()
@@ -185,7 +185,7 @@ def test_after_a_growth_nothing_ends_for_a_cool_down(world: World, load: list[in
             assert then - at >= world.pool.cooldown
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(worlds(), st.integers(1, 60))
 def test_when_demand_ends_the_pool_is_back_at_its_minimum(world: World, tasks: int) -> None:
     state = State()

@@ -162,7 +162,7 @@ def scenes(draw: st.DrawFn) -> tuple[Tasks, Machines, Policy]:
     return history(*tasks), machines, draw(policies(slots))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(scenes())
 def test_every_task_starts_once_in_order_on_a_worker_that_serves(
     scene: tuple[Tasks, Machines, Policy],
@@ -203,7 +203,7 @@ def _never_more_than_its_slots(fleet: Watched, slots: int) -> None:
             assert at_once <= slots
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(scenes())
 def test_no_task_waits_while_a_slot_is_free(scene: tuple[Tasks, Machines, Policy]) -> None:
     tasks, machines, policy = scene
