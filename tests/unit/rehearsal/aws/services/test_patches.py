@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -13,7 +14,6 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.elasticache.models import elasticache_backends
-from moto.s3.models import s3_backends
 
 from rehearsal.aws.services.patches import PATCHES
 from rehearsal.aws.services.patching import MOTO_VERSION, Patch, Patches, Substitutions
@@ -45,6 +45,13 @@ def group(clients: Clients, **options: Any) -> None:  # noqa: ANN401 - a request
     clients("autoscaling").create_auto_scaling_group(AutoScalingGroupName=GROUP, **(sizes | source | options))
 
 
+def bucket(clients: Clients) -> str:
+    """Create a bucket and return its name. All tests of a process share moto's names of buckets."""
+    name = f"bucket-{secrets.token_hex(8)}"
+    clients("s3").create_bucket(Bucket=name)
+    return name
+
+
 def image_description(clients: Clients) -> None:
     ec2, image_id = clients("ec2"), image(clients)
     ec2.modify_image_attribute(ImageId=image_id, Description={"Value": "new"})
@@ -70,18 +77,18 @@ def snapshot_tags(clients: Clients) -> None:
 
 
 def flow_logs_in_a_folder(clients: Clients) -> None:
-    clients("s3").create_bucket(Bucket="flow-logs")
+    name = bucket(clients)
     vpc = clients("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     made = clients("ec2").create_flow_logs(
         ResourceIds=[vpc],
         ResourceType="VPC",
         TrafficType="ALL",
         LogDestinationType="s3",
-        LogDestination="arn:aws:s3:::flow-logs/vpc/",
+        LogDestination=f"arn:aws:s3:::{name}/vpc/",
     )
     expect(not made["Unsuccessful"])
     (found,) = clients("ec2").describe_flow_logs()["FlowLogs"]
-    expect(found["LogDestination"] == "arn:aws:s3:::flow-logs/vpc/")
+    expect(found["LogDestination"] == f"arn:aws:s3:::{name}/vpc/")
 
 
 def hooks_of_a_new_group(clients: Clients) -> None:
@@ -159,21 +166,19 @@ def paths_by_regular_expression(clients: Clients) -> None:
 
 
 def access_logs(clients: Clients) -> None:
-    s3 = clients("s3")
-    for name in ("source", "target"):
-        s3.create_bucket(Bucket=name)
+    source, target = bucket(clients), bucket(clients)
     insecure = {"Bool": {"aws:SecureTransport": "false"}}
-    everybody = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::target/*"}
+    everybody = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{target}/*"}
     delivery = {
         "Effect": "Allow",
         "Principal": {"Service": "logging.s3.amazonaws.com"},
         "Action": "s3:PutObject",
-        "Resource": "arn:aws:s3:::target/logs/*",
+        "Resource": f"arn:aws:s3:::{target}/logs/*",
     }
     policy = {"Version": "2012-10-17", "Statement": [everybody | {"Condition": insecure}, delivery]}
-    s3.put_bucket_policy(Bucket="target", Policy=json.dumps(policy))
-    wanted = {"LoggingEnabled": {"TargetBucket": "target", "TargetPrefix": "logs/"}}
-    s3.put_bucket_logging(Bucket="source", BucketLoggingStatus=wanted)
+    clients("s3").put_bucket_policy(Bucket=target, Policy=json.dumps(policy))
+    wanted = {"LoggingEnabled": {"TargetBucket": target, "TargetPrefix": "logs/"}}
+    clients("s3").put_bucket_logging(Bucket=source, BucketLoggingStatus=wanted)
 
 
 CASES: dict[str, Callable[[Clients], None]] = {
@@ -213,8 +218,7 @@ def moto_server() -> Iterator[None]:
 def clients(moto_server: None) -> Clients:
     """Clients of services without any resources."""
     drop_backends()
-    for backends in (elasticache_backends, s3_backends):
-        backends.clear()
+    elasticache_backends.clear()
     return client
 
 
