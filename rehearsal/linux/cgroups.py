@@ -92,7 +92,7 @@ class ControlGroup:
             if time.monotonic() > stop:
                 left = ", ".join(str(pid) for pid in sorted(self.processes()))
                 raise RehearsalError(
-                    f"Processes {left} in {self.folders[0]} did not end after SIGKILL; see `ps -eo pid,wchan`."
+                    f"Processes {left} in {self.folders[0]} did not end after SIGKILL; see `ps -o wchan`."
                 )
             time.sleep(0.02)
         self._remove()
