@@ -34,7 +34,7 @@ from rehearsal.deployment import bake
 from rehearsal.deployment.image import run_logged
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.machine import Machine
-from rehearsal.linux.rootfs import overlay_command
+from rehearsal.linux.mounts import overlay_command
 from rehearsal.progress import Stages
 from rehearsal.region import REPOSITORY, Region
 

@@ -17,7 +17,7 @@ from rehearsal.aws.services.ec2.images import Catalogue
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.machine import machines
 from rehearsal.linux.network import Network
-from rehearsal.linux.rootfs import build_base
+from rehearsal.linux.rootfs import build_rootfs
 from rehearsal.region import PORT_VARIABLE, Region, current
 
 INTERRUPTED = """
@@ -121,7 +121,7 @@ def _run(region: Region, asked: argparse.Namespace) -> int:
             return status(region)
         case "base":
             session.require_root()
-            say(str(build_base(region)))
+            say(str(build_rootfs(region)))
         case "run-in-region":
             return session.run_in_region(region, words or ["bash"])
         case "exec" | "journal":

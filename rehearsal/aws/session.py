@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import subprocess
 import sys
 import time
@@ -21,9 +20,10 @@ from rehearsal.errors import RehearsalError
 from rehearsal.linux.addresses import ENDPOINT, ENDPOINT_PORT
 from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.linux.machine import machines
+from rehearsal.linux.mounts import PROPAGATE, quote, remove_tree
 from rehearsal.linux.network import Network
 from rehearsal.linux.processes import Process
-from rehearsal.linux.rootfs import PROPAGATE, build_base, remove_tree
+from rehearsal.linux.rootfs import build_rootfs
 from rehearsal.region import REPOSITORY, Region
 
 DAEMON = "daemon"
@@ -47,7 +47,7 @@ def start(region: Region) -> None:
     """Build the root filesystem, set up the network and start the emulated AWS, each unless it is there."""
     require_root()
     region.prepare()
-    build_base(region)
+    build_rootfs(region)
     if aws_running(region):
         return
     down(region)
@@ -107,7 +107,7 @@ def region_command(region: Region, command: Sequence[str], *, group: str = COMMA
         raise RehearsalError("The rehearsal is not running; start it with `python -m rehearsal start`.")
     script = (
         ControlGroup(region, group).join_commands()
-        + f"mount --bind {shlex.quote(str(region.run / 'resolv.conf'))} /etc/resolv.conf\n"
+        + f"mount --bind {quote(region.run / 'resolv.conf')} /etc/resolv.conf\n"
         + 'exec "$@"\n'
     )
     return network.inside("unshare", "--mount", "--propagation", "slave", "sh", "-ec", script, "sh", *command)

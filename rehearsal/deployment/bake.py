@@ -1,7 +1,7 @@
 """Bakes the image: ``packer build packer/``, unmodified, against the local EC2.
 
 All that differs from a bake on AWS is given as variables: the endpoint, the private address for SSH, how
-often to ask for a state, and Amazon's agents, which come as stand-ins from the local S3
+often to ask for a state, and Amazon's agents, which come as stubs from the local S3
 (``rehearsal/aws/stub_agents``).
 Without Packer the playbook runs by itself against an instance of the same local EC2.
 """
@@ -52,11 +52,11 @@ def packer() -> Path | None:
 
 
 def image_variables(s3: Any) -> dict[str, object]:  # noqa: ANN401 - boto3 makes its clients' types at run time
-    """Ansible's variables for an image of the rehearsal; publishes the stand-in agents to S3 on the way."""
+    """Ansible's variables for an image of the rehearsal; publishes the stub agents to S3 on the way."""
     s3.create_bucket(Bucket=PACKAGES_BUCKET, ACL="public-read")
     variables: dict[str, object] = {"boot_aws_environment": {"AWS_ENDPOINT_URL": endpoint_url()}}
     roles = {"amazon-ssm-agent": "ssm_agent", "amazon-cloudwatch-agent": "cloudwatch"}
-    for agent in stub_agents.build(REPOSITORY / "build/standins"):
+    for agent in stub_agents.build(REPOSITORY / "build/stub-agents"):
         role = roles[agent.name]
         s3.put_object(
             Bucket=PACKAGES_BUCKET, Key=agent.path.name, Body=agent.path.read_bytes(), ACL="public-read"

@@ -8,7 +8,7 @@ NETWORK = IPv4Network("10.42.0.0/16")
 GATEWAY = IPv4Address("10.42.0.1")
 """The bridge's own address: every machine's default route."""
 ENDPOINT = IPv4Address("10.42.0.2")
-"""Where the AWS APIs are served."""
+"""Where the emulated APIs are served."""
 ENDPOINT_PORT = 4566
 POSTGRES = IPv4Address("10.42.0.10")
 METADATA = IPv4Address("169.254.169.254")

@@ -1,8 +1,9 @@
-"""Control groups of a rehearsal: every process that it starts is in one, and is ended through it.
+"""Control groups of a rehearsal. Every process that it starts is in one, and is ended through it.
 
-Children inherit the control group whatever happens to their parents; process ids alone are never trusted,
-because they are reused. Works with a unified (v2) and a hybrid (v1 plus an empty v2) hierarchy. Left out:
-resource limits of machines.
+Children inherit the control group, also when their parents have ended. This works with the unified hierarchy
+(v2) and with the hybrid one (v1, and a v2 hierarchy without controllers).
+
+Left out: resource limits of machines.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
 def hierarchies() -> list[Path]:
-    """Mount points of the cgroup hierarchies that processes are placed in: v2, and v1's name=systemd."""
-    found = [place for place in (CGROUP_ROOT, CGROUP_ROOT / "unified") if (place / "cgroup.procs").exists()]
-    unified = [place for place in found if (place / "cgroup.controllers").exists()]
+    """Return the mount points of the hierarchies in use: v2, and v1's name=systemd where it exists.
+
+    :raises RehearsalError: no v2 hierarchy is mounted.
+    """
+    found = [path for path in (CGROUP_ROOT, CGROUP_ROOT / "unified") if (path / "cgroup.procs").exists()]
+    unified = [path for path in found if (path / "cgroup.controllers").exists()]
     if not unified:
         raise RehearsalError(
             "No cgroup v2 hierarchy is mounted at /sys/fs/cgroup or /sys/fs/cgroup/unified; "
@@ -36,14 +40,14 @@ def hierarchies() -> list[Path]:
 
 
 class ControlGroup:
-    """One control group of a rehearsal, e.g. of its daemon or of one machine, in every hierarchy we use."""
+    """A control group of a rehearsal, such as that of its daemon or of one machine, in every hierarchy."""
 
     def __init__(self, region: Region, name: str = "") -> None:
         relative = Path(region.namespace) / name if name else Path(region.namespace)
         self.folders = [hierarchy / relative for hierarchy in hierarchies()]
 
     def create(self) -> None:
-        """Make the group; its parent stays free of processes and hands on what controllers it has."""
+        """Make the group, and enable the parent's controllers in it."""
         for folder in self.folders:
             folder.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(OSError):
@@ -52,18 +56,18 @@ class ControlGroup:
                 (folder.parent / "cgroup.subtree_control").write_text(wanted)
 
     def join(self) -> None:
-        """Move the calling process in; whatever it starts stays in."""
+        """Move the calling process into the group; processes that it starts later are in it too."""
         self.create()
         for folder in self.folders:
             (folder / "cgroup.procs").write_text(str(os.getpid()))
 
     def join_commands(self) -> str:
-        """The same for a shell: commands that move the shell itself in."""
+        """Make the group and return shell commands that move the shell into it."""
         self.create()
         return "".join(f"echo $$ > {folder}/cgroup.procs\n" for folder in self.folders)
 
     def processes(self) -> set[int]:
-        """Ids of the living processes in the group and below it."""
+        """Return the ids of the running processes in the group and in groups below it."""
         found: set[int] = set()
         for folder in self.folders:
             for group, _, _ in os.walk(folder):  # passes over groups that vanish meanwhile
@@ -72,7 +76,11 @@ class ControlGroup:
         return {pid for pid in found if start_time(pid) is not None}
 
     def end(self, *, grace: float = 0.0) -> None:
-        """End every process in the group (SIGTERM, ``grace`` seconds, SIGKILL) and remove the group."""
+        """End every process in the group and remove the group.
+
+        :param grace: seconds between SIGTERM and SIGKILL; with 0 only SIGKILL is sent.
+        :raises RehearsalError: processes remain 20 s after SIGKILL.
+        """
         deadline = time.monotonic() + grace
         if grace:
             self._signal(signal.SIGTERM)
@@ -83,12 +91,14 @@ class ControlGroup:
             self._signal(signal.SIGKILL)
             if time.monotonic() > stop:
                 left = ", ".join(str(pid) for pid in sorted(self.processes()))
-                raise RehearsalError(f"Processes {left} in {self.folders[0]} do not end, even by SIGKILL.")
+                raise RehearsalError(
+                    f"Processes {left} in {self.folders[0]} did not end after SIGKILL; see `ps -o wchan`."
+                )
             time.sleep(0.02)
         self._remove()
 
     def exists(self) -> bool:
-        """Whether any part of the group is left."""
+        """Return whether the group exists in any hierarchy."""
         return any(folder.exists() for folder in self.folders)
 
     def _signal(self, number: int) -> None:
@@ -105,7 +115,7 @@ class ControlGroup:
 
 
 def _remove_tree(folder: Path) -> bool:
-    """Remove a cgroup and its children, deepest first; False while a dying process still holds one."""
+    """Remove a group and those below it. Return False while an ending process still is in one."""
     if not folder.exists():
         return True
     try:

@@ -1,12 +1,12 @@
-"""Plays a computer: systemd as process 1 on a disk made of layers, in a network namespace of its own.
+"""Runs machines: systemd as process 1, on a disk made of layers, in a network namespace of their own.
 
-A machine is a systemd-nspawn container. Its disk is an overlay: the layers of an image below, a folder of its
-own above. That mount exists only in the mount namespace of the machine's own processes, so it is gone when
-they are, however they end. A machine that powers itself off ends its nspawn with status 0; one that reboots,
-with 133.
+A machine is a systemd-nspawn container. Its disk is an overlay: the layers of an image, and above them a
+folder of its own. The overlay is mounted only in the mount namespace of the machine's processes, so it is
+gone when they are, however they end. systemd-nspawn ends with status 0 when the machine powers itself off,
+and with 133 when it reboots.
 
-Left out: firmware, a kernel of its own (the host's is shared), block devices (there is one root file system
-and no EBS volume), clock, limits of memory and processors.
+Left out: firmware, a kernel of its own (the host's is shared), block devices (there is one root filesystem
+and no volume), its own clock, limits of memory and processors.
 """
 
 from __future__ import annotations
@@ -26,42 +26,44 @@ from pathlib import Path
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.addresses import DNS
 from rehearsal.linux.cgroups import ControlGroup
+from rehearsal.linux.mounts import PROPAGATE, bind_option, overlay_command, quote, remove_tree
 from rehearsal.linux.network import Network
 from rehearsal.linux.processes import Process, run
-from rehearsal.linux.rootfs import PROPAGATE, overlay_command, remove_tree
 from rehearsal.region import Region
 
 REBOOT = 133
-"""Status of nspawn (EXIT_FORCE_RESTART) when the machine asked for a reboot."""
+"""Exit status of systemd-nspawn when the machine reboots (EXIT_FORCE_RESTART)."""
 POWEROFF = signal.SIGRTMIN + 4
-"""What systemd as process 1 takes for `systemctl poweroff` (systemd(1))."""
+"""The signal at which systemd as process 1 powers off (systemd(1))."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NSPAWN_ENVIRONMENT = {
     "PATH": PATH,
     "LANG": "C.UTF-8",
     # systemd 257 in the machine wants cgroup v2, also where the host's systemd 252 sees a hybrid hierarchy.
     "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
-    # The machine has a network of its own: /proc/sys/net is its to write, and /sys a tmpfs we can add to.
+    # The machine owns its network, so it may write /proc/sys/net; /sys is a tmpfs that files can be added to.
     "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",
 }
 
 
 @dataclass(frozen=True)
 class Specification:
-    """What a machine is made of; kept in its folder as machine.json."""
+    """A machine's properties, kept in its folder as machine.json."""
 
     name: str
     address: str
     hostname: str
     layers: list[str]
-    """Folders from top to bottom."""
+    """Folders of the disk, from top to bottom."""
     mac: str | None = None
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
     """Becomes /etc/machine-id of an image that has none."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Content of files that the machine finds, read-only, by their absolute paths."""
 
 
 class Machine:
-    """One machine by its name. The folder outlives the processes; ``remove`` takes both."""
+    """A machine, known by its name. Its folder remains after its processes; ``remove`` deletes both."""
 
     def __init__(self, region: Region, name: str) -> None:
         self.region = region
@@ -75,14 +77,17 @@ class Machine:
 
     @classmethod
     def create(cls, region: Region, specification: Specification) -> Machine:
-        """Make the folder of a new machine; nothing runs yet."""
+        """Make the folder of a new machine, which is powered off.
+
+        :raises RehearsalError: there is one with this name, or a layer is missing.
+        """
         machine = cls(region, specification.name)
         if machine.folder.exists():
-            raise RehearsalError(f"A machine {specification.name} exists already; remove it first.")
+            raise RehearsalError(f"The machine {specification.name} exists already; remove it first.")
         missing = [layer for layer in specification.layers if not Path(layer).is_dir()]
         if missing:
             raise RehearsalError(
-                f"The image of {specification.name} has lost its layers {', '.join(missing)}."
+                f"The image of {specification.name} misses layers: {', '.join(missing)}. Bake it again."
             )
         for part in (machine.upper, machine.folder / "root"):
             part.mkdir(parents=True)
@@ -91,7 +96,10 @@ class Machine:
 
     @property
     def specification(self) -> Specification:
-        """What the machine is made of."""
+        """The machine's properties.
+
+        :raises RehearsalError: there is no such machine.
+        """
         try:
             return Specification(**json.loads((self.folder / "machine.json").read_text()))
         except OSError as missing:
@@ -106,13 +114,15 @@ class Machine:
 
     @property
     def console(self) -> Path:
-        """The log of the machine's console."""
+        """File with the output of the machine's console."""
         return self.folder / "console.log"
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Boot the machine and return its nspawn process, whose status tells how the machine ended.
+        """Boot the machine and return its systemd-nspawn process at once.
 
-        Returns at once; ``wait_until_booted`` waits for systemd.
+        ``wait_until_booted`` waits for systemd. The exit status of the process tells how the machine ended.
+
+        :raises RehearsalError: the machine runs already.
         """
         if self.running():
             raise RehearsalError(f"{self.name} runs already.")
@@ -121,8 +131,8 @@ class Machine:
         namespace = self.network.add_machine(self.name, IPv4Address(specification.address), specification.mac)
         remove_tree(self.folder / "work")
         (self.folder / "work").mkdir()
-        # cloud-init knows EC2 by this file, or by DMI, which it does not read in a container.
-        (self.folder / "hypervisor-uuid").write_text("ec2" + specification.uuid[3:] + "\n")
+        for number, content in enumerate(specification.files.values()):
+            (self.folder / f"file-{number}").write_text(content)
         with self.console.open("ab") as console:
             started = subprocess.Popen(
                 ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", self._script(namespace)],
@@ -139,15 +149,15 @@ class Machine:
 
     @property
     def hint(self) -> str:
-        """Where to look when something on the machine does not happen."""
+        """A sentence for error messages: where to look when the machine does not do what it should."""
         return f"See `python -m rehearsal journal {self.name}`."
 
     def running(self) -> bool:
-        """Whether the machine's nspawn runs."""
+        """Return whether the machine's systemd-nspawn runs."""
         return Process.read(self._record) is not None
 
     def leader(self) -> int | None:
-        """Id, on the host, of the machine's process 1; None before it exists and after it ended."""
+        """Return the process id, on the host, of the machine's process 1, or None if there is none."""
         nspawn = Process.read(self._record)
         if nspawn is None:
             return None
@@ -162,10 +172,15 @@ class Machine:
         return None
 
     def inside(self, *command: str) -> list[str]:
-        """The given command, to be run inside the machine by root of the host."""
+        """Return a command line that runs ``command`` inside the machine, for root on the host.
+
+        :raises RehearsalError: the machine does not run.
+        """
         leader = self.leader()
         if leader is None:
-            raise RehearsalError(f"{self.name} does not run; its console's log is {self.console}.")
+            raise RehearsalError(
+                f"The machine {self.name} does not run; its console's output is in {self.console}."
+            )
         enter = ["nsenter", f"--target={leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
         clean = ["env", "-i", f"PATH={PATH}", "LANG=C.UTF-8", "HOME=/root", "TERM=xterm", "USER=root"]
         return [*enter, "--root", "--wd", "--", *clean, *command]
@@ -173,11 +188,14 @@ class Machine:
     def execute(
         self, command: Sequence[str], *, check: bool = True, timeout: float = 120, text: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command inside the machine and return its output."""
+        """Run a command inside the machine, for at most ``timeout`` seconds, and return its output."""
         return run(self.inside(*command), check=check, timeout=timeout, text=text)
 
     def wait_until_booted(self, seconds: float = 60) -> str:
-        """Wait until systemd has started everything; its verdict: ``running`` or ``degraded``."""
+        """Wait until systemd has started everything, and return its state: ``running`` or ``degraded``.
+
+        :raises RehearsalError: it has not within ``seconds``.
+        """
         deadline = time.monotonic() + seconds
         state = "not started"
         while time.monotonic() < deadline:
@@ -193,7 +211,7 @@ class Machine:
         )
 
     def stop(self, seconds: float = 60) -> None:
-        """Power the machine off as EC2's stop does: ask systemd, and after ``seconds`` cut the power."""
+        """Ask systemd to power off, and after ``seconds`` end the machine without it."""
         nspawn = Process.read(self._record)
         leader = self.leader()
         if nspawn is not None and leader is not None:
@@ -204,7 +222,7 @@ class Machine:
         self.kill()
 
     def kill(self) -> None:
-        """Cut the power: end every process of the machine, and take its network away."""
+        """End every process of the machine at once and remove its network."""
         self._group.end()
         self.network.remove_machine(self.name)
         self._record.unlink(missing_ok=True)
@@ -212,10 +230,10 @@ class Machine:
             (PROPAGATE / self._label).rmdir()
 
     def snapshot(self, target: Path) -> list[Path]:
-        """Freeze the disk into a new layer at ``target`` and return the layers of an image with it.
+        """Save the disk as a new layer at ``target``, and return the layers of an image of it.
 
-        A stopped machine's own layer is moved there and the machine goes on with an empty one above it, which
-        costs nothing. Of a running machine it is copied as it is.
+        A stopped machine's own layer is moved there, and the machine gets an empty one above it, which takes
+        no time. A running machine's is copied as it is.
         """
         specification = self.specification
         layers = [target, *(Path(layer) for layer in specification.layers)]
@@ -229,7 +247,7 @@ class Machine:
         return layers
 
     def remove(self) -> None:
-        """Cut the power and delete the disk."""
+        """End the machine at once and delete its disk."""
         self.kill()
         remove_tree(self.folder)
 
@@ -237,7 +255,7 @@ class Machine:
         (self.folder / "machine.json").write_text(json.dumps(asdict(specification), indent=2) + "\n")
 
     def _script(self, namespace: Path) -> str:
-        """What runs in the machine's mount namespace: the overlay, the resolver, then nspawn in its place."""
+        """Return the script that mounts the overlay, writes the resolver and becomes systemd-nspawn."""
         specification = self.specification
         root = self.folder / "root"
         layers = [Path(layer) for layer in specification.layers]
@@ -259,18 +277,22 @@ class Machine:
             # An instance may set up its own firewall and network, and systemd filter addresses by BPF.
             "--capability=CAP_NET_ADMIN,CAP_BPF,CAP_PERFMON",
             "--system-call-filter=bpf",
-            f"--bind-ro={self.folder / 'hypervisor-uuid'}:/sys/hypervisor/uuid",
+            *(
+                bind_option(self.folder / f"file-{number}", path)
+                for number, path in enumerate(specification.files)
+            ),
         ]
+        resolver = quote(root / "etc/resolv.conf")
         return (
             self._group.join_commands()
             + overlay_command(layers, self.upper, self.folder / "work", root)
-            + f"\nrm -f '{root}/etc/resolv.conf'\necho 'nameserver {DNS}' > '{root}/etc/resolv.conf'\n"
+            + f"\nrm -f {resolver}\necho 'nameserver {DNS}' > {resolver}\n"
             + f"exec {shlex.join(nspawn)}\n"
         )
 
 
 def machines(region: Region) -> list[Machine]:
-    """The machines of a rehearsal, running or not."""
+    """Return the machines of a rehearsal, running or not."""
     if not region.machines.is_dir():
         return []
     return [Machine(region, folder.name) for folder in sorted(region.machines.iterdir()) if folder.is_dir()]

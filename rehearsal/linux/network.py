@@ -1,11 +1,11 @@
-"""Plays the VPC: one bridge in a network namespace, a way out, and a namespace for every machine.
+"""The network of a rehearsal: a bridge in a network namespace, an uplink, and a namespace for every machine.
 
-The host itself keeps its addresses, routes, rules and sysctls: everything here is inside namespaces, and the
-way out is slirp4netns, a user-space process. Machines see each other, the AWS endpoint, the metadata address
-and the outside. Ports are opened to the host on 127.0.0.1 only.
+The host keeps its addresses, routes, firewall rules and sysctls. Everything is inside namespaces, and the
+uplink is slirp4netns, a process in user space. Machines reach each other, the services on the bridge, and the
+internet. Ports are opened on the host at 127.0.0.1 only.
 
-Left out: subnets as separate networks, security groups, network ACLs, public addresses, IPv6. The host's own
-loopback cannot be reached from inside.
+Left out: subnets as separate networks, packet filters between machines, public addresses, IPv6. The host's
+loopback device cannot be reached from inside.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from rehearsal.region import Region
 
 BRIDGE = "akbr0"
 BRIDGE_MAC = "02:42:0a:2a:00:01"
-"""Left to itself a bridge takes another as ports come and go, and machines that know the old one lose the way
-to AWS, to their metadata and out for seconds."""
+"""Fixed: a bridge otherwise takes over the lowest of its ports' addresses. That changes as ports come and go,
+and machines that have cached the old one lose their default route for seconds."""
 UPLINK_DEVICE = "tap0"
 UPLINK_ADDRESS = IPv4Address(int(UPLINK.network_address) + 100)
 NETNS = Path("/run/netns")
@@ -46,7 +46,7 @@ table ip airkiln {{
 
 
 class Network:
-    """The network of one rehearsal. Every method may be repeated."""
+    """The network of one rehearsal. Every method is idempotent."""
 
     def __init__(self, region: Region) -> None:
         self.region = region
@@ -57,11 +57,11 @@ class Network:
         self._made_netns = region.cache / "made-run-netns"
 
     def exists(self) -> bool:
-        """Whether the region's namespace is there and its way out runs."""
+        """Return whether the region's namespace exists and its uplink runs."""
         return (NETNS / self.namespace).exists() and Process.read(self._slirp) is not None
 
     def setup(self) -> None:
-        """Make the bridge, its addresses and the way out. What is there already is left alone."""
+        """Make the bridge, its addresses and the uplink, unless they exist."""
         if self.exists():
             return
         self.teardown()
@@ -82,7 +82,7 @@ class Network:
         run(self.inside("nft", "-f", "-"), text=RULES)
 
     def teardown(self) -> None:
-        """Remove the region's namespace and every machine's, with all devices and rules in them."""
+        """Remove the namespaces of the region and of its machines, with all devices and rules in them."""
         ControlGroup(self.region, "slirp4netns").end()
         for path in (self._slirp, self._socket, self._forwards):
             path.unlink(missing_ok=True)
@@ -93,7 +93,7 @@ class Network:
         self._remove_run_netns()
 
     def inside(self, *command: str | Path) -> list[str]:
-        """The given command, to be run in the region's network."""
+        """Return a command line that runs ``command`` in the region's network."""
         return ["nsenter", f"--net={NETNS / self.namespace}", *(str(word) for word in command)]
 
     def enter(self) -> None:
@@ -102,7 +102,7 @@ class Network:
 
     @contextlib.contextmanager
     def visit(self) -> Iterator[None]:
-        """The calling thread is in the region's network for as long as the block lasts."""
+        """Keep the calling thread in the region's network for the duration of the block."""
         own = Path(f"/proc/self/task/{threading.get_native_id()}/ns/net")
         with own.open("rb") as home:
             self.enter()
@@ -112,16 +112,16 @@ class Network:
                 enter_network(Path(f"/proc/self/fd/{home.fileno()}"))
 
     def machine_namespaces(self) -> list[str]:
-        """Names of the namespaces that belong to machines of this rehearsal."""
+        """Return the names of the namespaces of this rehearsal's machines."""
         if not NETNS.is_dir():
             return []
         prefix = self.region.machine_namespace("")
         return sorted(entry.name for entry in NETNS.iterdir() if entry.name.startswith(prefix))
 
     def add_machine(self, machine: str, address: IPv4Address, mac: str | None = None) -> Path:
-        """Make a namespace with one interface ``eth0`` on the bridge; returns its path for systemd-nspawn.
+        """Make a namespace with one interface ``eth0`` on the bridge, and return the namespace's path.
 
-        An address outside 10.42.0.0/16 (of a VPC with another range) is routed to the machine one by one.
+        An address outside 10.42.0.0/16 gets a route of its own.
         """
         name = self.region.machine_namespace(machine)
         self.remove_machine(machine)
@@ -133,19 +133,19 @@ class Network:
             f"link add {port} mtu {MTU} type veth peer name eth0 mtu {MTU} {hardware} netns {name}",
             f"link set {port} master {BRIDGE} up",
         )
-        local = address in NETWORK
-        # The address of an instance that has gone is given out again at once. Whoever spoke with that one has
-        # its hardware address in mind, and hears of the new one when the link goes up.
+        on_link = address in NETWORK
+        # An address is given to the next machine soon after its last one has gone. Peers have cached the old
+        # hardware address; with arp_notify the new machine announces its own when the link comes up.
         run(["nsenter", f"--net={NETNS / name}", "sysctl", "-q", "-w", "net.ipv4.conf.eth0.arp_notify=1"])
         self._ip(
             name,
             "link set lo up",
-            f"address add {address}/{NETWORK.prefixlen if local else 32} dev eth0",
+            f"address add {address}/{NETWORK.prefixlen if on_link else 32} dev eth0",
             "link set eth0 up",
-            *([] if local else [f"route add {GATEWAY} dev eth0"]),
+            *([] if on_link else [f"route add {GATEWAY} dev eth0"]),
             f"route add default via {GATEWAY}",
         )
-        if not local:
+        if not on_link:
             self._ip(self.namespace, f"route replace {address}/32 dev {BRIDGE}")
         return NETNS / name
 
@@ -154,11 +154,14 @@ class Network:
         name = self.region.machine_namespace(machine)
         if (NETNS / name).exists():
             run(["ip", "netns", "delete", name])
-        # A namespace lives as long as any process in it; the port goes at once.
+        # A namespace exists as long as any process in it. Without its port the machine is cut off at once.
         run(["ip", "-n", self.namespace, "link", "delete", port_name(machine)], check=False)
 
     def forward(self, host_port: int, address: IPv4Address, port: int) -> None:
-        """Open a machine's port on the host at 127.0.0.1:``host_port``; one that is open leads there now."""
+        """Forward 127.0.0.1:``host_port`` on the host to a machine's port, in place of an earlier target.
+
+        :raises RehearsalError: the host's port is in use.
+        """
         forwards = self.forwards()
         wanted = forwards | {str(host_port): f"{address}:{port}"}
         if str(host_port) not in forwards:
@@ -171,7 +174,7 @@ class Network:
         run(self.inside("nft", "-f", "-"), text="\n".join(["flush chain ip airkiln in", *rules]) + "\n")
 
     def forwards(self) -> dict[str, str]:
-        """What is open on the host: its port, and the address and port inside."""
+        """Return the forwarded ports of the host, each with address and port inside."""
         try:
             found: dict[str, str] = json.loads(self._forwards.read_text())
         except (OSError, ValueError):
@@ -179,7 +182,7 @@ class Network:
         return found
 
     def _open(self, host_port: int) -> None:
-        answer = self._slirp_call(
+        reply = self._call_slirp(
             "add_hostfwd",
             {
                 "proto": "tcp",
@@ -189,10 +192,10 @@ class Network:
                 "guest_port": host_port,
             },
         )
-        if "error" in answer:
+        if "error" in reply:
             raise RehearsalError(
-                f"127.0.0.1:{host_port} could not be opened: {answer['error']}. "
-                "Something else may listen there: choose another port."
+                f"127.0.0.1:{host_port} could not be opened: {reply['error']}. "
+                "If another process listens there, choose another port."
             )
 
     def _start_slirp(self) -> None:
@@ -223,28 +226,29 @@ class Network:
                 )
             finally:
                 os.close(writing)
-            said = ready.read(1)
+            signal = ready.read(1)
         process = Process.of(started.pid)
-        if said != b"1" or process is None:
+        if signal != b"1" or process is None:
             raise RehearsalError(
-                f"slirp4netns did not give the region a way out; see {self.region.logs / 'slirp4netns.log'}. "
-                "It needs /dev/net/tun and the package slirp4netns."
+                f"slirp4netns did not start; see {self.region.logs / 'slirp4netns.log'}. "
+                "It needs the package slirp4netns and the device /dev/net/tun."
             )
         process.write(self._slirp)
 
-    def _slirp_call(self, name: str, arguments: dict[str, object]) -> dict[str, object]:
-        with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(10)
-            line.connect(str(self._socket))
-            line.sendall(json.dumps({"execute": name, "arguments": arguments}).encode())
-            line.shutdown(socket.SHUT_WR)
-            said = b"".join(iter(lambda: line.recv(4096), b""))
-        answer: dict[str, object] = json.loads(said)
-        return answer
+    def _call_slirp(self, name: str, arguments: dict[str, object]) -> dict[str, object]:
+        """Send a request to the API of slirp4netns (slirp4netns(1)) and return its reply."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(self._socket))
+            connection.sendall(json.dumps({"execute": name, "arguments": arguments}).encode())
+            connection.shutdown(socket.SHUT_WR)
+            received = b"".join(iter(lambda: connection.recv(4096), b""))
+        reply: dict[str, object] = json.loads(received)
+        return reply
 
     def _add_namespace(self, name: str) -> None:
         if not os.path.ismount(NETNS):
-            # iproute2 mounts /run/netns on itself at the first use; noted so that the last one takes it away.
+            # iproute2 mounts /run/netns on itself at the first use. Record it, so that teardown unmounts it.
             self._made_netns.parent.mkdir(parents=True, exist_ok=True)
             self._made_netns.touch()
         run(["ip", "netns", "add", name])
@@ -261,7 +265,10 @@ class Network:
 
 
 def enter_network(path: Path) -> None:
-    """Move the calling thread into a network namespace given by its path (Python 3.11 has no os.setns)."""
+    """Move the calling thread into a network namespace. Python has os.setns from 3.12 on.
+
+    :raises RehearsalError: the process may not.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     with path.open("rb") as handle:
         if libc.setns(handle.fileno(), CLONE_NEWNET) != 0:
@@ -272,12 +279,12 @@ def enter_network(path: Path) -> None:
 
 
 def port_name(machine: str) -> str:
-    """Name of a machine's port on the bridge: the kernel takes at most 15 characters."""
+    """Return the name of a machine's port on the bridge, which has at most 15 characters."""
     return "v" + machine.removeprefix("i-").replace("-", "")[-14:]
 
 
 def wait_for_port(address: IPv4Address, port: int, seconds: float) -> bool:
-    """Whether something accepts TCP connections there within that time, seen from the caller's network."""
+    """Return whether a TCP port accepts connections within ``seconds``, in the calling thread's network."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection((str(address), port), timeout=1):

@@ -1,4 +1,4 @@
-"""Processes of this host, known by their id and start time, because ids are reused."""
+"""Runs commands, and identifies processes by id and start time, because ids are reused."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ def run(
     text: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end (at most ``timeout`` seconds) and return its output.
+    """Run a command and return its output.
 
-    Raises RehearsalError with the command's own words when it fails and ``check`` is set.
+    :param timeout: seconds after which the command is killed.
+    :param text: standard input.
+    :raises RehearsalError: the command is missing, ran too long, or failed while ``check`` is set; with its
+    output.
     """
     words = [str(word) for word in arguments]
     try:
@@ -38,27 +41,27 @@ def run(
     except subprocess.TimeoutExpired as late:
         raise RehearsalError(f"`{' '.join(words)}` did not end within {timeout:.0f} s.") from late
     if check and done.returncode != 0:
-        said = (done.stderr or done.stdout).strip()
-        raise RehearsalError(f"`{' '.join(words)}` failed with status {done.returncode}: {said}")
+        output = (done.stderr or done.stdout).strip()
+        raise RehearsalError(f"`{' '.join(words)}` failed with status {done.returncode}: {output}")
     return done
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process known by its id and its start time (clock ticks after boot, /proc/PID/stat field 22)."""
+    """A process, identified by its id and start time (clock ticks since boot, field 22 of /proc/PID/stat)."""
 
     pid: int
     started: int
 
     @classmethod
     def of(cls, pid: int) -> Process | None:
-        """The process that has this id now, or None."""
+        """Return the process that has this id now, or None."""
         started = start_time(pid)
         return None if started is None else cls(pid, started)
 
     @classmethod
     def read(cls, path: Path) -> Process | None:
-        """The process recorded in a file, if it is still the same one and alive."""
+        """Return the process recorded in a file, or None if it has ended."""
         try:
             record = json.loads(path.read_text())
             found = cls(int(record["pid"]), int(record["started"]))
@@ -67,23 +70,23 @@ class Process:
         return found if found.alive() else None
 
     def write(self, path: Path) -> None:
-        """Record this process in a file, whole or not at all."""
+        """Record this process in a file, which is replaced atomically."""
         temporary = path.with_suffix(".new")
         temporary.write_text(json.dumps(asdict(self)))
         temporary.replace(path)
 
     def alive(self) -> bool:
-        """Whether this very process still runs (a zombie does not)."""
+        """Return whether this process still runs. A zombie does not."""
         return start_time(self.pid) == self.started
 
     def send(self, number: int) -> None:
-        """Send a signal if the process is still the recorded one."""
+        """Send a signal, unless the process has ended."""
         if self.alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def wait(self, seconds: float) -> bool:
-        """Whether the process ended within that time."""
+        """Return whether the process ends within ``seconds``."""
         deadline = time.monotonic() + seconds
         while self.alive():
             if time.monotonic() > deadline:
@@ -93,7 +96,7 @@ class Process:
 
 
 def start_time(pid: int) -> int | None:
-    """Start time of a living process in clock ticks, or None if there is none or it is a zombie."""
+    """Return a process's start time in clock ticks, or None if it has ended or is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

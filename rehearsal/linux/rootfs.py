@@ -1,12 +1,13 @@
-"""Plays the official Debian 13 AMI: a root file system with systemd, sshd and cloud-init.
+"""Builds the root filesystem of machines, Debian 13 with systemd, sshd and cloud-init, and layers above it.
 
-Like Debian's own image it creates the user ``admin`` (sudo without a password, the key of the launch) through
-cloud-init's Ec2 data source. The certificates in the host's /usr/local/share/ca-certificates are added, so
-that a machine behind an intercepting proxy works. A root is kept below ``build/rehearsal/base/`` under the
-hash of its recipe and never changes; nothing in it is secret.
+It is made as Debian makes its cloud images: cloud-init's Ec2 data source creates the user ``admin``, with
+sudo without a password and the key of the launch. The certificates in the host's
+/usr/local/share/ca-certificates are added, so that machines work behind an intercepting proxy. A root
+filesystem is kept in ``build/rehearsal/rootfs/``, under the hash of its recipe; it never changes, and nothing
+in it is secret.
 
-Left out: kernel, boot loader, partitions, the growing of the root volume, DHCP (the address is set before the
-boot), unattended upgrades, manual pages and translations.
+Left out: kernel, boot loader, partitions, growing the root volume, DHCP (the address is set before the boot),
+unattended upgrades, manual pages and translations.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ from pathlib import Path
 
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.cgroups import ControlGroup
-from rehearsal.linux.processes import run
+from rehearsal.linux.mounts import PROPAGATE, bind_option, overlay_command, quote, remove_tree
 from rehearsal.region import Region
 
 SUITE = "trixie"
@@ -47,12 +49,10 @@ PACKAGES = (
 )
 LOCAL_CERTIFICATES = Path("/usr/local/share/ca-certificates")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-PROPAGATE = Path("/run/systemd/nspawn/propagate")
-"""nspawn's folder for mounts pushed into a container; it stays behind where /run is no tmpfs."""
 MIRROR = "http://deb.debian.org"
 
 BUILD_TIMEOUT = 900
-"""Seconds for a root or a layer: packages over a slow line."""
+"""Seconds for a root filesystem or a layer: enough for packages over a slow line."""
 
 CLOUD_CONFIG = """\
 # The Ec2 data source only, and no network configuration: the address is there before the boot.
@@ -95,16 +95,19 @@ systemctl --root="$root" --quiet disable systemd-networkd.service 2>/dev/null ||
 
 
 def architecture() -> str:
-    """Debian's name of this machine's architecture."""
+    """Return Debian's name of this machine's architecture.
+
+    :raises RehearsalError: Airkiln has no image for it.
+    """
     names = {"x86_64": "amd64", "aarch64": "arm64"}
     machine = platform.machine()
     if machine not in names:
-        raise RehearsalError(f"Airkiln has no image for {machine}; it knows {', '.join(names)}.")
+        raise RehearsalError(f"Airkiln has no image for {machine}, only for {', '.join(names)}.")
     return names[machine]
 
 
 def sources(mirror: str = MIRROR) -> list[str]:
-    """The three lines of a Debian stable machine's package sources."""
+    """Return the package sources of a Debian stable system, in the format of sources.list."""
     return [
         f"deb {mirror}/debian {SUITE} main",
         f"deb {mirror}/debian {SUITE}-updates main",
@@ -113,7 +116,7 @@ def sources(mirror: str = MIRROR) -> list[str]:
 
 
 def recipe_hash(certificates: Path = LOCAL_CERTIFICATES) -> str:
-    """Twelve hex digits that change whenever the root would be built differently."""
+    """Return twelve hexadecimal digits that change with everything that goes into the root filesystem."""
     digest = hashlib.sha256()
     local = sorted(certificates.glob("*.crt")) if certificates.is_dir() else []
     parts = [architecture(), *PACKAGES, *sources(), CLOUD_CONFIG, CUSTOMIZE]
@@ -122,34 +125,36 @@ def recipe_hash(certificates: Path = LOCAL_CERTIFICATES) -> str:
     return digest.hexdigest()[:12]
 
 
-def base_layer(region: Region) -> Path:
-    """Where the base image of today's recipe lies, built or not."""
-    return region.cache / "base" / recipe_hash()
+def rootfs_folder(region: Region) -> Path:
+    """Return the folder of the root filesystem with the present recipe, built or not."""
+    return region.cache / "rootfs" / recipe_hash()
 
 
-def build_base(region: Region) -> Path:
-    """Build the base image unless it is there, and return its folder. Takes 20 to 60 s and the network.
+def build_rootfs(region: Region) -> Path:
+    """Build the root filesystem unless it is there, and return its folder.
 
-    Its log is ``logs/base.log``. Raises RehearsalError naming that log when it fails.
+    It takes 20 to 60 s and the network. The log is ``logs/rootfs.log``.
+
+    :raises RehearsalError: the build failed; the message names the log.
     """
-    done = base_layer(region)
-    if done.is_dir():
-        return done
-    with _alone(region):
-        if not done.is_dir():
-            _debootstrap(region, done)
-    return done
+    folder = rootfs_folder(region)
+    if folder.is_dir():
+        return folder
+    with _build_lock(region):
+        if not folder.is_dir():
+            _debootstrap(region, folder)
+    return folder
 
 
-def _debootstrap(region: Region, done: Path) -> None:
+def _debootstrap(region: Region, folder: Path) -> None:
     if shutil.which("mmdebstrap") is None:
         raise RehearsalError(
             "mmdebstrap is not installed; `apt-get install` what rehearsal/debian-packages.txt lists."
         )
     if not KEYRING.exists():
         raise RehearsalError(f"{KEYRING} is missing; `apt-get install debian-archive-keyring`.")
-    done.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = done.with_suffix(".unfinished")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_suffix(".unfinished")
     remove_tree(unfinished)
     hook = region.run / "customize.sh"
     hook.write_text(CUSTOMIZE)
@@ -166,20 +171,20 @@ def _debootstrap(region: Region, done: Path) -> None:
         "--dpkgopt=path-exclude=/usr/share/locale/*",
         "--dpkgopt=path-exclude=/usr/share/doc/*",
         "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-        f'--customize-hook=sh {hook} "$1"',
+        f'--customize-hook=sh {quote(hook)} "$1"',
         SUITE,
         str(unfinished),
         "-",
     ]
     environment = os.environ | {"CLOUD_CONFIG": CLOUD_CONFIG, "CERTIFICATES": str(LOCAL_CERTIFICATES)}
     environment["TMPDIR"] = str(region.run)
-    _logged(region, command, region.logs / "base.log", environment, "\n".join(sources()) + "\n")
-    unfinished.rename(done)
+    _run_logged(region, command, region.logs / "rootfs.log", environment, "\n".join(sources()) + "\n")
+    unfinished.rename(folder)
 
 
 @contextlib.contextmanager
-def _alone(region: Region) -> Iterator[None]:
-    """Two rehearsals of one checkout may want the same root: the second waits for the first."""
+def _build_lock(region: Region) -> Iterator[None]:
+    """Let one rehearsal of this checkout build at a time; the others wait."""
     region.prepare()
     region.cache.mkdir(parents=True, exist_ok=True)
     with (region.cache / "build.lock").open("w") as lock:
@@ -188,74 +193,68 @@ def _alone(region: Region) -> Iterator[None]:
 
 
 def build_layer(region: Region, name: str, script: str) -> list[Path]:
-    """Build a layer on the base image by a shell script run in it as root, unless it is there.
+    """Build a layer above the root filesystem with a shell script, unless it is there.
 
-    Returns the layers from top to bottom. The script has the host's network and no running systemd, so it may
-    install packages but start nothing. Its log is ``logs/<name>.log``.
+    The script runs as root, with the host's network and without systemd: it may install packages and start
+    nothing. Its log is ``logs/<name>.log``.
+
+    :returns: the layers from top to bottom.
+    :raises RehearsalError: the script failed; the message names the log.
     """
-    base = build_base(region)
-    key = hashlib.sha256(f"{base.name}\n{script}".encode()).hexdigest()[:12]
-    done = region.cache / "layers" / f"{name}-{key}"
-    if not done.is_dir():
-        with _alone(region):
-            if not done.is_dir():
-                _run_in_layer(region, name, base, done, script)
-    return [done, base]
+    rootfs = build_rootfs(region)
+    key = hashlib.sha256(f"{rootfs.name}\n{script}".encode()).hexdigest()[:12]
+    layer = region.cache / "layers" / f"{name}-{key}"
+    if not layer.is_dir():
+        with _build_lock(region):
+            if not layer.is_dir():
+                _run_in_layer(region, name, rootfs, layer, script)
+    return [layer, rootfs]
 
 
-def _run_in_layer(region: Region, name: str, base: Path, done: Path, script: str) -> None:
-    done.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = done.with_suffix(".unfinished")
+def _run_in_layer(region: Region, name: str, rootfs: Path, layer: Path, script: str) -> None:
+    layer.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = layer.with_suffix(".unfinished")
     remove_tree(unfinished)
     for part in ("upper", "work", "root"):
         (unfinished / part).mkdir(parents=True)
-    inside = region.run / f"layer-{name}.sh"
-    inside.write_text("set -eu\n" + script)
+    script_file = region.run / f"layer-{name}.sh"
+    script_file.write_text("set -eu\n" + script)
     label = f"{region.namespace}-build-{name}"
-    mount = overlay_command([base], unfinished / "upper", unfinished / "work", unfinished / "root")
-    outside = f"""
-{mount}
-systemd-nspawn --quiet --register=no --keep-unit --machine='{label}' --pipe --timezone=off \\
-    --resolv-conf=copy-host \\
-    --directory='{unfinished}/root' --bind-ro='{inside}:/run/layer.sh' \\
-    --setenv=DEBIAN_FRONTEND=noninteractive /bin/sh /run/layer.sh </dev/null
-rmdir '{PROPAGATE}/{label}' 2>/dev/null || true
-"""
-    command = ["sh", "-ec", outside]
-    _logged(region, command, region.logs / f"{name}.log", dict(os.environ))
+    nspawn = [
+        "systemd-nspawn",
+        "--quiet",
+        "--register=no",
+        "--keep-unit",
+        "--pipe",
+        "--timezone=off",
+        "--resolv-conf=copy-host",
+        f"--machine={label}",
+        f"--directory={unfinished / 'root'}",
+        bind_option(script_file, "/run/layer.sh"),
+        "--setenv=DEBIAN_FRONTEND=noninteractive",
+        "/bin/sh",
+        "/run/layer.sh",
+    ]
+    commands = [
+        overlay_command([rootfs], unfinished / "upper", unfinished / "work", unfinished / "root"),
+        f"{shlex.join(nspawn)} </dev/null",
+        f"rmdir {quote(PROPAGATE / label)} 2>/dev/null || true",
+    ]
+    _run_logged(region, ["sh", "-ec", "\n".join(commands)], region.logs / f"{name}.log", dict(os.environ))
     (unfinished / "upper" / "etc" / "resolv.conf").unlink(missing_ok=True)
-    (unfinished / "upper").rename(done)
+    (unfinished / "upper").rename(layer)
     remove_tree(unfinished)
 
 
-def overlay_command(layers: list[Path], upper: Path, work: Path, target: Path) -> str:
-    """The mount command of an overlay; layers from top to bottom.
-
-    ``volatile`` leaves out fsync: after a crash of the host a machine's disk is lost, which is what its owner
-    would do with it anyway. ``redirect_dir`` lets programs rename folders that came with the image.
-    """
-    lower = ":".join(str(layer) for layer in layers)
-    options = f"lowerdir={lower},upperdir={upper},workdir={work},redirect_dir=on,index=off,volatile"
-    return f"mount -t overlay overlay -o '{options}' '{target}'"
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a folder of ours with all that is in it, but never across a mount."""
-    if path.exists():
-        run(["rm", "-rf", "--one-file-system", path], timeout=300)
-    if path.exists():
-        shutil.rmtree(path)
-
-
-def _logged(region: Region, command: list[str], log: Path, env: dict[str, str], text: str = "") -> None:
-    """Run a long command, its mounts in a namespace of its own and its processes where ``down`` ends them."""
+def _run_logged(region: Region, command: list[str], log: Path, env: dict[str, str], text: str = "") -> None:
+    """Run a long command in a mount namespace of its own, and in a control group that ``down`` ends."""
     group = ControlGroup(region, "build")
     script = group.join_commands() + 'exec "$@"\n'
-    apart = ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", script, "sh", *command]
+    isolated = ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", script, "sh", *command]
     with log.open("wb") as output:
         try:
             done = subprocess.run(
-                apart,
+                isolated,
                 check=False,
                 input=text.encode(),
                 stdout=output,

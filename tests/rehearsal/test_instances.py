@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from rehearsal.region import REPOSITORY
 from tests.rehearsal.conftest import Cloud, Instance
 
 pytestmark = pytest.mark.root
@@ -101,3 +104,36 @@ def test_terminate_deletes_the_disk_and_deregister_the_layer(cloud: Cloud) -> No
     with cloud.inside():
         cloud.ec2().deregister_image(ImageId=image)
     assert not layer.exists()
+
+
+def rehearsal(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m rehearsal`` as a user types it."""
+    command = [sys.executable, "-m", "rehearsal", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True, timeout=60)
+
+
+def test_status_lists_the_network_the_machines_and_the_images(instance: Instance) -> None:
+    done = rehearsal("status")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[:2] == ["network", "up"]
+    assert ["machine", instance.name, str(instance.address), "running"] in [line.split() for line in lines]
+    assert any(line.split()[0] == "image" and "debian-13-" in line for line in lines)
+
+
+def test_exec_runs_a_command_in_a_machine_and_returns_its_status(instance: Instance) -> None:
+    done = rehearsal("exec", instance.name, "--", "sh", "-c", "hostname; exit 3")
+    assert done.stdout == "ip-" + str(instance.address).replace(".", "-") + "\n"
+    assert done.returncode == 3
+
+
+def test_journal_takes_the_options_of_journalctl(instance: Instance) -> None:
+    instance.root("logger --tag seen-by-the-test 'a line of its own'")
+    done = rehearsal("journal", instance.name, "--identifier=seen-by-the-test", "--output=cat")
+    assert (done.stdout, done.returncode) == ("a line of its own\n", 0)
+
+
+def test_a_command_for_a_machine_that_is_not_there_names_those_that_are(instance: Instance) -> None:
+    done = rehearsal("exec", "i-nowhere", "true")
+    assert done.returncode == 1
+    assert instance.name in done.stderr

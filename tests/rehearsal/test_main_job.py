@@ -20,7 +20,7 @@ from rehearsal.aws import session
 from rehearsal.aws.services.ec2.images import Catalogue
 from rehearsal.commands.up import DAG
 from rehearsal.linux.machine import Machine
-from rehearsal.linux.rootfs import overlay_command, remove_tree
+from rehearsal.linux.mounts import overlay_command, remove_tree
 from rehearsal.region import REPOSITORY
 from tests.rehearsal.browser import browser
 from tests.rehearsal.conftest import MAIN_JOB

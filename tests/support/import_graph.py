@@ -1,4 +1,4 @@
-"""The import graph of a package, read from its source: which module imports which, and where that is a cycle.
+"""The import graph of packages, read from their source, and the cycles in it.
 
 Imports inside functions count: a cycle that is hidden there is a cycle. Imports for type checkers alone
 (`if TYPE_CHECKING:`) do not, because they never run.
@@ -11,15 +11,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 Graph = Mapping[str, frozenset[str]]
-"""The modules of a package by name, each with those of the same package that it imports."""
+"""The modules that each module imports, by dotted names."""
 
 
-def module_graph(package: Path) -> Graph:
-    """The modules below a package's folder.
+def import_graph(root: Path, *packages: str) -> Graph:
+    """Return which modules of the packages import which others of them.
 
-    :param package: such as src/airkiln; its name is the first part of every module's name.
+    :param root: the folder that contains the packages, as on ``sys.path``.
+    :param packages: dotted names, such as ``rehearsal`` or ``tests.support``.
     """
-    modules = {_name(path, package): path for path in package.rglob("*.py")}
+    modules = {
+        _name(path.relative_to(root)): path
+        for package in packages
+        for path in sorted((root / package.replace(".", "/")).rglob("*.py"))
+    }
     return {
         name: frozenset(
             found
@@ -31,7 +36,7 @@ def module_graph(package: Path) -> Graph:
 
 
 def package_graph(modules: Graph, depth: int = 2) -> Graph:
-    """The same by subpackage: a module is counted by the first `depth` parts of its name."""
+    """Return the same graph between subpackages, named by the first ``depth`` parts of a module's name."""
     found: dict[str, set[str]] = {}
     for name, imported in modules.items():
         own = _shortened(name, depth)
@@ -40,7 +45,7 @@ def package_graph(modules: Graph, depth: int = 2) -> Graph:
 
 
 def cycles(graph: Graph) -> list[tuple[str, ...]]:
-    """The groups of modules that import one another, directly or through others: each sorted."""
+    """Return the groups of modules that import one another, directly or through others; each is sorted."""
     reachable = {name: _reachable(name, graph) for name in graph}
     groups = {
         tuple(sorted({name, *(each for each in reachable[name] if name in reachable[each])}))
@@ -61,13 +66,13 @@ def _reachable(start: str, graph: Graph) -> set[str]:
     return found
 
 
-def _name(path: Path, package: Path) -> str:
-    parts = path.relative_to(package.parent).with_suffix("").parts
+def _name(path: Path) -> str:
+    parts = path.with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def _known(imported: str, modules: Mapping[str, Path]) -> str | None:
-    """The module of the package that a name is or is in; None where it belongs to another package."""
+    """Return the known module that a name is or is in; None where it belongs to another package."""
     while imported and imported not in modules:
         imported = imported.rpartition(".")[0]
     return imported or None

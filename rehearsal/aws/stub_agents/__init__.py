@@ -1,10 +1,12 @@
-"""Stand-ins for Amazon's agents, which are in no Debian archive and out of reach of a rehearsal.
+"""Stubs of Amazon's agents, which are in no Debian archive and cannot be downloaded in a rehearsal.
 
-A stand-in is a Debian package with the agent's package and unit name, whose version ends in `~standin` and
-whose unit sleeps. With it the roles `ssm_agent` and `cloudwatch` run as they do for real: a pinned URL, a
-checksum, a .deb. It is built when it is needed, by `dpkg-deb` alone, the same bytes for the same content.
+A stub is a Debian package with the agent's package and unit name, whose version is `0~stub` and whose unit
+sleeps. With it the roles `ssm_agent` and `cloudwatch` run unchanged: they download a pinned URL, check its
+checksum and install a .deb. `dpkg-deb` alone builds it, and the same content gives the same bytes.
+
+Left out: everything that the agents do.
 """
 
-from rehearsal.aws.stub_agents.build import StandIn, build
+from rehearsal.aws.stub_agents.build import StubAgent, build
 
-__all__ = ["StandIn", "build"]
+__all__ = ["StubAgent", "build"]

@@ -1,4 +1,4 @@
-"""`python -m rehearsal.aws.stub_agents [DIRECTORY]`: build the agents, print `sha256  path` for each."""
+"""`python -m rehearsal.aws.stub_agents [DIRECTORY]`: build the stub agents, print `sha256  path` for each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rehearsal.aws.stub_agents.build import build
 
-DIRECTORY = Path("build/standins")
+DIRECTORY = Path("build/stub-agents")
 
-for standin in build(Path(sys.argv[1]) if len(sys.argv) > 1 else DIRECTORY):
-    sys.stdout.write(f"{standin.sha256}  {standin.path}\n")
+for agent in build(Path(sys.argv[1]) if len(sys.argv) > 1 else DIRECTORY):
+    sys.stdout.write(f"{agent.sha256}  {agent.path}\n")

@@ -1,4 +1,4 @@
-"""Build the stand-in packages; `dpkg-deb` does the packing (Debian's package `dpkg`)."""
+"""Builds the packages of the stub agents with `dpkg-deb` (Debian's package `dpkg`)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-VERSION = "0~standin"
+VERSION = "0~stub"
 _EPOCH = "1767225600"
-"""Seconds since 1970 (1 January 2026) written into the packages, so that one content is one checksum."""
+"""Seconds since 1970 (1 January 2026). Every time stamp in a package: the same content has one checksum."""
 
 _UNIT = """\
 [Unit]
-Description={package} (stand-in: it does nothing)
+Description={package} (stub: it does nothing)
 After=network-online.target
 
 [Service]
@@ -36,24 +36,27 @@ Architecture: all
 Maintainer: The Airkiln authors
 Section: admin
 Priority: optional
-Description: Stand-in for {package}
- It has the agent's name and unit, and does nothing. Made for rehearsals and tests, where Amazon's
- package cannot be had.
+Description: Stub of {package}
+ It has the agent's package and unit name and does nothing. For rehearsals and tests, where Amazon's
+ package cannot be downloaded.
 """
 
 
 @dataclass(frozen=True)
-class StandIn:
-    """One package that was built: its name, the file and the SHA-256 of the file in hexadecimal."""
+class StubAgent:
+    """One package that was built."""
 
     name: str
+    """The package's name."""
     path: Path
+    """The file. Its name contains the checksum, so that its content never changes."""
     sha256: str
+    """The file's SHA-256 in hexadecimal."""
 
 
 @dataclass(frozen=True)
 class _Agent:
-    """What differs between the agents: where Amazon's package puts its unit, and an executable it has."""
+    """What differs between the agents: where Amazon's package installs its unit, and one executable."""
 
     name: str
     unit_directory: str
@@ -70,44 +73,47 @@ _AGENTS = (
 )
 
 
-class StandInError(Exception):
-    """A stand-in could not be built; the message says which and what to do."""
+class StubError(Exception):
+    """A stub could not be built; the message says which and what to do."""
 
 
-def build(directory: Path) -> list[StandIn]:
-    """Build every stand-in below `directory`, which is made when it is not there.
+def build(directory: Path) -> list[StubAgent]:
+    """Build every stub below a directory, which is made if necessary.
 
-    Raises StandInError when `dpkg-deb` is missing or fails.
+    Several processes may build in the same directory at once: a package is written beside its place and moved
+    there.
+
+    :raises StubError: ``dpkg-deb`` is missing or fails.
     """
     if shutil.which("dpkg-deb") is None:
-        raise StandInError(
-            "dpkg-deb is not on the PATH, so no stand-in can be built: install the package dpkg."
-        )
+        raise StubError("dpkg-deb is not on the PATH, so no stub can be built: install the package dpkg.")
     directory.mkdir(parents=True, exist_ok=True)
     return [_build_one(agent, directory) for agent in _AGENTS]
 
 
-def _build_one(agent: _Agent, directory: Path) -> StandIn:
-    package = directory / f"{agent.name}.deb"
+def _build_one(agent: _Agent, directory: Path) -> StubAgent:
     with tempfile.TemporaryDirectory(dir=directory) as name:
-        root = Path(name)
+        root = Path(name) / "root"
         _write(root / "DEBIAN/control", _CONTROL.format(package=agent.name, version=VERSION), 0o644)
         _write(root / agent.unit_directory / f"{agent.name}.service", _UNIT.format(package=agent.name), 0o644)
         _write(root / agent.executable, "#!/bin/sh\nexec sleep infinity\n", 0o755)
         for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
             folder.chmod(0o755)
+        built = Path(name) / "package.deb"
         finished = subprocess.run(
-            ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(root), str(package)],
+            ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(root), str(built)],
             env={**os.environ, "SOURCE_DATE_EPOCH": _EPOCH},
             check=False,
             capture_output=True,
             text=True,
         )
-    if finished.returncode != 0:
-        raise StandInError(
-            f"dpkg-deb could not build the stand-in for {agent.name}: {finished.stderr.strip()}"
-        )
-    return StandIn(agent.name, package, hashlib.sha256(package.read_bytes()).hexdigest())
+        if finished.returncode != 0:
+            raise StubError(f"dpkg-deb could not build the stub of {agent.name}: {finished.stderr.strip()}")
+        checksum = hashlib.sha256(built.read_bytes()).hexdigest()
+        package = directory / f"{agent.name}_{checksum[:12]}.deb"
+        if not package.exists():
+            built.rename(package)
+    return StubAgent(agent.name, package, checksum)
 
 
 def _write(path: Path, content: str, mode: int) -> None:

@@ -10,9 +10,10 @@ import pytest
 from rehearsal.aws.session import environment
 from rehearsal.deployment.postgres import identifier, literal
 from rehearsal.errors import RehearsalError
+from rehearsal.linux.mounts import overlay_command
 from rehearsal.linux.network import port_name
 from rehearsal.linux.processes import Process, start_time
-from rehearsal.linux.rootfs import overlay_command, recipe_hash
+from rehearsal.linux.rootfs import recipe_hash
 from rehearsal.region import Region
 
 

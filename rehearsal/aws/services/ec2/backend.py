@@ -12,6 +12,7 @@ security groups, capacity and service limits, console output.
 from __future__ import annotations
 
 import logging
+import uuid
 from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
@@ -98,6 +99,7 @@ class EmulatedEC2(EC2Backend):
                 self.associate_iam_instance_profile(instance.id, profile.get("Name"), profile.get("Arn"))
             for nic in instance.nics.values():
                 nic.public_ip = None
+            machine_uuid = str(uuid.uuid4())
             instance.launch(
                 Specification(
                     name=instance.id,
@@ -105,6 +107,8 @@ class EmulatedEC2(EC2Backend):
                     hostname=instance.private_dns_name.partition(".")[0],
                     layers=image.layers,
                     mac=instance.nics[0].mac_address,
+                    uuid=machine_uuid,
+                    files={"/sys/hypervisor/uuid": f"ec2{machine_uuid[3:]}\n"},
                 )
             )
         return reservation

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from rehearsal.aws.account import ACCOUNT, DEBIAN_OWNER
 from rehearsal.linux.machine import machines
-from rehearsal.linux.rootfs import SUITE, architecture, base_layer, remove_tree
+from rehearsal.linux.mounts import remove_tree
+from rehearsal.linux.rootfs import SUITE, architecture, rootfs_folder
 from rehearsal.region import Region
 
 EC2_ARCHITECTURE = {"amd64": "x86_64", "arm64": "arm64"}
@@ -108,7 +109,7 @@ class Catalogue:
 
 def debian_image(region: Region) -> Image:
     """Return the root filesystem as an AMI of Debian's. The id follows from the recipe."""
-    layer = base_layer(region)
+    layer = rootfs_folder(region)
     made = datetime.fromtimestamp(layer.stat().st_mtime, UTC)
     return Image(
         id=f"ami-0{layer.name}0000",

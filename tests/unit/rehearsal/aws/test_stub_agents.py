@@ -1,15 +1,16 @@
-"""The stand-ins are real Debian packages that say what they are."""
+"""The stub agents are real Debian packages, and building them disturbs nobody who uses them."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from rehearsal.aws.stub_agents import StandIn, build
+from rehearsal.aws.stub_agents import StubAgent, build
 
 pytestmark = pytest.mark.skipif(
     shutil.which("dpkg-deb") is None, reason="dpkg-deb is not on this machine's PATH"
@@ -17,36 +18,51 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def standins(tmp_path_factory: pytest.TempPathFactory) -> list[StandIn]:
-    return build(tmp_path_factory.mktemp("standins"))
+def agents(tmp_path_factory: pytest.TempPathFactory) -> list[StubAgent]:
+    return build(tmp_path_factory.mktemp("stub-agents"))
 
 
-def field(standin: StandIn, name: str) -> str:
-    command = ["dpkg-deb", "--field", str(standin.path), name]
+def field(agent: StubAgent, name: str) -> str:
+    command = ["dpkg-deb", "--field", str(agent.path), name]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_there_is_one_for_each_agent_of_amazon(standins: list[StandIn]) -> None:
-    assert [standin.name for standin in standins] == ["amazon-ssm-agent", "amazon-cloudwatch-agent"]
+def test_there_is_one_for_each_agent_of_amazon(agents: list[StubAgent]) -> None:
+    assert [agent.name for agent in agents] == ["amazon-ssm-agent", "amazon-cloudwatch-agent"]
 
 
-def test_each_has_the_name_of_the_agent_and_the_version_of_a_standin(standins: list[StandIn]) -> None:
-    assert [(field(each, "Package"), field(each, "Version")) for each in standins] == [
-        ("amazon-ssm-agent", "0~standin"),
-        ("amazon-cloudwatch-agent", "0~standin"),
+def test_each_has_the_name_of_the_agent_and_the_version_of_a_stub(agents: list[StubAgent]) -> None:
+    assert [(field(each, "Package"), field(each, "Version")) for each in agents] == [
+        ("amazon-ssm-agent", "0~stub"),
+        ("amazon-cloudwatch-agent", "0~stub"),
     ]
 
 
-def test_the_checksum_is_that_of_the_file(standins: list[StandIn]) -> None:
-    assert all(hashlib.sha256(each.path.read_bytes()).hexdigest() == each.sha256 for each in standins)
+def test_the_checksum_is_that_of_the_file(agents: list[StubAgent]) -> None:
+    assert all(hashlib.sha256(each.path.read_bytes()).hexdigest() == each.sha256 for each in agents)
 
 
-def test_building_again_gives_the_same_bytes(standins: list[StandIn], tmp_path: Path) -> None:
-    assert [each.sha256 for each in build(tmp_path)] == [each.sha256 for each in standins]
+def test_building_again_gives_the_same_bytes(agents: list[StubAgent], tmp_path: Path) -> None:
+    assert [each.sha256 for each in build(tmp_path)] == [each.sha256 for each in agents]
 
 
-def test_each_brings_its_unit(standins: list[StandIn]) -> None:
-    for each in standins:
+def test_each_brings_its_unit(agents: list[StubAgent]) -> None:
+    for each in agents:
         command = ["dpkg-deb", "--contents", str(each.path)]
         listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         assert f"systemd/system/{each.name}.service" in listing
+
+
+def test_a_package_that_is_there_is_kept(tmp_path: Path) -> None:
+    first = build(tmp_path)
+    before = [each.path.stat() for each in first]
+    assert build(tmp_path) == first
+    assert [each.path.stat() for each in first] == before
+    assert sorted(tmp_path.iterdir()) == sorted(each.path for each in first)
+
+
+def test_several_processes_may_build_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        built = [each for agents in pool.map(build, [tmp_path] * 8) for each in agents]
+    assert len({each.path for each in built}) == 2
+    assert all(hashlib.sha256(each.path.read_bytes()).hexdigest() == each.sha256 for each in built)

@@ -1,0 +1,294 @@
+"""Each patch of moto is needed and works. When moto is right, a case fails: delete it with its patch."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import botocore.session
+import moto
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+from moto.elasticache.models import elasticache_backends
+
+from rehearsal.aws.services.patches import PATCHES
+from rehearsal.aws.services.patching import MOTO_VERSION, Patch, Patches, Substitutions
+from tests.unit.rehearsal.aws.emulated_aws import drop_backends
+
+Clients = Callable[[str], Any]
+GROUP = "group"
+ZONE = "us-east-1a"
+
+
+def expect(condition: object) -> None:
+    """Say that the service did not do what AWS does."""
+    if not condition:
+        raise AssertionError("the answer is not AWS's")
+
+
+def image(clients: Clients, **options: Any) -> str:  # noqa: ANN401 - a request's data
+    ec2 = clients("ec2")
+    instance = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    return str(ec2.create_image(InstanceId=instance, Name="image", **options)["ImageId"])
+
+
+def group(clients: Clients, **options: Any) -> None:  # noqa: ANN401 - a request's data
+    template = {"ImageId": "ami-1", "InstanceType": "t3.micro"}
+    clients("ec2").create_launch_template(LaunchTemplateName="template", LaunchTemplateData=template)
+    launched = {"LaunchTemplate": {"LaunchTemplateName": "template", "Version": "1"}}
+    sizes = {"MinSize": 0, "MaxSize": 4, "AvailabilityZones": [ZONE]}
+    source = {} if "MixedInstancesPolicy" in options else launched
+    clients("autoscaling").create_auto_scaling_group(AutoScalingGroupName=GROUP, **(sizes | source | options))
+
+
+def bucket(clients: Clients) -> str:
+    """Create a bucket and return its name. All tests of a process share moto's names of buckets."""
+    name = f"bucket-{secrets.token_hex(8)}"
+    clients("s3").create_bucket(Bucket=name)
+    return name
+
+
+def image_description(clients: Clients) -> None:
+    ec2, image_id = clients("ec2"), image(clients)
+    ec2.modify_image_attribute(ImageId=image_id, Description={"Value": "new"})
+    expect(ec2.describe_images(ImageIds=[image_id])["Images"][0].get("Description") == "new")
+
+
+def image_deprecation(clients: Clients) -> None:
+    image_id = image(clients)
+    clients("ec2").enable_image_deprecation(ImageId=image_id, DeprecateAt="2027-01-01T00:00:00Z")
+
+
+def end_of_image_deprecation(clients: Clients) -> None:
+    clients("ec2").disable_image_deprecation(ImageId=image(clients))
+
+
+def snapshot_tags(clients: Clients) -> None:
+    tags = {"ResourceType": "snapshot", "Tags": [{"Key": "a", "Value": "b"}]}
+    image_id = image(clients, TagSpecifications=[tags])
+    described = clients("ec2").describe_images(ImageIds=[image_id])["Images"][0]
+    snapshot = described["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+    (found,) = clients("ec2").describe_snapshots(SnapshotIds=[snapshot])["Snapshots"]
+    expect(found.get("Tags") == tags["Tags"])
+
+
+def flow_logs_in_a_folder(clients: Clients) -> None:
+    name = bucket(clients)
+    vpc = clients("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    made = clients("ec2").create_flow_logs(
+        ResourceIds=[vpc],
+        ResourceType="VPC",
+        TrafficType="ALL",
+        LogDestinationType="s3",
+        LogDestination=f"arn:aws:s3:::{name}/vpc/",
+    )
+    expect(not made["Unsuccessful"])
+    (found,) = clients("ec2").describe_flow_logs()["FlowLogs"]
+    expect(found["LogDestination"] == f"arn:aws:s3:::{name}/vpc/")
+
+
+def hooks_of_a_new_group(clients: Clients) -> None:
+    hook = {"LifecycleHookName": "h", "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING"}
+    group(clients, LifecycleHookSpecificationList=[hook])
+    found = clients("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=GROUP)["LifecycleHooks"]
+    expect([each["LifecycleHookName"] for each in found] == ["h"])
+
+
+def arn_of_a_policy(clients: Clients) -> None:
+    group(clients)
+    answer = clients("autoscaling").put_scaling_policy(
+        AutoScalingGroupName=GROUP, PolicyName="p", AdjustmentType="ChangeInCapacity", ScalingAdjustment=1
+    )
+    expect("PolicyARN" in answer)
+
+
+def put_hook(clients: Clients, timeout: int) -> None:
+    clients("autoscaling").put_lifecycle_hook(
+        AutoScalingGroupName=GROUP,
+        LifecycleHookName="h",
+        LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
+        HeartbeatTimeout=timeout,
+    )
+
+
+def heartbeat_timeout(clients: Clients) -> None:
+    group(clients)
+    put_hook(clients, 60)
+    (found,) = clients("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=GROUP)["LifecycleHooks"]
+    expect(found["GlobalTimeout"] == 6000)
+    with pytest.raises(ClientError, match="between 30 and 7200"):
+        put_hook(clients, 29)
+
+
+def mixed_instances_policy(clients: Clients) -> None:
+    specification = {"LaunchTemplateName": "template", "Version": "1"}
+    policy = {"LaunchTemplate": {"LaunchTemplateSpecification": specification, "Overrides": []}}
+    group(clients, MixedInstancesPolicy=policy)
+    clients("autoscaling").update_auto_scaling_group(AutoScalingGroupName=GROUP, MaxSize=3)
+    (found,) = clients("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    expect("MixedInstancesPolicy" in found)
+
+
+def targets_of_a_group(clients: Clients) -> None:
+    vpc = clients("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+    made = clients("elbv2").create_target_group(Name="t", Protocol="HTTP", Port=80, VpcId=vpc)
+    arn = made["TargetGroups"][0]["TargetGroupArn"]
+    group(clients, DesiredCapacity=2, TargetGroupARNs=[arn])
+    clients("autoscaling").set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=1)
+    clients("autoscaling").attach_load_balancer_target_groups(AutoScalingGroupName=GROUP, TargetGroupARNs=[])
+    expect(len(clients("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]) == 1)
+
+
+def deletion_of_a_cache_subnet_group(clients: Clients) -> None:
+    subnet = clients("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    elasticache = clients("elasticache")
+    elasticache.create_cache_subnet_group(
+        CacheSubnetGroupName="s", CacheSubnetGroupDescription="s", SubnetIds=[subnet]
+    )
+    elasticache.delete_cache_subnet_group(CacheSubnetGroupName="s")
+    expect(elasticache.describe_cache_subnet_groups()["CacheSubnetGroups"] == [])
+
+
+def paths_by_regular_expression(clients: Clients) -> None:
+    elbv2 = clients("elbv2")
+    subnets = [each["SubnetId"] for each in clients("ec2").describe_subnets()["Subnets"][:2]]
+    balancer = elbv2.create_load_balancer(Name="b", Subnets=subnets)["LoadBalancers"][0]["LoadBalancerArn"]
+    refuse = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
+    listener = elbv2.create_listener(
+        LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=[refuse]
+    )["Listeners"][0]["ListenerArn"]
+    condition = {"Field": "path-pattern", "PathPatternConfig": {"RegexValues": ["^/x"]}}
+    elbv2.create_rule(ListenerArn=listener, Priority=1, Conditions=[condition], Actions=[refuse])
+
+
+def access_logs(clients: Clients) -> None:
+    source, target = bucket(clients), bucket(clients)
+    insecure = {"Bool": {"aws:SecureTransport": "false"}}
+    everybody = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{target}/*"}
+    delivery = {
+        "Effect": "Allow",
+        "Principal": {"Service": "logging.s3.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{target}/logs/*",
+    }
+    policy = {"Version": "2012-10-17", "Statement": [everybody | {"Condition": insecure}, delivery]}
+    clients("s3").put_bucket_policy(Bucket=target, Policy=json.dumps(policy))
+    wanted = {"LoggingEnabled": {"TargetBucket": target, "TargetPrefix": "logs/"}}
+    clients("s3").put_bucket_logging(Bucket=source, BucketLoggingStatus=wanted)
+
+
+CASES: dict[str, Callable[[Clients], None]] = {
+    "AmisResponse.modify_image_attribute": image_description,
+    "AmisResponse.enable_image_deprecation": image_deprecation,
+    "AmisResponse.disable_image_deprecation": end_of_image_deprecation,
+    "AmiBackend.create_image": snapshot_tags,
+    "FlowLogsBackend.create_flow_logs": flow_logs_in_a_folder,
+    "AutoScalingResponse.create_auto_scaling_group": hooks_of_a_new_group,
+    "AutoScalingResponse.put_scaling_policy": arn_of_a_policy,
+    "AutoScalingBackend.create_lifecycle_hook": heartbeat_timeout,
+    "FakeAutoScalingGroup.update": mixed_instances_policy,
+    "AutoScalingBackend.update_attached_target_groups": targets_of_a_group,
+    "ElastiCacheResponse.delete_cache_subnet_group": deletion_of_a_cache_subnet_group,
+    "ELBv2Backend._validate_path_pattern_condition": paths_by_regular_expression,
+    "FakeBucket._log_permissions_enabled_policy": access_logs,
+}
+"""What fails with moto alone and works with the patch of that name."""
+
+
+@cache
+def client(service: str) -> Any:  # noqa: ANN401 - botocore makes its clients' types at run time
+    """Return a client that all cases use: making one takes longer than most of them."""
+    return botocore.session.get_session().create_client(service, region_name="us-east-1")
+
+
+@pytest.fixture(scope="module")
+def moto_server() -> Iterator[None]:
+    """moto in this process. Starting it takes longer than most cases."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("AWS_ENDPOINT_URL", raising=False)
+        with mock_aws():
+            yield
+
+
+@pytest.fixture
+def clients(moto_server: None) -> Clients:
+    """Clients of services without any resources."""
+    drop_backends()
+    elasticache_backends.clear()
+    return client
+
+
+def methods() -> dict[str, object]:
+    return {patch.name: vars(patch.owner).get(patch.method) for patch in PATCHES.patches}
+
+
+def test_the_patches_were_found_with_the_installed_moto() -> None:
+    assert moto.__version__ == MOTO_VERSION
+
+
+def test_each_patch_has_a_case() -> None:
+    assert sorted(CASES) == sorted(patch.name for patch in PATCHES.patches)
+    assert all(patch.problem and patch.upstream.startswith("moto/") for patch in PATCHES.patches)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_moto_alone_still_fails(name: str, clients: Clients) -> None:
+    with pytest.raises(Exception):  # noqa: B017, PT011 - moto fails in its own ways
+        CASES[name](clients)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_with_the_patch_it_works(name: str, clients: Clients) -> None:
+    (patch,) = (patch for patch in PATCHES.patches if patch.name == name)
+    alone = Patches([patch])
+    alone.install()
+    try:
+        CASES[name](clients)
+    finally:
+        alone.uninstall()
+
+
+def test_patches_can_be_installed_twice_and_removed() -> None:
+    before = methods()
+    PATCHES.install()
+    once = methods()
+    PATCHES.install()
+    assert methods() == once
+    assert all(once[name] is not before[name] for name in before)
+    PATCHES.uninstall()
+    assert methods() == before
+    PATCHES.uninstall()
+    assert methods() == before
+
+
+def test_a_patch_gets_the_original_again_after_it_was_removed() -> None:
+    class Answer:
+        def text(self) -> str:
+            return "moto"
+
+    patch = Patch(Answer, "text", lambda original: lambda self: original(self) + "+", "moto/x.py", "short")
+    patches = Patches([patch])
+    for _ in range(2):
+        patches.install()
+        assert Answer().text() == "moto+"
+        patches.uninstall()
+        assert Answer().text() == "moto"
+
+
+def test_what_was_replaced_twice_comes_back_as_it_was_first() -> None:
+    class Owner:
+        name = "first"
+
+    items = {"key": "first"}
+    substitutions = Substitutions()
+    for value in ("second", "third"):
+        substitutions.attribute(Owner, "name", value)
+        substitutions.attribute(Owner, "new", value)
+        substitutions.item(items, "key", value)
+    substitutions.restore()
+    assert Owner.name == items["key"] == "first"
+    assert not hasattr(Owner, "new")
