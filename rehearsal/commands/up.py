@@ -28,8 +28,8 @@ from rehearsal.deployment.instances import (
     sort_out,
     wait_for_airflow,
 )
-from rehearsal.deployment.parameters import Login
 from rehearsal.deployment.postgres import Postgres
+from rehearsal.deployment.seed import Login, seed
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.network import Network
 from rehearsal.progress import Stages
@@ -100,7 +100,7 @@ def _boot(region: Region, stages: Stages) -> tuple[str, Login]:
         database_kept = postgres.machine.running()
         postgres.start()
     with stages.stage("Parameters, queue, DAGs"):
-        login = parameters.prepare(postgres)
+        login = seed(postgres)
 
     def airflow_at(address: str) -> Airflow:
         return Airflow(f"http://{address}:{WEB_PORT}", login.username, login.password)
