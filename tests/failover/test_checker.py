@@ -1,7 +1,7 @@
 """Tests the checker itself: where the fence was removed, it must find what an old scheduler writes.
 
-Two clients of the lease take it in turn, and two psycopg sessions act as the schedulers. The old one does what
-a scheduler does that was frozen: it continues to write over its session, and then over a new one.
+Two clients of the lease take it in turn, and two psycopg sessions act as the schedulers. The old one does
+what a scheduler does that was frozen: it continues to write over its session, and then over a new one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What a fault does to a real cluster: one scheduler takes over, no other one writes, and no task is lost.
 
-A case for each mechanism. The benchmark runs the same scenarios many times for its figures; here nothing is timed.
+A case for each mechanism. The benchmark runs the same scenarios many times for its figures; here nothing is
+timed.
 """
 
 from __future__ import annotations
