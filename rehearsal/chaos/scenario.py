@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
+import psycopg
+
 from rehearsal.chaos.bench import Bench
 from rehearsal.errors import RehearsalError
 
@@ -94,6 +96,10 @@ class Scenario:
         seed = bench.reseed()
         try:
             outcome = self.body(bench)
+        except psycopg.Error as away:
+            error = RehearsalError(f"The database failed during the scenario {self.name}: {away}")
+            error.add_note(repeat(self.name, seed))
+            raise error from away
         except Exception as problem:
             problem.add_note(repeat(self.name, seed))
             raise

@@ -1,4 +1,4 @@
-"""The image of this tree: baked once, and kept until something that it is made of changes."""
+"""The image of this tree: baked once, and used until one of its ingredients changes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def baked_image(region: Region, stages: Stages) -> str:
     images = {image["ImageId"] for image in ec2.describe_images(Owners=["self"])["Images"]}
     log = region.logs / "bake.log"
     if bake.packer() is None:
-        stages.note("Packer cannot be had here: playbooks/image.yml bakes without it.")
+        stages.note("There is no Packer here: playbooks/image.yml bakes without it.")
     with stages.stage(f"Image, by {bake.tool()}", log):
         if known.get("digest") == digest and known.get("image") in images:
             stages.remark("baked before")

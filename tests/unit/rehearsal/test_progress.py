@@ -33,6 +33,19 @@ def test_a_stage_says_when_it_begins_and_how_long_it_took() -> None:
     assert ended.endswith("2.5 s")
 
 
+def test_an_earlier_stage_is_the_first_and_counts() -> None:
+    out = io.StringIO()
+    stages = Stages(2, out, live=False, clock=lambda: 10.0)
+    stages.earlier("Set-up", 23.25)
+    with stages.stage("Image"):
+        pass
+    lines = out.getvalue().splitlines()
+    assert lines[0].startswith("[1/2] Set-up")
+    assert lines[0].endswith("23.2 s")
+    assert lines[1] == "[2/2] Image …"
+    assert stages.elapsed() == pytest.approx(23.25)
+
+
 def test_a_failing_stage_shows_the_end_of_its_log_and_where_it_is(tmp_path: Path) -> None:
     log = tmp_path / "bake.log"
     log.write_text("".join(f"line {number}\n" for number in range(100)))
