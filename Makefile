@@ -106,7 +106,7 @@ benchmark-boot: setup ## Instance start to healthy, by role, beside the bare Air
 benchmark-drain: setup ## What becomes of the tasks of workers that end, by kind of end (root)
 	$(PYTHON) -m benchmarks.drain --runs $(or $(RUNS),100) $(KEEP) $(KINDS)
 
-# Hours for all of it. FAULTS="hand_over host_killed" RUNS=10 KEEP=--keep does a part; the next call goes on from there.
+# Hours for all of it. FAULTS="switchover host_killed" RUNS=10 KEEP=--keep does a part; the next call goes on from there.
 benchmark-failover: setup ## Fault to the next task queued, by kind of fault, beside Airflow's own way (root)
 	$(PYTHON) -m benchmarks.failover --runs $(or $(RUNS),50) $(KEEP) $(FAULTS)
 

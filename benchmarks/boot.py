@@ -246,8 +246,8 @@ def measure(region: Region, roles: Sequence[str], runs: int, image: str | None) 
             with rehearsed.instance(region, name) as machine:
                 machine.wait_until_booted()
                 for role in roles:
-                    told = bench.by_hand(machine, address, role, samples)
-                    say(f"{role} by hand, {turn} of {runs}:\n{told}")
+                    steps = bench.by_hand(machine, address, role, samples)
+                    say(f"{role} by hand, {turn} of {runs}:\n{steps}")
     return samples.figures()
 
 

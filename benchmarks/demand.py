@@ -1,6 +1,7 @@
 """The autoscaling's query beside a million task instances that have ended, in Airflow's own table.
 
-Part of `benchmarks.scaling`. The rows are made and taken back in one transaction, which nobody else sees.
+Part of `benchmarks.scaling`. The rows are inserted and rolled back in one transaction: no other session sees
+them.
 """
 
 from __future__ import annotations

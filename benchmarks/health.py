@@ -22,10 +22,10 @@ from rehearsal.waiting import wait_for
 
 WEB_PORT = 8080
 POLL = 0.02
-"""Seconds between two questions. A refused connection, a look-up in a small table and a look at a log cost
+"""Seconds between two questions. A refused connection, a query of a small table and reading a log cost
 well under a millisecond each."""
 JOURNAL_POLL = 0.5
-"""Seconds between two questions that start a process in the machine. The journal itself tells the time."""
+"""Seconds between two questions that start a process in the machine. The journal has the entry's time."""
 LIMIT = 120
 """Seconds after which a component counts as failed."""
 

@@ -1,4 +1,4 @@
-"""When a cluster is ready for the next fault: every scheduler host in its place, and no task under way."""
+"""When a cluster is ready for the next fault: a leader, its standbys, and no task under way."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def status(region: Region) -> tuple[int, str]:
     running = session.aws_running(region)
     lines = [
         f"network   {'up' if network.exists() else 'down'} ({region.namespace})",
-        f"local AWS {'up' if running else 'down'}",
+        f"AWS       {'up' if running else 'down'}",
     ]
     lines += [f"port      127.0.0.1:{port} -> {target}" for port, target in network.forwards().items()]
     lines += [

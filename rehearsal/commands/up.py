@@ -143,17 +143,17 @@ def _boot(region: Region, stages: Stages) -> tuple[str, Login]:
     with stages.stage("Database: migrate, first administrator"):
         instances = [each for each in present() if each["tags"].get(ENVIRONMENT_TAG) == parameters.NAME]
         serves = database_kept and (lambda address: not airflow_at(address).unhealthy())
-        kept, others = sort_out(instances, image, serves or (lambda _: False))
+        reused, others = sort_out(instances, image, serves or (lambda _: False))
         if others:
             client("ec2").terminate_instances(InstanceIds=others)
-        if kept:
+        if reused:
             stages.remark("done before")
         else:
             prepare_database(region, image)
     with stages.stage("Airflow on one instance (role all)"):
-        name, address = kept or launch_role(region, image, "all")
+        name, address = reused or launch_role(region, image, "all")
         machine = find_machine(region, name)
-        if kept:
+        if reused:
             stages.remark("runs already")
             machine.execute(["systemctl", "reload", "airkiln-boot.service"])
         wait_for_airflow(machine, airflow_at(address))

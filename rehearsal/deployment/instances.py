@@ -1,4 +1,4 @@
-"""Instances of an environment: launched with a role, waited for, and kept or replaced."""
+"""Instances of an environment: launched with a role, waited for, and reused or replaced."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def present() -> list[dict[str, Any]]:
 def sort_out(
     instances: Sequence[dict[str, Any]], image: str, serves: Callable[[str], bool]
 ) -> tuple[tuple[str, str] | None, list[str]]:
-    """Decide which instance of an environment is kept, and which are terminated.
+    """Decide which instance of an environment is reused, and which are terminated.
 
-    The first that has the role ``all``, comes from this image, runs, and serves at its address is kept.
+    The first that has the role ``all``, comes from this image, runs, and serves at its address is reused.
 
-    :returns: id and address of the instance that is kept, or None; and the ids of all others.
+    :returns: id and address of the instance that is reused, or None; and the ids of all others.
     """
-    kept = None
+    reused = None
     others = []
     for each in instances:
         fits = (
@@ -44,11 +44,11 @@ def sort_out(
             and each["ImageId"] == image
             and each["State"]["Name"] == "running"
         )
-        if kept is None and fits and serves(each["PrivateIpAddress"]):
-            kept = (str(each["InstanceId"]), str(each["PrivateIpAddress"]))
+        if reused is None and fits and serves(each["PrivateIpAddress"]):
+            reused = (str(each["InstanceId"]), str(each["PrivateIpAddress"]))
         else:
             others.append(str(each["InstanceId"]))
-    return kept, others
+    return reused, others
 
 
 def launch_role(region: Region, image: str, role: str) -> tuple[str, str]:

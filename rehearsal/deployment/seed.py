@@ -40,7 +40,7 @@ class Login:
 
 
 def seed(postgres: Postgres) -> Login:
-    """Create everything that an instance of the environment reads; what exists already is kept.
+    """Create everything that an instance of the environment reads, unless it exists.
 
     :param postgres: the database server, which gets the administrator that RDS would have.
     :returns: the login to Airflow's UI.

@@ -24,12 +24,12 @@ def test_a_stage_says_when_it_begins_and_how_long_it_took() -> None:
     out = io.StringIO()
     clock = ticking()
     stages = Stages(2, out, live=False, clock=lambda: next(clock))
-    with stages.stage("Base image"):
+    with stages.stage("Root filesystem"):
         stages.detail("unpacking")
     began, detail, ended = out.getvalue().splitlines()
-    assert began == "[1/2] Base image …"
+    assert began == "[1/2] Root filesystem …"
     assert detail.strip() == "unpacking"
-    assert ended.startswith("[1/2] Base image")
+    assert ended.startswith("[1/2] Root filesystem")
     assert ended.endswith("2.5 s")
 
 

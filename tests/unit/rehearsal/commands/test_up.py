@@ -1,4 +1,4 @@
-"""What ``up`` decides before it does anything: what to keep, where to open, what to bake with."""
+"""What ``up`` decides before it does anything: what to reuse, which port to open, what to bake with."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class TestWhatIsKept:
         assert sort_out([instance(4)], "ami-new", lambda _: False) == (None, ["i-4"])
 
     def test_only_the_first_of_two(self) -> None:
-        kept, others = sort_out([instance(4), instance(5)], "ami-new", lambda _: True)
-        assert (kept, others) == (("i-4", "10.42.16.4"), ["i-5"])
+        reused, others = sort_out([instance(4), instance(5)], "ami-new", lambda _: True)
+        assert (reused, others) == (("i-4", "10.42.16.4"), ["i-5"])
 
     def test_one_that_cannot_be_kept_is_not_asked(self) -> None:
         asked: list[str] = []
@@ -138,7 +138,7 @@ def test_without_root_it_says_so_before_it_does_anything(
 
 
 class TestWithoutPacker:
-    """The playbook bakes by itself, and the user is told in one line."""
+    """The playbook bakes by itself, and one line says so."""
 
     @pytest.fixture(autouse=True)
     def baked_before(self, region: Region, monkeypatch: pytest.MonkeyPatch) -> None:

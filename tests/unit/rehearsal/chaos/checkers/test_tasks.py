@@ -15,7 +15,7 @@ def test_a_task_that_began_and_ended_once_is_fine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "problem"),
     [
         (("run", "step", 0, "failed", 1, 1, 1, 0, 10.0, 10.0), "failed"),
         ((*STEP, 1, 1, 2, 2, 10.0, 20.0), "began 2 times"),
@@ -24,8 +24,8 @@ def test_a_task_that_began_and_ended_once_is_fine() -> None:
         ((*STEP, 2, 2, 1, 1, 10.0, 20.0), "try 2"),
     ],
 )
-def test_what_must_not_happen_is_named(row: tuple[object, ...], told: str) -> None:
-    assert any(told in each for each in judge([row], {}).problems)
+def test_what_must_not_happen_is_named(row: tuple[object, ...], problem: str) -> None:
+    assert any(problem in each for each in judge([row], {}).problems)
 
 
 def test_where_it_was_cleared_a_try_that_began_and_never_ended_is_fine() -> None:
