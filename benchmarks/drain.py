@@ -155,7 +155,7 @@ def drain_several(bench: Bench, fault: WorkerFault, wanted: int) -> tuple[list[D
                 break
             if group.desired() < WORKERS:
                 group.resize(WORKERS)
-            host = draining.busiest(observer, free)
+            (host,) = draining.busiest(observer, free)
             draining_now.add(host.name)
             futures.append(threads.submit(one, host))
             time.sleep(APART.get(fault.name, 0.0))

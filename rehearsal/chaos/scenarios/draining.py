@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 
 from rehearsal.chaos import workload
 from rehearsal.chaos.bench import Bench
-from rehearsal.chaos.checkers.tasks import check_drain
+from rehearsal.chaos.checkers.tasks import Report, check_drain
 from rehearsal.chaos.faults import degraded, workers
 from rehearsal.chaos.faults.workers import RELOAD, SHORT_SPOT_NOTICE, WorkerFault, newest_generation
 from rehearsal.chaos.observer import Observer
@@ -27,10 +28,20 @@ FAULTS = {fault.name: fault for fault in (*workers.FAULTS, *degraded.FAULTS)}
 """By name, in the order of a campaign."""
 PATIENCE = workload.LONGEST + 120
 """Seconds for a drain to end, whatever runs."""
-WORKERS, TASKS = 2, 10
-"""Of a scenario: workers of the group, and task instances under way."""
-CLEARED = 35.0
-"""Seconds of tasks that a Spot notice has cleared: longer than the notice leaves them, but not by much."""
+WORKERS = 2
+"""Workers of a group of which one drains."""
+SERVING = 300.0
+"""Seconds for all workers of a wave to boot and take tasks."""
+LOADED = 180.0
+"""Seconds until every worker of a wave runs a task at the same time."""
+PER_WORKER = 3
+"""Task instances under way for each worker of a wave; one runs four at a time."""
+LONG = (25.0, 30.0, 35.0, 40.0)
+"""Seconds of the first tasks: they last until all workers are loaded, and end while these drain."""
+CLEARED = (35.0,)
+"""The same before a Spot notice, which has them cleared: longer than it leaves them, but not by much."""
+SHORT = (2.0, 6.0, 12.0)
+"""Seconds of the tasks after that. The fewer workers are left, the longer a task waits for one."""
 
 
 @dataclass
@@ -44,6 +55,26 @@ class Drained:
     """Task instances that ran on the host when the fault was injected."""
     seconds: float
     """From the fault until nothing of the worker was left; of a reload: of its older generation."""
+
+
+@dataclass
+class Wave:
+    """What became of several workers that drained at once, and of all tasks meanwhile."""
+
+    began: float
+    """When the faults were injected, in seconds since 1970."""
+    drained: dict[str, Future[Drained]]
+    """By the fault's name."""
+    report: Report
+
+    def result(self, fault: WorkerFault) -> Drained:
+        """How one of the workers drained. RehearsalError if it did not, or if there was nothing to lose."""
+        drained = self.drained[fault.name].result()
+        if not drained.running:
+            raise RehearsalError(f"{drained.host} ran no task when {fault.name} was injected.")
+        if fault.may_rerun and not self.report.reruns:
+            raise RehearsalError(f"{fault.name} had no task cleared: they were too short.")
+        return drained
 
 
 def drain(observer: Observer, group: WorkerGroup, fault: WorkerFault, host: Host) -> Drained:
@@ -76,46 +107,63 @@ def drain(observer: Observer, group: WorkerGroup, fault: WorkerFault, host: Host
     return Drained(fault.name, host.name, running, round(took, 3))
 
 
-def busiest(observer: Observer, hosts: Callable[[], list[Host]]) -> Host:
-    """Wait until one of the hosts runs tasks, and return the one that runs the most."""
+def drain_together(bench: Bench, faults: Sequence[WorkerFault], *, workers: int = 0) -> Wave:
+    """Inject several faults at once under one workload, each into a worker of its own, and check all tasks.
+
+    A drain is mostly waiting, so that a wave takes little longer than its longest drain.
+
+    :param workers: how many the group must have at least, if more than there are faults.
+    """
+    observer, group, count = bench.observer, bench.worker_group, len(faults)
+    workers = max(workers, count)
+    if group.desired() < workers:
+        group.resize(workers)
+    group.wait_until_serving(workers, SERVING)
+    may_rerun = any(fault.may_rerun for fault in faults)
+    tasks = PER_WORKER * (workers + 1)  # the cluster's own worker takes some
+    first = itertools.islice(itertools.cycle(CLEARED if may_rerun else LONG), 2 * tasks)
+    lengths = itertools.chain(first, itertools.cycle(SHORT))
+    with (
+        workload.sustained(observer, tasks=tasks, draw=lambda: next(lengths)),
+        ThreadPoolExecutor(count) as threads,
+    ):
+        hosts = busiest(observer, group.serving, count)
+        began = time.time()
+        drained = {
+            fault.name: threads.submit(_drain_alone, bench, fault, host)
+            for fault, host in zip(faults, hosts, strict=True)
+        }
+        wait(drained.values())
+    observer.wait_until_idle(workload.LONGEST)
+    return Wave(began, drained, check_drain(observer, may_rerun=may_rerun))
+
+
+def busiest(observer: Observer, hosts: Callable[[], list[Host]], count: int = 1) -> list[Host]:
+    """Wait until so many of the hosts run tasks at the same time, and return those that run the most."""
     running: dict[Host, int] = {}
 
     def loaded() -> bool:
         running.clear()
         running.update((host, observer.running_on(host)) for host in hosts())
-        return any(running.values())
+        return sum(map(bool, running.values())) >= count
 
-    observer.wait_until("a worker runs tasks", loaded, 120)
-    return max(running, key=lambda host: running[host])
+    observer.wait_until(f"{count} of the workers run tasks", loaded, LOADED)
+    return sorted(running, key=lambda host: -running[host])[:count]
 
 
-def lengths(*, may_rerun: bool) -> Callable[[], float]:
-    """Returns the seconds of the next task: tasks that end while a worker drains.
-
-    :param may_rerun: begin with tasks that have not ended when a Spot notice has them cleared.
-    """
-    drawn: Iterator[float] = itertools.cycle((2.0, 6.0, 12.0, 20.0))
-    if may_rerun:
-        drawn = itertools.chain([CLEARED] * TASKS, itertools.cycle((2.0, 12.0)))
-    return lambda: next(drawn)
+def _drain_alone(bench: Bench, fault: WorkerFault, host: Host) -> Drained:
+    own = Observer(bench.cluster)  # a connection serves one thread at a time
+    try:
+        return drain(own, bench.worker_group, fault, host)
+    finally:
+        own.close()
 
 
 def _drain_one(bench: Bench, fault: WorkerFault) -> Outcome:
-    observer, group = bench.observer, bench.worker_group
-    group.resize(WORKERS)
-    group.wait_until_serving(WORKERS, 180)
-    with workload.sustained(observer, tasks=TASKS, draw=lengths(may_rerun=fault.may_rerun)):
-        host = busiest(observer, group.serving)
-        began = time.time()
-        drained = drain(observer, group, fault, host)
-    observer.wait_until_idle(workload.LONGEST)
-    report = check_drain(observer, may_rerun=fault.may_rerun)
-    if not drained.running:
-        raise RehearsalError(f"{host.name} ran nothing when {fault.name} was injected.")
-    if fault.may_rerun and not report.reruns:
-        raise RehearsalError(f"No task was cleared by {fault.name}: the tasks were too short.")
-    figures = {"rerun": report.reruns} if report.reruns else {}
-    return Outcome(began, report.problems, drained.seconds, figures, report.tasks)
+    wave = drain_together(bench, [fault], workers=WORKERS)
+    drained = wave.result(fault)
+    figures = {"rerun": wave.report.reruns} if wave.report.reruns else {}
+    return Outcome(wave.began, wave.report.problems, drained.seconds, figures, wave.report.tasks)
 
 
 _DESCRIPTIONS = {
