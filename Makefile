@@ -53,9 +53,11 @@ stacks-tools: $(STACKS_TOOLS) ## The tools that read the CloudFormation template
 # The main job
 
 .PHONY: rehearse rehearse-down
-rehearse: setup ## Bake an image, boot Airflow from it and run a DAG, all on this machine (root)
-	@$(MAKE) --no-print-directory $(PACKER_STAMP) || true # without Packer the rehearsal says what it does instead
-	@$(PYTHON) -m rehearsal up
+rehearse: ## Bake an image, boot Airflow from it and run a DAG, all on this machine (root)
+	@mkdir -p build; echo 'Set-up of the tools …'; started=$$(date +%s.%N); \
+	$(MAKE) --no-print-directory setup >build/setup.log 2>&1 || \
+		{ tail -n 20 build/setup.log; echo 'The whole log: build/setup.log'; exit 1; }; \
+	AIRKILN_STARTED=$$started $(PYTHON) -m rehearsal up
 
 rehearse-down: $(VENV)/stamp ## Remove every trace of the rehearsal but what lies in build/
 	@$(PYTHON) -m rehearsal down
@@ -104,7 +106,7 @@ benchmark-boot: setup ## Instance start to healthy, by role, beside the bare Air
 benchmark-drain: setup ## What becomes of the tasks of workers that end, by kind of end (root)
 	$(PYTHON) -m benchmarks.drain --runs $(or $(RUNS),100) $(KEEP) $(KINDS)
 
-# Hours for all of it. FAULTS="hand_over host_killed" RUNS=10 KEEP=--keep does a part; the next call goes on from there.
+# Hours for all of it. FAULTS="switchover host_killed" RUNS=10 KEEP=--keep does a part; the next call goes on from there.
 benchmark-failover: setup ## Fault to the next task queued, by kind of fault, beside Airflow's own way (root)
 	$(PYTHON) -m benchmarks.failover --runs $(or $(RUNS),50) $(KEEP) $(FAULTS)
 

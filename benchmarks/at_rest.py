@@ -1,4 +1,4 @@
-"""What a scheduler host costs while nothing happens: its controller, a warm scheduler, and its statements."""
+"""What a scheduler host uses while nothing happens: its controller, a warm scheduler, and its statements."""
 
 from __future__ import annotations
 
@@ -14,29 +14,33 @@ from benchmarks.results import Figure, summarise
 from rehearsal.chaos.checkers.statements import CONTROLLER, Entry, parse
 from rehearsal.chaos.instrumentation import StatementLog
 from rehearsal.chaos.observer import Observer
-from rehearsal.chaos.scenarios.takeover import make_whole
-from rehearsal.deployment.cluster import CONTROLLER_UNIT, SCHEDULER_UNIT, Cluster, Host
+from rehearsal.chaos.readiness import wait_until_ready
+from rehearsal.deployment.cluster import Cluster
+from rehearsal.deployment.host import CONTROLLER_UNIT, SCHEDULER_UNIT, Host
 
 WINDOW = 60.0
-"""Seconds of rest."""
-KEPT = RUNS.with_name("at_rest.json")
+"""Seconds of rest that are measured."""
+CHECKPOINT = RUNS.with_name("at_rest.json")
 
 
-def known(path: Path = KEPT) -> list[Figure]:
-    """The figures that were kept last; none if there are none."""
+def known(path: Path = CHECKPOINT) -> list[Figure]:
+    """The figures of the last checkpoint; none if there is none."""
     return [Figure(**each) for each in json.loads(path.read_text())] if path.exists() else []
 
 
-def keep(figures: Iterable[Figure], path: Path = KEPT) -> None:
-    """Keep the figures for the publication."""
+def save(figures: Iterable[Figure], path: Path = CHECKPOINT) -> None:
+    """Write the figures to the checkpoint, for the publication."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([asdict(each) for each in figures]) + "\n")
 
 
 def measure(cluster: Cluster, seconds: float = WINDOW) -> list[Figure]:
-    """A sample a host."""
+    """Measure a ready cluster at rest: one sample per host.
+
+    :param seconds: how long.
+    """
     observer = Observer(cluster)
-    make_whole(observer)
+    wait_until_ready(observer)
     leader = observer.leader().host
     controllers = {host: host.processes(CONTROLLER_UNIT) for host in cluster.schedulers}
     before = {host: cpu(pids) for host, pids in controllers.items()}
@@ -59,7 +63,7 @@ def measure(cluster: Cluster, seconds: float = WINDOW) -> list[Figure]:
 
 
 def counted(entries: Iterable[Entry], host: Host) -> int:
-    """Statements of the host's controller."""
+    """Number of statements of the host's controller."""
     return sum(
         entry.user == CONTROLLER and entry.host == host.address and entry.statement is not None
         for entry in entries

@@ -37,12 +37,12 @@ from benchmarks.health import Check
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure
 from rehearsal.aws.account import aws_region
-from rehearsal.aws.client import client
 from rehearsal.aws.instances import launch_instance
 from rehearsal.deployment import parameters
 from rehearsal.deployment.image import baked_image
 from rehearsal.deployment.instances import launch_role, prepare_database
 from rehearsal.deployment.postgres import Postgres
+from rehearsal.deployment.seed import seed
 from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.linux.machine import Machine
 from rehearsal.progress import Stages
@@ -233,7 +233,7 @@ def measure(region: Region, roles: Sequence[str], runs: int, image: str | None) 
     image = image or baked_image(region, Stages(1))
     postgres = Postgres(region)
     postgres.start()
-    parameters.prepare(postgres)
+    seed(postgres)
     prepare_database(region, image)
     samples = Samples()
     with connect() as database:
@@ -246,18 +246,14 @@ def measure(region: Region, roles: Sequence[str], runs: int, image: str | None) 
             with rehearsed.instance(region, name) as machine:
                 machine.wait_until_booted()
                 for role in roles:
-                    told = bench.by_hand(machine, address, role, samples)
-                    say(f"{role} by hand, {turn} of {runs}:\n{told}")
+                    steps = bench.by_hand(machine, address, role, samples)
+                    say(f"{role} by hand, {turn} of {runs}:\n{steps}")
     return samples.figures()
 
 
 def connect() -> psycopg.Connection:
     """A connection to the metadata database, as Airflow's own user."""
-    parameter = client("ssm").get_parameter(
-        Name=f"{parameters.FOLDER}/common/AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", WithDecryption=True
-    )
-    address = str(parameter["Parameter"]["Value"]).replace("postgresql+psycopg:", "postgresql:")
-    return psycopg.connect(address, autocommit=True)
+    return psycopg.connect(parameters.database_address(), autocommit=True)
 
 
 def main() -> None:

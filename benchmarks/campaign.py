@@ -1,6 +1,6 @@
-"""The raw runs of the failover benchmark: one JSON line each, gathered over as many invocations as it takes.
+"""The raw runs of the failover benchmark: one JSON line each, over as many invocations as it takes.
 
-The lines lie in build/failover/runs.jsonl. A run that went wrong has a line too, with what went wrong.
+The lines are in build/failover/runs.jsonl. A run that went wrong has a line too, with the error.
 """
 
 from __future__ import annotations
@@ -14,29 +14,31 @@ from typing import Any
 
 import psycopg
 
-from benchmarks import kept, results
+from benchmarks import checkpoint, results
 from benchmarks.rehearsed import say
+from rehearsal.chaos.bench import Bench
 from rehearsal.chaos.checkers.statements import Entry, check, fences, parse
-from rehearsal.chaos.faults.schedulers import FAULTS
 from rehearsal.chaos.instrumentation import StatementLog
-from rehearsal.chaos.observer import Observer
-from rehearsal.chaos.scenarios.ordeals import ORDEALS
-from rehearsal.chaos.scenarios.takeover import Trial, make_whole, peer_trial, trial
-from rehearsal.deployment.cluster import Cluster
+from rehearsal.chaos.readiness import wait_until_ready
+from rehearsal.chaos.scenario import Outcome
+from rehearsal.chaos.scenarios.registry import find
 from rehearsal.errors import RehearsalError
 
 RUNS = results.ROOT / "build" / "failover" / "runs.jsonl"
 AIRKILN, PEER = "airkiln", "airflow, two schedulers"
 GIVE_UP = 3
-"""Runs in a row without a figure after which a fault is left alone."""
+"""Runs in a row without a figure after which no more are tried."""
+ADOPTION = "_adoption"
+"""How the names of scenarios end that wait for the peer's adoption too."""
 
 
 @dataclass
 class Line:
-    """One run, as it is kept."""
+    """One run."""
 
     subject: str
     fault: str
+    """The scenario's name, without ADOPTION."""
     date: str
     commit: str
     image: str
@@ -45,11 +47,11 @@ class Line:
     fences: list[float] = field(default_factory=list)
     """Seconds that each fence within the run took."""
     statements: int = 0
-    """Statements of schedulers that the checker looked at."""
+    """Statements of schedulers that were checked."""
     overlaps: list[str] = field(default_factory=list)
-    """What the checker found."""
+    """What the checker of statements found."""
     problems: list[str] = field(default_factory=list)
-    """Task instances lost, run twice, or queued for too long."""
+    """Task instances that were lost, run twice, or queued for too long."""
     error: str = ""
     """Why there is no figure."""
 
@@ -61,14 +63,14 @@ class Lines:
         self._path = path
 
     def __iter__(self) -> Iterator[Line]:
-        return kept.lines(self._path, Line)
+        return checkpoint.lines(self._path, Line)
 
     def add(self, line: Line) -> None:
-        """Keep a run."""
-        kept.keep(line, self._path)
+        """Append a run."""
+        checkpoint.add(line, self._path)
 
     def count(self, subject: str, fault: str, *, adopted: bool = False) -> int:
-        """Runs that went to their end."""
+        """Number of runs that went to their end."""
         return sum(
             (line.subject, line.fault) == (subject, fault)
             and not line.error
@@ -78,88 +80,84 @@ class Lines:
 
 
 class Campaign:
-    """Runs on one cluster."""
+    """Runs on one bench."""
 
-    def __init__(self, cluster: Cluster, lines: Lines, subject: str) -> None:
-        self._cluster = cluster
+    def __init__(self, bench: Bench, lines: Lines) -> None:
+        self._bench = bench
         self._lines = lines
-        self._subject = subject
-        self._observer = Observer(cluster)
-        self._log = StatementLog(cluster.postgres)
+        self._subject = AIRKILN if bench.controllers else PEER
+        self._log = StatementLog(bench.cluster.postgres)
         self._entries: deque[list[Entry]] = deque(maxlen=3)
-        """Of the latest runs: an epoch may wake up after two takeovers."""
+        """Of the latest runs: a scheduler that was frozen may wake up after two takeovers."""
 
-    def gather(self, fault: str, runs: int, *, adoption: bool = False) -> None:
-        """Run until there are so many figures of the fault."""
+    def gather(self, name: str, runs: int) -> None:
+        """Run a scenario until there are so many figures of it."""
         failures = 0
+        fault, adoption = name.removesuffix(ADOPTION), name.endswith(ADOPTION)
         while (done := self._lines.count(self._subject, fault, adopted=adoption)) < runs:
-            line = self.run(fault, adoption=adoption)
+            line = self.run(name)
             failures = failures + 1 if line.error else 0
-            say(f"{fault} {done + 1}/{runs}: {describe(line)}")
+            say(f"{name} {done + 1}/{runs}: {describe(line)}")
             if failures == GIVE_UP:
-                say(f"{fault}: left alone after {GIVE_UP} failures in a row")
+                say(f"{name}: given up after {GIVE_UP} failures in a row")
                 return
 
-    def run(self, fault: str, *, adoption: bool = False) -> Line:
-        """One run, checked and kept."""
+    def run(self, name: str) -> Line:
+        """Run a scenario once, check PostgreSQL's log, and append the line."""
         line = Line(
             subject=self._subject,
-            fault=fault,
-            date=kept.now(),
+            fault=name.removesuffix(ADOPTION),
+            date=checkpoint.now(),
             commit=results.commit(),
-            image=self._cluster.image,
+            image=self._bench.cluster.image,
         )
-        came: Trial | None = None
+        outcome: Outcome | None = None
         try:
-            if self._subject == PEER:
-                came = peer_trial(self._observer, FAULTS[fault], adoption=adoption)
-            elif fault in ORDEALS:
-                came = ORDEALS[fault](self._observer)
-            else:
-                came = trial(self._observer, FAULTS[fault])
+            outcome = find(name).run(self._bench)
         except (RehearsalError, psycopg.Error) as problem:
             line.error = str(problem)
             self._recover()
-        if came is not None:
-            line.seconds, line.adopted, line.problems = came.seconds, came.adopted, came.problems
-        self._check(line, came)
+        if outcome is not None:
+            line.seconds, line.problems = outcome.seconds, outcome.problems
+            line.adopted = next(iter(outcome.figures.get("adopted", [])), None)
+        self._check(line, outcome)
         self._lines.add(line)
         return line
 
-    def _check(self, line: Line, came: Trial | None) -> None:
+    def _check(self, line: Line, outcome: Outcome | None) -> None:
         self._entries.append(parse(self._log.new()))
-        verdict = check(
+        report = check(
             (entry for entries in self._entries for entry in entries),
             unfenced_may_queue=self._subject == PEER,
         )
-        line.statements = verdict.statements
-        line.overlaps = [str(found) for found in verdict.findings]
-        if came is not None:
+        line.statements = report.statements
+        line.overlaps = [str(found) for found in report.findings]
+        if outcome is not None:
             line.fences = [
                 round(seconds, 4)
                 for at, seconds in fences(self._entries[-1]).items()
-                if at / 1000 >= came.began
+                if at / 1000 >= outcome.began
             ]
 
     def _recover(self) -> None:
-        """Go on after a run that went wrong; what it had under way is not judged."""
-        self._observer.runs.clear()
+        """Get ready after a run that went wrong; its tasks are not checked."""
+        self._bench.observer.runs.clear()
         with suppress(RehearsalError, psycopg.Error):
-            make_whole(self._observer, controllers=self._subject == AIRKILN)
+            wait_until_ready(self._bench.observer, controllers=self._bench.controllers)
 
 
 def describe(line: Line) -> str:
     """A run in words."""
-    told = [line.error or ("no figure" if line.seconds is None else f"{line.seconds:.2f} s")]
+    parts = [line.error or ("no figure" if line.seconds is None else f"{line.seconds:.2f} s")]
     if line.adopted is not None:
-        told.append(f"adopted after {line.adopted:.0f} s")
+        parts.append(f"adopted after {line.adopted:.0f} s")
     if line.fences:
-        told.append("fence " + ", ".join(f"{each * 1000:.0f} ms" for each in line.fences))
-    return "; ".join([*told, *line.overlaps, *line.problems])
+        parts.append("fence " + ", ".join(f"{each * 1000:.0f} ms" for each in line.fences))
+    return "; ".join([*parts, *line.overlaps, *line.problems])
 
 
 def grouped(lines: Iterable[Line], value: str) -> dict[tuple[str, str], list[Any]]:
-    """The values of one field that are there, by fault and subject."""
+    """The values of one field, where there is one, by fault and subject."""
     found: dict[tuple[str, str], list[Any]] = {}
     for line in lines:
         if (each := getattr(line, value)) is not None:

@@ -1,6 +1,7 @@
 """The autoscaling's query beside a million task instances that have ended, in Airflow's own table.
 
-Part of `benchmarks.scaling`. The rows are made and taken back in one transaction, which nobody else sees.
+Part of `benchmarks.scaling`. The rows are inserted and rolled back in one transaction: no other session sees
+them.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from collections.abc import Iterator
 import psycopg
 
 from airkiln.autoscale.demand import QUERY
-from rehearsal.chaos.instrumentation import parameter
+from rehearsal.deployment.parameters import database_address
 from rehearsal.errors import RehearsalError
 
 FINISHED, QUEUED, RUNNING = 1_000_000, 300, 200
 ASKED = 200
 
-# Copies of a task instance that is there, so that every column and index is Airflow's.
+# Copies of an existing task instance, so that every column and index is Airflow's.
 _COPIES = """
 INSERT INTO task_instance
 SELECT made.*
@@ -36,9 +37,8 @@ _LIKE_THE_DAEMON = (
 
 
 def query_seconds() -> list[float]:
-    """How long each of many takes. In the region's network; RehearsalError if the table is empty."""
-    address = parameter("scheduler/AIRFLOW__DATABASE__SQL_ALCHEMY_CONN").replace("+psycopg", "", 1)
-    with psycopg.connect(address, connect_timeout=5) as session:
+    """Seconds of each of many queries. In the region's network; RehearsalError if the table is empty."""
+    with psycopg.connect(database_address(), connect_timeout=5) as session:
         try:
             _fill(session)
             return list(_asked(session))

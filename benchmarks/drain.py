@@ -35,38 +35,45 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from benchmarks import kept, rehearsed, results
+from benchmarks import checkpoint, rehearsed, results
 from benchmarks.processes import resident
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
 from rehearsal.aws import session
-from rehearsal.chaos.faults import degraded, drains
-from rehearsal.chaos.faults.drains import Drained, Kind
-from rehearsal.chaos.instrumentation import put
+from rehearsal.chaos import workload
+from rehearsal.chaos.bench import Bench, boot_instrumented
+from rehearsal.chaos.checkers.tasks import check_drain, task_instances
+from rehearsal.chaos.faults import degraded, workers
+from rehearsal.chaos.faults.workers import WorkerFault
 from rehearsal.chaos.observer import Observer
-from rehearsal.chaos.scenarios import scaling
-from rehearsal.deployment.cluster import Cluster, Host
+from rehearsal.chaos.scenario import seed_from_environment
+from rehearsal.chaos.scenarios import draining, scaling
+from rehearsal.chaos.scenarios.draining import FAULTS, Drained
+from rehearsal.deployment.cluster import Cluster, Layout
+from rehearsal.deployment.host import LIFECYCLE_UNIT, Host
 from rehearsal.deployment.image import baked_image
-from rehearsal.deployment.worker_group import Fleet
+from rehearsal.deployment.parameters import put
+from rehearsal.deployment.worker_group import WorkerGroup
 from rehearsal.errors import RehearsalError
 from rehearsal.progress import Stages
 from rehearsal.region import Region
 
-KINDS = drains.KINDS | degraded.KINDS
+DEGRADED = {fault.name for fault in degraded.FAULTS}
+"""Injected one at a time: the degraded dependency is everybody's."""
 RUNS = results.ROOT / "build" / "drain" / "runs.jsonl"
 AIRKILN, PEER = "airkiln", "airflow, scripts/systemd"
 WORKERS, AT_A_TIME = 9, 6
-"""Workers that are wanted, and how many drain at a time; who ends is replaced while it drains."""
+"""Workers that are wanted, and how many drain at a time. A worker that ends is replaced while it drains."""
 TASKS = 10
-"""Under way all the while; a task costs a second of a core, and the drains need the other one."""
-APART = {"spot_notice": drains.SPOT_SECONDS / AT_A_TIME}
-"""Seconds between two strikes at least, by kind: those that all take as long would come six at a time, and
-their tasks begin again while six machines boot."""
+"""Task instances under way; each needs a second of a core, and the drains need the other core."""
+APART = {"spot_notice": workers.SPOT_SECONDS / AT_A_TIME}
+"""Seconds between two injections at least, by kind. Drains that all take as long would otherwise end six at a
+time, and their tasks would begin again while six machines boot."""
 BATCH = 100
-"""Drains until the load is ended and judged, which takes as long as its longest task."""
+"""Drains until the workload is ended and checked, which takes as long as its longest task."""
 UNTOUCHED = 24 * 3600.0
-"""Cool-down of the pool, in seconds: here workers end by what strikes them alone."""
-FINISHED = drains.LONGEST + 120
+"""Cool-down of the pool, in seconds: autoscaling must not end workers here."""
+FINISHED = workload.LONGEST + 120
 RERUN_BUDGET = 15.0
 """Seconds."""
 MEMORY_BUDGET = 64.0
@@ -79,7 +86,7 @@ ExecStopPost=
 """
 """What of the unit differs from https://github.com/apache/airflow/tree/3.3.2/scripts/systemd."""
 PEER_LOST = {"scheduler": {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30"}}
-"""What the peer loses counts as under way, and keeps the load from going on, until the scheduler knows."""
+"""A task that the peer loses counts as under way, and holds up the workload, until the scheduler notices."""
 CONDITIONS = (
     "a rehearsal on this machine: all instances share the two cores, and the Auto Scaling group, the Spot "
     "notice and the metadata service are the rehearsal's"
@@ -88,7 +95,7 @@ CONDITIONS = (
 
 @dataclass
 class Line:
-    """Some strikes and the verdict on the load under them."""
+    """Some drains, and what became of the tasks of the workload meanwhile."""
 
     subject: str
     kind: str
@@ -100,80 +107,88 @@ class Line:
     problems: list[str] = field(default_factory=list)
     reruns: list[float] = field(default_factory=list)
     outlived: int = 0
-    """Task instances that had ended although they were cleared, before their supervisor knew of it."""
+    """Cleared task instances that had ended all the same, before their supervisor noticed."""
     memory: list[float] = field(default_factory=list)
-    """MiB of each worker's `airkiln lifecycle`, afterwards."""
+    """MiB that each worker's `airkiln lifecycle` uses afterwards."""
     error: str = ""
 
 
 def count(subject: str, kind: str) -> int:
-    """Drains that were judged."""
+    """Number of drains that were checked."""
     return sum(
-        len(line.drains) for line in kept.lines(RUNS, Line) if (line.subject, line.kind) == (subject, kind)
+        len(line.drains)
+        for line in checkpoint.lines(RUNS, Line)
+        if (line.subject, line.kind) == (subject, kind)
     )
 
 
-def strikes(observer: Observer, fleet: Fleet, kind: Kind, wanted: int) -> tuple[list[Drained], list[str]]:
-    """Strike workers under the load, several at a time, until there were so many; what went wrong."""
+def drain_several(bench: Bench, fault: WorkerFault, wanted: int) -> tuple[list[Drained], list[str]]:
+    """Inject a fault into workers under the workload, several at a time, until there were so many.
+
+    :returns: the drains, and the errors; the first one ends the series.
+    """
+    observer, group = bench.observer, bench.worker_group
     done: list[Drained] = []
     errors: list[str] = []
-    struck: set[str] = set()
-    going: list[Future[None]] = []
-    limit = 1 if kind.name in degraded.KINDS else AT_A_TIME
-    apart = APART.get(kind.name, 0.0)
+    draining_now: set[str] = set()
+    futures: list[Future[None]] = []
+    limit = 1 if fault.name in DEGRADED else AT_A_TIME
 
     def one(host: Host) -> None:
-        watching = Observer(observer.cluster)
+        watching = Observer(bench.cluster)
         try:
-            done.append(drains.drain(watching, fleet, kind, host))
+            done.append(draining.drain(watching, group, fault, host))
             say(f"  {len(done)}/{wanted} {host.name}: {done[-1].running} ran, {done[-1].seconds:.0f} s")
         except RehearsalError as problem:
             errors.append(str(problem))
         finally:
             watching.close()
-            struck.discard(host.name)
+            draining_now.discard(host.name)
+
+    def free() -> list[Host]:
+        return [host for host in group.serving() if host.name not in draining_now]
 
     with ThreadPoolExecutor(limit) as threads:
         for _ in range(wanted):
-            observer.wait_until("a drain has ended", lambda: len(struck) < limit, drains.PATIENCE)
+            observer.wait_until("a drain has ended", lambda: len(draining_now) < limit, draining.PATIENCE)
             if errors:
                 break
-            if fleet.desired() < WORKERS:
-                fleet.resize(WORKERS)
-            host = drains.wait_for_load(
-                observer, lambda: [host for host in fleet.serving() if host.name not in struck]
-            )
-            struck.add(host.name)
-            going.append(threads.submit(one, host))
-            time.sleep(apart)
-    for each in going:
-        each.result()  # raises what `one` has no word for
+            if group.desired() < WORKERS:
+                group.resize(WORKERS)
+            (host,) = draining.busiest(observer, free)
+            draining_now.add(host.name)
+            futures.append(threads.submit(one, host))
+            time.sleep(APART.get(fault.name, 0.0))
+    for each in futures:
+        each.result()  # raises what `one` does not handle
     return done, errors
 
 
-def gather(observer: Observer, fleet: Fleet, kind: Kind, *, subject: str, wanted: int) -> None:
-    """Strike and judge until there are so many drains of a kind."""
-    while (have := count(subject, kind.name)) < wanted:
+def gather(bench: Bench, fault: WorkerFault, *, subject: str, wanted: int) -> None:
+    """Inject and check until there are so many drains of a kind."""
+    observer = bench.observer
+    while (have := count(subject, fault.name)) < wanted:
+        bench.reseed()
         line = Line(
             subject=subject,
-            kind=kind.name,
-            date=kept.now(),
+            kind=fault.name,
+            date=checkpoint.now(),
             commit=results.commit(),
-            image=observer.cluster.image,
+            image=bench.cluster.image,
         )
-        with drains.load(observer, tasks=TASKS):
-            done, errors = strikes(observer, fleet, kind, min(BATCH, wanted - have))
-        with suppress(RehearsalError):  # what still has not ended is lost, and the verdict names it
-            observer.wait_until("every task has ended", observer.idle, FINISHED)
-        found = drains.verdict(observer, may_rerun=kind.may_rerun)
+        with workload.sustained(observer, tasks=TASKS, draw=lambda: workload.length(bench.random)):
+            done, errors = drain_several(bench, fault, min(BATCH, wanted - have))
+        with suppress(RehearsalError):  # what has not ended by then is lost, and the check names it
+            observer.wait_until_idle(FINISHED)
+        report = check_drain(observer, may_rerun=fault.may_rerun)
         line.drains = [asdict(each) for each in done]
-        line.tasks, line.problems = found.tasks, found.problems
-        line.reruns, line.outlived = found.reruns, found.outlived
+        line.tasks, line.problems = report.tasks, report.problems
+        line.reruns, line.outlived = report.reruns, report.outlived
         if subject == AIRKILN:
-            line.memory = [resident(host.processes(drains.DAEMON)) for host in fleet.serving()]
+            line.memory = [resident(host.processes(LIFECYCLE_UNIT)) for host in bench.worker_group.serving()]
         line.error = "; ".join(errors)
-        kept.keep(line, RUNS)
-        say(f"{subject} {kind.name}: {have + len(done)}/{wanted}, {line.tasks} tasks; {line.error}")
+        checkpoint.add(line, RUNS)
+        say(f"{subject} {fault.name}: {have + len(done)}/{wanted}, {line.tasks} tasks; {line.error}")
         for problem in line.problems:
             say(f"  {problem}")
         if errors:
@@ -181,16 +196,16 @@ def gather(observer: Observer, fleet: Fleet, kind: Kind, *, subject: str, wanted
 
 
 def figures(runs: Sequence[Line]) -> list[Figure]:
-    """Rows of all that was kept."""
+    """Rows of all that was checkpoint."""
     made = []
     for subject in (AIRKILN, PEER):
-        for kind in KINDS:
+        for kind in FAULTS:
             of_kind = [line for line in runs if (line.subject, line.kind) == (subject, kind)]
             if not (seconds := [float(str(d["seconds"])) for line in of_kind for d in line.drains]):
                 continue
             made.append(summarise(kind, subject, seconds))
             tasks = sum(x.tasks for x in of_kind)
-            wrong = sum(len(drains.named(x.problems)) for x in of_kind)
+            wrong = sum(len(task_instances(x.problems)) for x in of_kind)
             budget = 0.0 if subject == AIRKILN else None
             name = f"{kind}_lost_failed_or_twice"
             made.append(Figure(name, subject, "tasks", tasks, wrong, wrong, wrong, budget=budget))
@@ -205,45 +220,45 @@ def figures(runs: Sequence[Line]) -> list[Figure]:
 
 def publish(output: Path | None) -> None:
     """Write the results file."""
-    runs = list(kept.lines(RUNS, Line))
+    runs = list(checkpoint.lines(RUNS, Line))
     made = figures(runs)
-    path = results.record("drain", made, output, conditions=CONDITIONS, measured=kept.measured(runs))
+    path = results.record("drain", made, output, conditions=CONDITIONS, measured=checkpoint.measured(runs))
     say(results.table(made))
     say(f"written to {path}")
 
 
-def fleet_for(region: Region, *, anew: bool, peer: bool) -> tuple[Cluster, Fleet]:
-    """A cluster without a worker of its own, and a group of workers beside it; for the peer always anew."""
-    fleet = Fleet(region)
+def bench_for(region: Region, *, anew: bool, peer: bool) -> Bench:
+    """A cluster without a worker of its own, and a worker group beside it; for the peer always a new one."""
+    group = WorkerGroup(region)
     cluster = None if anew or peer else Cluster.find(region)
     if cluster is None:
         if session.aws_running(region):
-            fleet.remove()
-        scaling.set_pool(UNTOUCHED)
+            group.remove()
+        scaling.configure_pool(UNTOUCHED)
         if peer:
             put(PEER_LOST)
-        cluster = Cluster.boot(region, baked_image(region, Stages(1)), schedulers=1, workers=0)
-        fleet.create(cluster.image, desired=WORKERS)
-    fleet.resize(WORKERS)
-    fleet.wait_until_serving(WORKERS, 240)
+        cluster = boot_instrumented(region, baked_image(region, Stages(1)), Layout(schedulers=1, workers=0))
+        group.create(cluster.image, desired=WORKERS)
+    group.resize(WORKERS)
+    group.wait_until_serving(WORKERS, 240)
     if peer:
-        peers_way(fleet)
-    return cluster, fleet
+        install_peer_unit(group)
+    return Bench(cluster, seed=seed_from_environment())
 
 
-def peers_way(fleet: Fleet) -> None:
-    """Have the workers' units as apache/airflow's scripts have them."""
+def install_peer_unit(group: WorkerGroup) -> None:
+    """Change the workers' units to what apache/airflow's scripts have."""
     folder = "/etc/systemd/system/airflow-worker@.service.d"
-    for host in fleet.wait_until_serving(WORKERS):
+    for host in group.wait_until_serving(WORKERS):
         script = f"mkdir -p {folder} && cat > {folder}/99-peer.conf && systemctl daemon-reload"
         host.machine.execute(["sh", "-c", script], text=PEER_UNIT)
-        host.systemctl("stop", drains.DAEMON)
+        host.systemctl("stop", LIFECYCLE_UNIT)
 
 
 def main() -> None:
     """Gather and publish; or only one of them."""
     parser = argparse.ArgumentParser(description="Tasks lost by a worker's end, by kind of end.")
-    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], help="only these")
+    parser.add_argument("kinds", nargs="*", choices=[*FAULTS, []], help="only these")
     parser.add_argument("--runs", type=int, default=100, help="of each kind (default: %(default)s)")
     parser.add_argument("--peer", action="store_true", help="the unit of apache/airflow's scripts/systemd")
     parser.add_argument("--anew", action="store_true", help="boot a new cluster where one runs")
@@ -254,10 +269,10 @@ def main() -> None:
     if not options.publish:
         subject = PEER if options.peer else AIRKILN
         with rehearsed.region(keep=options.keep) as region:
-            cluster, fleet = fleet_for(region, anew=options.anew, peer=options.peer)
-            observer = Observer(cluster)
-            for name in options.kinds or (["systemctl_stop"] if options.peer else drains.KINDS):
-                gather(observer, fleet, KINDS[name], subject=subject, wanted=options.runs)
+            bench = bench_for(region, anew=options.anew, peer=options.peer)
+            usual = ["systemctl_stop"] if options.peer else [fault.name for fault in workers.FAULTS]
+            for name in options.kinds or usual:
+                gather(bench, FAULTS[name], subject=subject, wanted=options.runs)
     publish(options.output)
 
 

@@ -11,9 +11,9 @@ every 10 ms. Between two runs, both hosts become ready again.
 - `host_killed`: its network and all its processes, at once;
 - `partition_both`, `partition_in`, `partition_out`: packets between the leader and PostgreSQL are dropped, in
   both directions, only those to the leader, or only those from it;
-- `hand_over`: from the start of the command `airkiln failover switchover`, including its own start-up;
+- `switchover`: from the start of the command `airkiln failover switchover`, including its own start-up;
 - `database_restart`: from the first connection that PostgreSQL accepts;
-- `lock_held`: an idle transaction of another session holds the scheduler's locks;
+- `blocking_lock`: an idle transaction of another session holds the scheduler's locks;
 - `scheduler_sigkill_no_standby`: the same host has to start again;
 - `killed_before_sending`: the scheduler dies between committing an instance as queued and sending it;
 - `frozen`: the whole host is frozen until another leads, and then continues. Two more scenarios, across two
@@ -39,21 +39,25 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import at_rest, kept, predecessor, rehearsed, results
-from benchmarks.campaign import AIRKILN, PEER, Campaign, Line, Lines, grouped
+from benchmarks import at_rest, checkpoint, predecessor, rehearsed, results
+from benchmarks.campaign import ADOPTION, AIRKILN, PEER, Campaign, Line, Lines, grouped
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
-from rehearsal.chaos.faults.schedulers import FAULTS
-from rehearsal.chaos.scenarios import ordeals
-from rehearsal.chaos.scenarios.ordeals import ORDEALS
+from rehearsal.chaos.bench import Bench, boot_instrumented
+from rehearsal.chaos.scenario import Need, Scenario, seed_from_environment
+from rehearsal.chaos.scenarios import frozen, outages, takeover
 from rehearsal.chaos.scenarios.takeover import PATIENCE
-from rehearsal.deployment.cluster import Cluster
+from rehearsal.deployment.cluster import Cluster, Layout
 from rehearsal.deployment.image import baked_image
 from rehearsal.errors import RehearsalError
 from rehearsal.progress import Stages
 from rehearsal.region import Region
 
-BUDGETS = {name: fault.budget for name, fault in FAULTS.items()} | ordeals.BUDGETS
+SCENARIOS = {
+    scenario.name: scenario for scenario in (*takeover.SCENARIOS, *frozen.SCENARIOS, outages.DATABASE_AWAY)
+}
+"""What can be asked for."""
+BUDGETS = {name: each.budget for name, each in SCENARIOS.items() if each.budget is not None}
 FENCE_BUDGET = 0.25
 """Seconds."""
 CONDITIONS = (
@@ -105,47 +109,75 @@ def counted(figure: str, runs: int, found: int) -> Figure:
 def publish(lines: Sequence[Line], output: Path | None) -> None:
     """Write the results file."""
     made = [*figures(lines), *at_rest.known()]
-    path = results.record("failover", made, output, conditions=CONDITIONS, measured=kept.measured(lines))
+    path = results.record(
+        "failover", made, output, conditions=CONDITIONS, measured=checkpoint.measured(lines)
+    )
     say(results.table(made))
     say(f"written to {path}")
 
 
-def cluster_for(region: Region, subject: str, image: str | None, *, anew: bool) -> Cluster:
-    """The cluster that runs in the region, or a new one; its image is this tree's unless another is named."""
-    found = None if anew else Cluster.find(region)
-    if found is None:
-        return Cluster.boot(region, image or baked_image(region, Stages(1)), controllers=subject == AIRKILN)
-    if found.controllers != (subject == AIRKILN):
-        raise RehearsalError("Another cluster runs there; --anew replaces it.")
-    return found
+def bench_for(region: Region, *, peer: bool, image: str | None, anew: bool) -> Bench:
+    """The cluster that runs in the region, or a new one.
+
+    :param peer: schedulers without failover controllers.
+    :param image: id of the image to boot; None: this tree's, baked if there is none.
+    :param anew: boot a new cluster even if one runs.
+    """
+    cluster = None if anew else Cluster.find(region)
+    if cluster is None:
+        image = image or baked_image(region, Stages(1))
+        cluster = boot_instrumented(region, image, Layout(controllers=not peer))
+    bench = Bench(cluster, seed=seed_from_environment())
+    if bench.controllers == peer:
+        raise RehearsalError("Another kind of cluster runs there; replace it with --anew.")
+    return bench
+
+
+def default_scenarios(*, peer: bool, adoption: bool) -> list[str]:
+    """The names of the scenarios that run when none is asked for."""
+
+    def fits(scenario: Scenario) -> bool:
+        return not peer or Need.CONTROLLERS not in scenario.needs
+
+    if adoption:
+        return [name for name in SCENARIOS if name.endswith(ADOPTION)]
+    return [scenario.name for scenario in takeover.SINGLE if fits(scenario)]
 
 
 def main() -> None:
     """Gather, check, publish; or only one of them."""
     parser = argparse.ArgumentParser(description="Fault to the next task instance queued, by kind of fault.")
     parser.add_argument(
-        "faults", nargs="*", choices=[*FAULTS, *ORDEALS, []], help="only these (default: all but the ordeals)"
+        "scenarios",
+        nargs="*",
+        choices=[*SCENARIOS, []],
+        metavar="SCENARIO",
+        help="only these (default: one fault each)",
     )
-    parser.add_argument("--runs", type=int, default=50, help="of each fault, in all (default: %(default)s)")
+    parser.add_argument(
+        "--runs", type=int, default=50, help="of each scenario, in all (default: %(default)s)"
+    )
     parser.add_argument("--peer", action="store_true", help="two schedulers without a controller")
-    parser.add_argument("--adoption", action="store_true", help="with --peer: wait for the adoption too")
+    parser.add_argument(
+        "--adoption", action="store_true", help="with --peer: the scenarios that wait for the adoption"
+    )
     parser.add_argument("--image", metavar="ID", help="boot this one (default: this tree's, baked if needed)")
     parser.add_argument("--anew", action="store_true", help="boot a new cluster where one runs")
-    parser.add_argument("--keep", action="store_true", help="leave the cluster running, to go on with it")
-    parser.add_argument("--at-rest", action="store_true", help="first, what a host costs at rest")
+    parser.add_argument("--keep", action="store_true", help="leave the cluster running")
+    parser.add_argument("--at-rest", action="store_true", help="first, what a host uses at rest")
     parser.add_argument("--publish", action="store_true", help="only write the results, from what there is")
     parser.add_argument("--output", type=Path, help="default: benchmarks/results/failover.json")
     options = parser.parse_args()
     lines = Lines()
     if not options.publish:
-        subject = PEER if options.peer else AIRKILN
         with rehearsed.region(keep=options.keep) as region:
-            cluster = cluster_for(region, subject, options.image, anew=options.anew)
+            bench = bench_for(region, peer=options.peer, image=options.image, anew=options.anew)
             if options.at_rest:
-                at_rest.keep(at_rest.measure(cluster))
-            campaign = Campaign(cluster, lines, subject)
-            for fault in options.faults or FAULTS:
-                campaign.gather(fault, options.runs, adoption=options.adoption)
+                at_rest.save(at_rest.measure(bench.cluster))
+            campaign = Campaign(bench, lines)
+            names = options.scenarios or default_scenarios(peer=options.peer, adoption=options.adoption)
+            for name in names:
+                campaign.gather(name, options.runs)
     publish(list(lines), options.output)
 
 

@@ -17,15 +17,15 @@ from pathlib import Path
 
 import psycopg
 
-from rehearsal.errors import RehearsalError
 from rehearsal.linux.machine import Machine
+from rehearsal.waiting import wait_for
 
 WEB_PORT = 8080
 POLL = 0.02
-"""Seconds between two questions. A refused connection, a look-up in a small table and a look at a log cost
+"""Seconds between two questions. A refused connection, a query of a small table and reading a log cost
 well under a millisecond each."""
 JOURNAL_POLL = 0.5
-"""Seconds between two questions that start a process in the machine. The journal itself tells the time."""
+"""Seconds between two questions that start a process in the machine. The journal has the entry's time."""
 LIMIT = 120
 """Seconds after which a component counts as failed."""
 
@@ -46,15 +46,12 @@ def watch(checks: Mapping[str, Check], pauses: Mapping[str, float], begun: float
     :raises RehearsalError: one does not hold within LIMIT.
     """
 
-    def until_so(name: str, check: Check) -> float:
-        while (moment := check()) is None:
-            if time.monotonic() - begun > LIMIT:
-                raise RehearsalError(f"The {name} is not healthy {LIMIT} s after its start.")
-            time.sleep(pauses.get(name, POLL))
-        return moment - begun
+    def healthy(name: str, check: Check) -> float:
+        left = LIMIT - (time.monotonic() - begun)
+        return wait_for(f"the {name} is healthy", check, left, every=pauses.get(name, POLL)) - begun
 
     with ThreadPoolExecutor(max_workers=len(checks)) as pool:
-        waiting = {name: pool.submit(until_so, name, check) for name, check in checks.items()}
+        waiting = {name: pool.submit(healthy, name, check) for name, check in checks.items()}
         return {name: each.result() for name, each in waiting.items()}
 
 

@@ -9,7 +9,7 @@ looks again, and goes on to the next node (failover/failover_controller.py). A h
 defaults). A standby takes over when the heartbeat in the database, in whole seconds, is older than two polls,
 and then asks the dead host three times by ssh.
 
-Left out in its favour: how long its statements and a living ssh take; that the second look finds the
+Left out in its favour: how long its statements and a working ssh take; that the second check finds the
 heartbeat of the newly started scheduler too old and kills it again; that adoption of the dead scheduler's
 tasks comes later.
 """
@@ -47,7 +47,7 @@ def scheduler_sigkill(chance: random.Random) -> float:
 
 
 def scheduler_sigstop(chance: random.Random) -> float:
-    """The web server's verdict comes first, then a poll that kills and starts."""
+    """The web server reports it first; then a poll kills and starts."""
     unhealthy = THRESHOLD - chance.uniform(0, HEARTBEAT)
     return unhealthy + chance.uniform(0, POLL) + chance.uniform(*COLD_START)
 

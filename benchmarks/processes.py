@@ -1,4 +1,4 @@
-"""What processes take of a machine."""
+"""What processes use of a machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def resident(pids: Iterable[int]) -> float:
-    """MiB that the processes hold in memory (RSS); one that has ended meanwhile holds none."""
+    """MiB of memory that the processes use (RSS); one that has ended meanwhile uses none."""
     total = 0
     for pid in pids:
         with suppress(FileNotFoundError, ProcessLookupError):

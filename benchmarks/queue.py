@@ -11,14 +11,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import kept, rehearsed, results
+from benchmarks import checkpoint, rehearsed, results
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
-from rehearsal.chaos.observer import Observer
+from rehearsal.chaos.bench import Bench, boot_instrumented
+from rehearsal.chaos.scenario import seed_from_environment
 from rehearsal.chaos.scenarios import redelivery
 from rehearsal.deployment.cluster import Cluster
 from rehearsal.deployment.image import baked_image
@@ -27,12 +27,7 @@ from rehearsal.progress import Stages
 
 RUNS = results.ROOT / "build" / "queue" / "runs.jsonl"
 SUBJECT = "airkiln"
-CASES: dict[str, Callable[[Observer], tuple[list[str], float | None]]] = {
-    "killed_while_polling": redelivery.killed_while_polling,
-    "stopped_while_polling": redelivery.stopped_while_polling,
-    "copied": lambda observer: (redelivery.copied(observer), None),
-    "copied_when_expired": lambda observer: (redelivery.copied_when_expired(observer), None),
-}
+CASES = {scenario.name: scenario for scenario in redelivery.SCENARIOS}
 CONDITIONS = (
     "a rehearsal on this machine: the broker is the rehearsal's SQS, its visibility time-outs are real"
 )
@@ -40,7 +35,7 @@ CONDITIONS = (
 
 @dataclass
 class Line:
-    """One run, as it is kept."""
+    """One run."""
 
     case: str
     date: str
@@ -51,15 +46,18 @@ class Line:
     error: str = ""
 
 
-def gather(observer: Observer, case: str, wanted: int) -> None:
-    """Run until there are so many."""
-    while (have := sum(each.case == case and not each.error for each in kept.lines(RUNS, Line))) < wanted:
-        line = Line(case, kept.now(), results.commit(), observer.cluster.image)
+def gather(bench: Bench, case: str, wanted: int) -> None:
+    """Run a scenario until there are so many lines of it."""
+    while (
+        have := sum(each.case == case and not each.error for each in checkpoint.lines(RUNS, Line))
+    ) < wanted:
+        line = Line(case, checkpoint.now(), results.commit(), bench.cluster.image)
         try:
-            line.problems, line.seconds = CASES[case](observer)
+            outcome = CASES[case].run(bench)
+            line.problems, line.seconds = outcome.problems, outcome.seconds
         except RehearsalError as problem:
             line.error = str(problem)
-        kept.keep(line, RUNS)
+        checkpoint.add(line, RUNS)
         seconds = "" if line.seconds is None else f"{line.seconds:.1f} s"
         say(f"{case} {have + 1}/{wanted}: {seconds} {line.error} {'; '.join(line.problems)}".rstrip())
         if line.error:
@@ -67,15 +65,14 @@ def gather(observer: Observer, case: str, wanted: int) -> None:
 
 
 def figures(runs: list[Line]) -> list[Figure]:
-    """Rows of all that was kept."""
+    """Rows of all that was checkpoint."""
     made = []
-    for case in CASES:
+    for case, scenario in CASES.items():
         of_case = [line for line in runs if line.case == case and not line.error]
         if not of_case:
             continue
         if seconds := [line.seconds for line in of_case if line.seconds is not None]:
-            budget = redelivery.STRANDED if case == "killed_while_polling" else None
-            made.append(summarise(case, SUBJECT, seconds, budget=budget))
+            made.append(summarise(case, SUBJECT, seconds, budget=scenario.budget))
         wrong = sum(len(line.problems) for line in of_case)
         name = f"{case}_lost_failed_or_twice"
         made.append(Figure(name, SUBJECT, "tasks", len(of_case), wrong, wrong, wrong, budget=0.0))
@@ -92,13 +89,15 @@ def main() -> None:
     options = parser.parse_args()
     if not options.publish:
         with rehearsed.region(keep=options.keep) as region:
-            cluster = Cluster.find(region) or Cluster.boot(region, baked_image(region, Stages(1)))
-            observer = Observer(cluster)
+            cluster = Cluster.find(region) or boot_instrumented(region, baked_image(region, Stages(1)))
+            bench = Bench(cluster, seed=seed_from_environment())
             for case in CASES:
-                gather(observer, case, options.runs)
-    runs = list(kept.lines(RUNS, Line))
+                gather(bench, case, options.runs)
+    runs = list(checkpoint.lines(RUNS, Line))
     made = figures(runs)
-    path = results.record("queue", made, options.output, conditions=CONDITIONS, measured=kept.measured(runs))
+    path = results.record(
+        "queue", made, options.output, conditions=CONDITIONS, measured=checkpoint.measured(runs)
+    )
     say(results.table(made))
     say(f"written to {path}")
 

@@ -1,11 +1,10 @@
-"""What the benchmarks that need machines share: a rehearsal of their own, and an end to their instances."""
+"""What the benchmarks that need machines share: a rehearsal of their own, and the end of their instances."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-import time
 from collections.abc import Iterator
 
 from rehearsal.aws import session
@@ -15,18 +14,19 @@ from rehearsal.errors import RehearsalError
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.network import Network
 from rehearsal.region import Region
+from rehearsal.waiting import wait_until
 
 NAME = "bench"
-"""The rehearsal that is used where AIRKILN_REHEARSAL names none, so that `make rehearse`'s is left alone."""
+"""The rehearsal that is used unless AIRKILN_REHEARSAL names another: not the one of `make rehearse`."""
 GONE = 60
-"""Seconds until a terminated instance must have gone; an orderly power-off takes one to five."""
+"""Seconds until a terminated instance must be gone; a power-off takes one to five."""
 
 
 @contextlib.contextmanager
 def region(*, keep: bool = False) -> Iterator[Region]:
-    """A rehearsal with its local AWS, and the caller inside its network; taken down at the end.
+    """A rehearsal with its emulated AWS, and the caller inside its network; taken down at the end.
 
-    :param keep: leave it running, to look at it.
+    :param keep: leave it running.
     """
     name = os.environ.setdefault("AIRKILN_REHEARSAL", NAME)
     found = Region(name)
@@ -43,19 +43,16 @@ def region(*, keep: bool = False) -> Iterator[Region]:
 
 @contextlib.contextmanager
 def instance(found: Region, name: str) -> Iterator[Machine]:
-    """The machine of an instance, terminated at the end, and waited for: the next run must not hear it."""
+    """The machine of an instance; at the end it is terminated, and waited for until it is gone."""
     try:
         yield find_machine(found, name)
     finally:
         client("ec2").terminate_instances(InstanceIds=[name])
-        deadline = time.monotonic() + GONE
-        while (found.machines / name).exists():
-            if time.monotonic() > deadline:
-                raise RehearsalError(f"Instance {name} was terminated and has not gone within {GONE} s.")
-            time.sleep(0.1)
+        folder = found.machines / name
+        wait_until(f"the terminated instance {name} is gone", lambda: not folder.exists(), GONE)
 
 
 def say(text: str) -> None:
-    """One line to whoever waits."""
+    """Print one line at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()

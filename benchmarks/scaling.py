@@ -20,25 +20,24 @@ and the pool returns to zero workers.
 from __future__ import annotations
 
 import argparse
-import random
-import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from airkiln.roles import AUTOSCALE_UNIT
-from benchmarks import demand, kept, rehearsed, results
+from benchmarks import checkpoint, demand, rehearsed, results
 from benchmarks.processes import resident
 from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
 from rehearsal.aws import session
-from rehearsal.chaos.faults import drains
-from rehearsal.chaos.observer import Observer
+from rehearsal.chaos.bench import Bench, boot_instrumented
+from rehearsal.chaos.checkers.tasks import check_drain
+from rehearsal.chaos.scenario import seed_from_environment
 from rehearsal.chaos.scenarios import scaling
-from rehearsal.chaos.scenarios.scaling import COOLDOWN, SLOTS, Growth
-from rehearsal.chaos.scenarios.takeover import make_whole
-from rehearsal.deployment.cluster import Cluster
+from rehearsal.chaos.scenarios.registry import find
+from rehearsal.chaos.scenarios.scaling import COOLDOWN, CYCLE
+from rehearsal.deployment.cluster import Cluster, Layout
 from rehearsal.deployment.image import baked_image
-from rehearsal.deployment.worker_group import Fleet
 from rehearsal.errors import RehearsalError
 from rehearsal.progress import Stages
 from rehearsal.region import Region
@@ -49,15 +48,9 @@ SUBJECT = "airkiln"
 DECIDED, RUNNING = 15.0, 45.0
 """Budgets, in seconds."""
 QUERY = 0.020
-"""The same of the query."""
+"""Budget of the query, in seconds."""
 MEMORY = 64.0
 """Budget, in MiB."""
-CYCLE = 10.0
-"""Seconds between two decisions (airkiln.autoscale.daemon)."""
-LASTS = 75.0
-"""Seconds of the tasks that keep one worker full while the next one boots."""
-MAXIMUM = 3
-CHANCE = random.SystemRandom()
 CONDITIONS = (
     "a rehearsal on this machine: all instances share the two cores, the Auto Scaling group is the "
     "rehearsal's, and a worker's machine boots from the image in the place of an EC2 instance"
@@ -66,7 +59,7 @@ CONDITIONS = (
 
 @dataclass
 class Line:
-    """One run, as it is kept."""
+    """One run, as it is checkpoint."""
 
     date: str
     commit: str
@@ -91,81 +84,77 @@ class Queries:
     seconds: list[float]
 
 
-def run(observer: Observer, fleet: Fleet, *, leader_lost: bool) -> Line:
+def run(bench: Bench, *, leader_lost: bool) -> Line:
     """From zero, from one, and back."""
-    line = Line(kept.now(), results.commit(), observer.cluster.image, leader_lost=leader_lost)
+    observer = bench.observer
+    line = Line(checkpoint.now(), results.commit(), bench.cluster.image, leader_lost=leader_lost)
     try:
-        make_whole(observer)
-        fleet.wait_until("no worker is left", lambda: fleet.desired() == 0 and not fleet.members(), 300)
-        time.sleep(CHANCE.uniform(0, CYCLE))  # so that demand appears at any moment of a cycle
-        line.zero = asdict(scaling.grow(observer, fleet, tasks=1, seconds=LASTS))
-        line.one = asdict(scaling.grow(observer, fleet, tasks=2 * SLOTS - 1, seconds=LASTS))
-        if leader_lost:
-            lose_leader(observer, fleet)
-        line.back = scaling.shrink(observer, fleet)
+        outcome = find("scale_in_leader_lost" if leader_lost else "scale_out_and_in").run(bench)
+        line.zero, line.one = steps(outcome.figures)
+        line.back = outcome.seconds
+        line.tasks, line.problems = outcome.tasks, outcome.problems
         line.memory = [resident(observer.leader().host.processes(AUTOSCALE_UNIT))]
     except RehearsalError as problem:
         line.error = str(problem)
-        observer.wait_until("every task has ended", observer.idle, 300)
-    verdict = drains.verdict(observer, may_rerun=False)
-    line.tasks, line.problems = verdict.tasks, verdict.problems
+        observer.wait_until_idle(300)
+        report = check_drain(observer, may_rerun=False)
+        line.tasks, line.problems = line.tasks + report.tasks, [*line.problems, *report.problems]
     return line
 
 
-def lose_leader(observer: Observer, fleet: Fleet) -> None:
-    """Cut the power of the leader's host as soon as one worker has been told to end; it boots again."""
-    leader, wanted = observer.leader(), fleet.desired()
-    observer.wait_until("every task has ended", observer.idle, scaling.RUNNING)
-    scaling.moment("a worker is told to end", lambda: fleet.desired() < wanted, 3 * COOLDOWN)
-    leader.host.cut_power()
-    observer.wait_until("another leads", lambda: observer.leads_after(leader.job), 60)
-    observer.cluster.power_on(leader.host)
+def steps(figures: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
+    """What each scale-out took, from the scenario's figures: from zero, and from one."""
+    return [
+        {each: figures[f"{start}_{each}"][0] for each in ("decided", "running")} for start in ("zero", "one")
+    ]
 
 
 def gather_queries(runs: int = 1) -> None:
     """Time the query, unless that has been done."""
-    while len(list(kept.lines(QUERIES, Queries))) < runs:
-        kept.keep(Queries(kept.now(), results.commit(), demand.query_seconds()), QUERIES)
+    while len(list(checkpoint.lines(QUERIES, Queries))) < runs:
+        checkpoint.add(Queries(checkpoint.now(), results.commit(), demand.query_seconds()), QUERIES)
 
 
-def gather(observer: Observer, fleet: Fleet, *, wanted: int, leader_lost: bool) -> None:
-    """Run until there are so many."""
+def gather(bench: Bench, *, wanted: int, leader_lost: bool) -> None:
+    """Run until there are so many lines."""
     while (
-        have := sum(each.leader_lost == leader_lost and not each.error for each in kept.lines(RUNS, Line))
+        have := sum(
+            each.leader_lost == leader_lost and not each.error for each in checkpoint.lines(RUNS, Line)
+        )
     ) < wanted:
-        line = run(observer, fleet, leader_lost=leader_lost)
-        kept.keep(line, RUNS)
+        line = run(bench, leader_lost=leader_lost)
+        checkpoint.add(line, RUNS)
         say(f"{have + 1}/{wanted}: {describe(line)}")
         for problem in line.problems:
             say(f"  {problem}")
 
 
 def describe(line: Line) -> str:
-    """A line for a person."""
+    """A run in words."""
     if line.error:
         return line.error
     parts = [
-        f"{name} {Growth(**grown).decided:.1f} and {Growth(**grown).running:.1f} s"
-        for name, grown in (("from zero", line.zero), ("from one", line.one))
-        if grown is not None
+        f"{name} {step['decided']:.1f} and {step['running']:.1f} s"
+        for name, step in (("from zero", line.zero), ("from one", line.one))
+        if step is not None
     ]
     return f"{', '.join(parts)}, back after {line.back or 0.0:.1f} s, {line.tasks} tasks"
 
 
 def figures(runs: list[Line]) -> list[Figure]:
-    """Rows of all that was kept."""
+    """Rows of all that was checkpoint."""
     made = []
-    for name, grown in (("zero", [x.zero for x in runs]), ("one", [x.one for x in runs])):
-        found = [Growth(**each) for each in grown if each is not None]
-        if found:
-            made.append(summarise(f"{name}_decided", SUBJECT, [x.decided for x in found], budget=DECIDED))
-            made.append(summarise(f"{name}_running", SUBJECT, [x.running for x in found], budget=RUNNING))
-    for name, lost, budget in (
+    for name, all_steps in (("zero", [x.zero for x in runs]), ("one", [x.one for x in runs])):
+        if found := [each for each in all_steps if each is not None]:
+            for step, budget in (("decided", DECIDED), ("running", RUNNING)):
+                samples = [each[step] for each in found]
+                made.append(summarise(f"{name}_{step}", SUBJECT, samples, budget=budget))
+    for name, lost, allowed in (
         ("back_at_zero", False, COOLDOWN + CYCLE),
         ("leader_lost", True, None),
     ):
         if back := [x.back for x in runs if x.back is not None and x.leader_lost == lost]:
-            made.append(summarise(name, SUBJECT, back, budget=budget))
+            made.append(summarise(name, SUBJECT, back, budget=allowed))
     tasks, wrong = sum(x.tasks for x in runs), sum(len(x.problems) for x in runs)
     made.append(Figure("lost_failed_or_twice", SUBJECT, "tasks", tasks, wrong, wrong, wrong, budget=0.0))
     if memory := [each for line in runs for each in line.memory]:
@@ -175,24 +164,25 @@ def figures(runs: list[Line]) -> list[Figure]:
 
 def publish(output: Path | None) -> None:
     """Write the results file."""
-    runs = list(kept.lines(RUNS, Line))
+    runs = list(checkpoint.lines(RUNS, Line))
     made = figures(runs)
-    for line in kept.lines(QUERIES, Queries):
+    for line in checkpoint.lines(QUERIES, Queries):
         made.append(summarise("demand_query", SUBJECT, line.seconds, budget=QUERY))
-    path = results.record("scaling", made, output, conditions=CONDITIONS, measured=kept.measured(runs))
+    path = results.record("scaling", made, output, conditions=CONDITIONS, measured=checkpoint.measured(runs))
     say(results.table(made))
     say(f"written to {path}")
 
 
-def pool(region: Region) -> tuple[Cluster, Fleet]:
-    """A cluster without a worker of its own, and an empty group beside it."""
-    fleet = Fleet(region)
+def bench_for(region: Region) -> Bench:
+    """A cluster without a worker of its own, and an empty worker group beside it."""
     cluster = Cluster.find(region)
     if cluster is None:
-        scaling.set_pool()
-        cluster = Cluster.boot(region, baked_image(region, Stages(1)), workers=0)
-        fleet.create(cluster.image, desired=0, maximum=MAXIMUM)
-    return cluster, fleet
+        scaling.configure_pool()
+        cluster = boot_instrumented(region, baked_image(region, Stages(1)), Layout(workers=0))
+    bench = Bench(cluster, seed=seed_from_environment())
+    if not bench.worker_group.exists():
+        bench.worker_group.create(cluster.image, desired=0, maximum=scaling.MAXIMUM)
+    return bench
 
 
 def main() -> None:
@@ -209,10 +199,9 @@ def main() -> None:
     if not options.publish:
         with rehearsed.region(keep=options.keep) as region:
             session.require_root()
-            cluster, fleet = pool(region)
-            observer = Observer(cluster)
-            gather(observer, fleet, wanted=options.runs, leader_lost=False)
-            gather(observer, fleet, wanted=options.lost, leader_lost=True)
+            bench = bench_for(region)
+            gather(bench, wanted=options.runs, leader_lost=False)
+            gather(bench, wanted=options.lost, leader_lost=True)
             gather_queries()
     publish(options.output)
 

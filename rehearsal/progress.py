@@ -1,6 +1,6 @@
-"""Prints the stages of a long command: name, what goes on, time taken; on failure the end of the stage's log.
+"""Prints the stages of a long command: name, current step, time taken; on failure the end of the stage's log.
 
-On a terminal the current stage is one line that is rewritten; elsewhere each stage is one plain line when it
+On a terminal the current stage is one line that is rewritten. Elsewhere each stage is one plain line when it
 begins and one when it ends.
 """
 
@@ -32,7 +32,10 @@ class Stages:
         live: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``live`` rewrites the line of the current stage; by default it does so on a terminal."""
+        """:param total: how many stages there are.
+
+        :param live: rewrite the line of the current stage; by default if the output is a terminal.
+        """
         self._total = total
         self._out = out
         self._live = out.isatty() if live is None else live
@@ -43,9 +46,16 @@ class Stages:
         self._remark = ""
         self._lock = threading.Lock()
 
+    def earlier(self, name: str, seconds: float) -> None:
+        """Print a stage that ended before this command began, and count its seconds too."""
+        self._number += 1
+        self._began -= seconds
+        title = f"[{self._number}/{self._total}] {name}"
+        self._write(f"{title:<{WIDTH}} {seconds:6.1f} s\n")
+
     @contextmanager
     def stage(self, name: str, log: Path | None = None) -> Iterator[None]:
-        """One stage. If it raises, the end of its log and the log's path are printed; the error goes on."""
+        """One stage. If it raises, the end of its log and the log's path are printed."""
         self._number += 1
         self._detail = self._remark = ""
         title = f"[{self._number}/{self._total}] {name}"
@@ -68,21 +78,26 @@ class Stages:
         self._end(over, ticker, title, "", began)
 
     def detail(self, text: str) -> None:
-        """Say what goes on within the stage."""
+        """Show the current step of the stage."""
         self._detail = text
         if not self._live:
             self._write(f"      {text}\n")
 
+    def step(self, text: str) -> None:
+        """Show the current step of the stage, unless it is shown already."""
+        if text != self._detail:
+            self.detail(text)
+
     def remark(self, text: str) -> None:
-        """Say what became of the stage; it stands behind the time taken."""
+        """Show a result of the stage behind its time."""
         self._remark = text
 
     def note(self, text: str) -> None:
-        """A line after the stages: what the user asked for."""
+        """Print a line of its own."""
         self._write(text + "\n")
 
     def elapsed(self) -> float:
-        """Seconds since the first stage could begin."""
+        """Seconds since the command began, earlier stages included."""
         return self._clock() - self._began
 
     def _tick(self, title: str, began: float, over: threading.Event) -> None:
@@ -91,14 +106,14 @@ class Stages:
             self._write(f"\r\033[K{line[: self._columns() - 1]}")
 
     def _end(
-        self, over: threading.Event, ticker: threading.Thread, title: str, verdict: str, began: float
+        self, over: threading.Event, ticker: threading.Thread, title: str, ending: str, began: float
     ) -> None:
         over.set()
         if self._live:
             ticker.join()
             self._write("\r\033[K")
         took = f"{self._clock() - began:6.1f} s"
-        line = f"{title:<{WIDTH}} {verdict + ' ' if verdict else ''}{took}  {self._remark}"
+        line = f"{title:<{WIDTH}} {ending + ' ' if ending else ''}{took}  {self._remark}"
         self._write(line.rstrip() + "\n")
 
     def _columns(self) -> int:

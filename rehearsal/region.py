@@ -68,7 +68,7 @@ class Region:
 
     @property
     def logs(self) -> Path:
-        """Folder of log files; kept after ``down``."""
+        """Folder of log files, which ``down`` leaves."""
         return self.home / "logs"
 
     def prepare(self) -> None:

@@ -1,20 +1,25 @@
-"""What the tests of a cluster add to it: roles of their own in PostgreSQL, and its log of every statement."""
+"""What experiments add to a cluster: the workload's DAGs, roles of their own, a log of every statement."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rehearsal.aws.client import client
+import psycopg
+
 from rehearsal.deployment import parameters
+from rehearsal.deployment.cluster import Extension
 from rehearsal.deployment.postgres import Postgres
 from rehearsal.linux.addresses import POSTGRES
 
+WORKLOAD, PROBE = "failover_workload", "failover_probe"
+"""The DAGs of rehearsal/chaos/dags/workload.py."""
+DAGS = Path(__file__).with_name("dags")
 MARKER, OBSERVER = "rehearsal_marker", "rehearsal_observer"
-"""Roles of the tests' own: the first writes the tasks' marks, the second reads everything."""
+"""The roles: tasks write their marks as the first, the observer reads everything as the second."""
+OBSERVER_PARAMETER = "tests/OBSERVER"
 
 LOGGING = """\
 logging_collector = on
@@ -27,7 +32,7 @@ log_connections = on
 log_disconnections = on
 log_parameter_max_length = 0
 """
-"""Every statement with its role and its time, of which the checker makes its verdict. No values."""
+"""Logs every statement with its role and time, without parameter values, for `checkers.statements`."""
 LOG_FOLDER = Path("var/lib/postgresql/17/main/log")
 
 SCHEMA = """
@@ -39,43 +44,79 @@ CREATE TABLE IF NOT EXISTS rehearsal.mark (
 """
 
 
-def put(wanted: Mapping[str, Mapping[str, str]]) -> None:
-    """Store parameters of the environment, by folder."""
-    ssm = client("ssm")
-    for folder, values in wanted.items():
-        for name, value in values.items():
-            ssm.put_parameter(
-                Name=f"{parameters.FOLDER}/{folder}/{name}", Value=value, Type="SecureString", Overwrite=True
-            )
+class Instrumentation(Extension):
+    """Instruments a cluster while it boots."""
+
+    dag_folders = (DAGS,)
+    dag_ids = (WORKLOAD, PROBE)
+
+    def on_database(self, postgres: Postgres) -> None:
+        """Have PostgreSQL log from its first statement on."""
+        log_every_statement(postgres)
+
+    def on_prepared(self, postgres: Postgres) -> None:
+        """Create table and roles, and give their addresses to workers and to the observer."""
+        parameters.put(_create_roles(postgres))
 
 
-def remove(folder: str, names: Iterable[str]) -> None:
-    """Delete parameters of the environment, if they are there."""
-    client("ssm").delete_parameters(Names=[f"{parameters.FOLDER}/{folder}/{name}" for name in names])
+def observer_address() -> str:
+    """Address of the metadata database for the observer, whose statements are not logged."""
+    return parameters.parameter(OBSERVER_PARAMETER)
 
 
-def parameter(name: str) -> str:
-    """One parameter of the environment, by folder and name; empty if there is none."""
-    ssm = client("ssm")
-    try:
-        found = ssm.get_parameter(Name=f"{parameters.FOLDER}/{name}", WithDecryption=True)
-    except ssm.exceptions.ParameterNotFound:
-        return ""
-    return str(found["Parameter"]["Value"])
+def connect() -> psycopg.Connection[tuple[Any, ...]]:
+    """Connect to the metadata database as the observer. The caller must be in the region's network."""
+    return psycopg.connect(observer_address(), autocommit=True, connect_timeout=5)
 
 
-def own_parameters(postgres: Postgres) -> dict[str, dict[str, str]]:
-    """The roles of the tests' own: the marker's for the worker, the observer's for whoever measures."""
+def log_every_statement(postgres: Postgres) -> None:
+    """Have PostgreSQL log every statement as JSON; restarts the server if it did not."""
+    if postgres.sql("SHOW log_statement") == "all":
+        return
+    path = "/etc/postgresql/17/main/conf.d/statements.conf"
+    postgres.machine.execute(["sh", "-c", f"cat > {path}"], text=LOGGING)
+    postgres.machine.execute(["systemctl", "restart", "postgresql@17-main.service"])
+    postgres.start()
+
+
+class StatementLog:
+    """PostgreSQL's log of statements; each call of `new` returns what was added since the last one."""
+
+    def __init__(self, postgres: Postgres, *, from_now: bool = True) -> None:
+        """:param from_now: skip what is there already."""
+        self._postgres = postgres
+        self._read = {path: path.stat().st_size for path in log_files(postgres)} if from_now else {}
+
+    def new(self) -> list[dict[str, Any]]:
+        """The entries since the last call. A line that is written only half comes with the next call."""
+        found = []
+        for path in log_files(self._postgres):
+            with path.open("rb") as file:
+                file.seek(self._read.get(path, 0))
+                text = file.read()
+            whole = text[: text.rfind(b"\n") + 1]
+            self._read[path] = self._read.get(path, 0) + len(whole)
+            found += [json.loads(line) for line in whole.splitlines()]
+        return found
+
+
+def log_files(postgres: Postgres) -> list[Path]:
+    """The files of PostgreSQL's statement log on the real host, oldest first."""
+    return sorted((postgres.machine.upper / LOG_FOLDER).glob("*.json"))
+
+
+def _create_roles(postgres: Postgres) -> dict[str, dict[str, str]]:
+    """Create the table of marks and both roles; returns the parameters that hold their addresses."""
     postgres.sql(SCHEMA, "airflow")
     folders: dict[str, dict[str, str]] = {"worker": {}, "tests": {}}
+    observer_folder, observer_name = OBSERVER_PARAMETER.split("/")
     for role, folder, name in (
         (MARKER, "worker", "AIRKILN_REHEARSAL_MARKS"),
-        (OBSERVER, "tests", "OBSERVER"),
+        (OBSERVER, observer_folder, observer_name),
     ):
         password = secrets.token_urlsafe(24)
         postgres.create_role(role, password)
-        address = f"postgresql://{role}:{password}@{POSTGRES}/airflow?sslmode=require"
-        folders[folder][name] = address
+        folders[folder][name] = f"postgresql://{role}:{password}@{POSTGRES}/airflow?sslmode=require"
     postgres.sql(
         f"""
         GRANT CONNECT ON DATABASE airflow TO {MARKER}, {OBSERVER};
@@ -88,39 +129,3 @@ def own_parameters(postgres: Postgres) -> dict[str, dict[str, str]]:
         "airflow",
     )
     return folders
-
-
-def log_every_statement(postgres: Postgres) -> None:
-    """Have PostgreSQL log every statement as JSON; restarts it if it did not."""
-    if postgres.sql("SHOW log_statement") == "all":
-        return
-    path = "/etc/postgresql/17/main/conf.d/statements.conf"
-    postgres.machine.execute(["sh", "-c", f"cat > {path}"], text=LOGGING)
-    postgres.machine.execute(["systemctl", "restart", "postgresql@17-main.service"])
-    postgres.start()
-
-
-def log_files(postgres: Postgres) -> list[Path]:
-    """PostgreSQL's log of statements, oldest first, as files of this host."""
-    return sorted((postgres.machine.upper / LOG_FOLDER).glob("*.json"))
-
-
-class StatementLog:
-    """PostgreSQL's log of statements, read on from where it was read before."""
-
-    def __init__(self, postgres: Postgres, *, from_now: bool = True) -> None:
-        """``from_now`` passes over what is there already."""
-        self._postgres = postgres
-        self._read = {path: path.stat().st_size for path in log_files(postgres)} if from_now else {}
-
-    def new(self) -> list[dict[str, Any]]:
-        """The entries since the last call; a line that is half written comes with the next one."""
-        found = []
-        for path in log_files(self._postgres):
-            with path.open("rb") as file:
-                file.seek(self._read.get(path, 0))
-                text = file.read()
-            whole = text[: text.rfind(b"\n") + 1]
-            self._read[path] = self._read.get(path, 0) + len(whole)
-            found += [json.loads(line) for line in whole.splitlines()]
-        return found

@@ -1,21 +1,25 @@
-"""``make rehearse``: the main job from end to end, in stages that are told and timed.
+"""``make rehearse``: bakes an image, boots Airflow from it and runs a DAG, in stages with their times.
 
-Base image, bake, database, the environment's parameters, the database step, one instance with the role
-``all``, an example DAG. What stands already is kept: a second run bakes again only if something that an image
-is made of has changed, and replaces an instance only if it does not serve or comes from another image.
+What exists already is used again: a second run bakes only if an ingredient of the image has changed, and
+replaces an instance only if it does not serve or comes from another image.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import socket
+import sys
+import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address
+from typing import TextIO
 
 from rehearsal.aws import session
 from rehearsal.aws.client import client
 from rehearsal.aws.instances import find_machine
+from rehearsal.commands.packer import build_in_background
 from rehearsal.deployment import parameters
 from rehearsal.deployment.airflow_api import Airflow
 from rehearsal.deployment.image import baked_image
@@ -28,32 +32,39 @@ from rehearsal.deployment.instances import (
     sort_out,
     wait_for_airflow,
 )
-from rehearsal.deployment.parameters import Login
 from rehearsal.deployment.postgres import Postgres
+from rehearsal.deployment.seed import Login, seed
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.network import Network
+from rehearsal.linux.rootfs import build_rootfs
 from rehearsal.progress import Stages
 from rehearsal.region import PORT_VARIABLE, Region
 from rehearsal.waiting import wait_until
 
 DAG = "hello_airkiln"
+STAGES = 10
+"""Of this command; `make rehearse` has one more before it."""
+STARTED_VARIABLE = "AIRKILN_STARTED"
+"""When `make rehearse` began its set-up, in seconds since 1970."""
 
 
 def up(region: Region, port: int, stages: Stages | None = None) -> None:
-    """Do all of it, print the address and the login. Raises RehearsalError with what to look at.
+    """Do all of it, and print address and login.
 
     :param port: where the UI opens on 127.0.0.1.
+    :raises RehearsalError: something failed; the text says what to look at.
     """
+    stages = stages or first_stages()
     session.require_root()
-    stages = stages or Stages(7)
     with only_one(region):
         require_free_port(region, port)
-        with stages.stage("Debian 13 base, network, local AWS", region.logs / "aws.log"):
+        build_parts(region, stages)
+        with stages.stage("Network, emulated AWS", region.logs / "aws.log"):
             session.start(region)
         network = Network(region)
         with network.visit():
             address, login = _boot(region, stages)
-        # Where the UI was opened before, it goes on to open.
+        # A port that an earlier run opened stays open.
         before = [int(at) for at, to in network.forwards().items() if to.endswith(f":{WEB_PORT}")]
         for opened in dict.fromkeys([*before, port]):
             network.forward(opened, IPv4Address(address), WEB_PORT)
@@ -63,33 +74,57 @@ def up(region: Region, port: int, stages: Stages | None = None) -> None:
     stages.note(f"took      {stages.elapsed():.0f} s; `make rehearse-down` removes every trace")
 
 
+def first_stages(out: TextIO = sys.stdout) -> Stages:
+    """The stages; the first is the set-up of `make rehearse`, if that has started this command."""
+    try:
+        seconds = max(0.0, time.time() - float(os.environ[STARTED_VARIABLE]))
+    except (KeyError, ValueError):
+        return Stages(STAGES, out)
+    stages = Stages(STAGES + 1, out)
+    stages.earlier("Set-up", seconds)
+    return stages
+
+
+def build_parts(region: Region, stages: Stages) -> None:
+    """Build the root filesystems and, at the same time, Packer."""
+    with build_in_background(region) as packer:
+        with stages.stage("Root filesystem of Debian 13", region.logs / "base.log"):
+            build_rootfs(region)
+        with stages.stage("Root filesystem of PostgreSQL 17", region.logs / "postgres.log"):
+            Postgres(region).build()
+        with stages.stage("Packer", packer.log if packer else None):
+            if packer is None:
+                stages.remark("as $PACKER names it")
+            else:
+                packer.wait(stages)
+
+
 @contextlib.contextmanager
 def only_one(region: Region) -> Iterator[None]:
-    """Two of them would launch and terminate each other's instances: the second is refused."""
+    """Refuse a second run at the same time: both would launch and terminate each other's instances."""
     region.prepare()
     with (region.home / "up.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RehearsalError("Another `make rehearse` is at work here; wait until it ends.") from None
+            raise RehearsalError("Another `make rehearse` is running here; wait until it ends.") from None
         yield
 
 
 def require_free_port(region: Region, port: int) -> None:
-    """Say at once, and not after the bake, that the UI could not be opened where it is to be."""
+    """Raise RehearsalError if another program uses the port: now, and not after the bake."""
     network = Network(region)
     if network.exists() and str(port) in network.forwards():
         return
     with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # connections that have ended do not count
+        # Without it, connections that have ended would count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as busy:
             raise RehearsalError(
-                f"Another program uses 127.0.0.1:{port}, where Airflow's UI was to open; choose another "
-                f"port, as in `make rehearse {PORT_VARIABLE}={port + 1}`."
+                f"Another program uses 127.0.0.1:{port}, where Airflow's UI was to open. Choose another "
+                f"port: `make rehearse {PORT_VARIABLE}={port + 1}`."
             ) from busy
 
 
@@ -100,7 +135,7 @@ def _boot(region: Region, stages: Stages) -> tuple[str, Login]:
         database_kept = postgres.machine.running()
         postgres.start()
     with stages.stage("Parameters, queue, DAGs"):
-        login = parameters.prepare(postgres)
+        login = seed(postgres)
 
     def airflow_at(address: str) -> Airflow:
         return Airflow(f"http://{address}:{WEB_PORT}", login.username, login.password)
@@ -108,17 +143,17 @@ def _boot(region: Region, stages: Stages) -> tuple[str, Login]:
     with stages.stage("Database: migrate, first administrator"):
         instances = [each for each in present() if each["tags"].get(ENVIRONMENT_TAG) == parameters.NAME]
         serves = database_kept and (lambda address: not airflow_at(address).unhealthy())
-        kept, others = sort_out(instances, image, serves or (lambda _: False))
+        reused, others = sort_out(instances, image, serves or (lambda _: False))
         if others:
             client("ec2").terminate_instances(InstanceIds=others)
-        if kept:
+        if reused:
             stages.remark("done before")
         else:
             prepare_database(region, image)
     with stages.stage("Airflow on one instance (role all)"):
-        name, address = kept or launch_role(region, image, "all")
+        name, address = reused or launch_role(region, image, "all")
         machine = find_machine(region, name)
-        if kept:
+        if reused:
             stages.remark("runs already")
             machine.execute(["systemctl", "reload", "airkiln-boot.service"])
         wait_for_airflow(machine, airflow_at(address))
@@ -128,7 +163,7 @@ def _boot(region: Region, stages: Stages) -> tuple[str, Login]:
 
 
 def run_dag(airflow: Airflow) -> None:
-    """Run the example and see it succeed."""
+    """Run the example DAG. RehearsalError unless it succeeds."""
     wait_until(f"the DAG {DAG} is parsed", lambda: airflow.knows(DAG), 60)
     run = airflow.run(DAG)
     state = airflow.wait_for(DAG, run, 120)

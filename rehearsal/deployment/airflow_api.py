@@ -1,21 +1,21 @@
-"""A small client of Airflow's REST API (``/api/v2``), for what a rehearsal asks of a running Airflow."""
+"""A small client of Airflow's REST API (``/api/v2``)."""
 
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
 from typing import Any
 from urllib.parse import quote
 
 from rehearsal.errors import RehearsalError
+from rehearsal.waiting import wait_for
 
 COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 
 
 class Airflow:
-    """Airflow at one address. Every failure to get an answer is a RehearsalError that names the request."""
+    """Airflow at one address. A request that fails raises RehearsalError, which names the request."""
 
     def __init__(self, url: str, username: str = "", password: str = "") -> None:
         self.url = url.rstrip("/")
@@ -23,9 +23,9 @@ class Airflow:
         self._token = ""
 
     def unhealthy(self) -> list[str]:
-        """What is not healthy yet, as names; empty when all of it is.
+        """The names of the components that are not healthy; empty when all are.
 
-        The health endpoint answers 200 whatever its parts say, so each part is looked at.
+        The health endpoint answers 200 even if a component is unhealthy, so each one is checked.
         """
         try:
             health = self._call("GET", "/api/v2/monitor/health", authorized=False)
@@ -34,7 +34,7 @@ class Airflow:
         return [name for name in COMPONENTS if (health.get(name) or {}).get("status") != "healthy"]
 
     def unpause(self, dag: str) -> None:
-        """Have the DAG's runs go ahead."""
+        """Unpause a DAG."""
         self._call("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
 
     def run(self, dag: str, conf: dict[str, object] | None = None) -> str:
@@ -50,7 +50,7 @@ class Airflow:
         return str(started["dag_run_id"])
 
     def end(self, dag: str, run: str) -> None:
-        """End a run at once, as failed, and whatever task of it is under way."""
+        """End a run at once, as failed, with all of its unfinished tasks."""
         self._call("PATCH", f"/api/v2/dags/{dag}/dagRuns/{quote(run)}", {"state": "failed"})
 
     def knows(self, dag: str) -> bool:
@@ -67,7 +67,7 @@ class Airflow:
         return listed
 
     def log(self, task: dict[str, Any]) -> str:
-        """The log of a task instance's last try, which the web server reads wherever it lies."""
+        """The log of a task instance's last try, as the web server shows it."""
         of_run = f"/api/v2/dags/{task['dag_id']}/dagRuns/{quote(task['dag_run_id'])}"
         of_try = f"/taskInstances/{task['task_id']}/logs/{task['try_number']}?map_index={task['map_index']}"
         return json.dumps(self._call("GET", of_run + of_try)["content"], ensure_ascii=False)
@@ -79,11 +79,13 @@ class Airflow:
         return found
 
     def wait_for(self, dag: str, run: str, seconds: float) -> str:
-        """Wait for a run to end; its state, or the state in which the time was up."""
-        deadline = time.monotonic() + seconds
-        while (state := self.state(dag, run)) in ("queued", "running") and time.monotonic() < deadline:
-            time.sleep(0.2)
-        return state
+        """Wait until a run has ended and return its state: success or failed."""
+
+        def ended() -> str | None:
+            state = self.state(dag, run)
+            return None if state in ("queued", "running") else state
+
+        return wait_for(f"the run {run} of {dag} has ended", ended, seconds, every=0.2)
 
     def _call(
         self, method: str, path: str, body: object = None, *, authorized: bool = True

@@ -1,9 +1,8 @@
-"""Bakes the image: ``packer build packer/``, unmodified, against the local EC2.
+"""Bakes the image: ``packer build packer/``, unmodified, against the emulated EC2.
 
-All that differs from a bake on AWS is given as variables: the endpoint, the private address for SSH, how
-often to ask for a state, and Amazon's agents, which come as stubs from the local S3
-(``rehearsal/aws/stub_agents``).
-Without Packer the playbook runs by itself against an instance of the same local EC2.
+Variables give everything that differs from a bake on AWS: the endpoint, the private address for SSH, how
+often to poll, and Amazon's agents, which are stubs from the emulated S3 (``rehearsal/aws/stub_agents``).
+Without Packer, the playbook runs by itself on an instance of the same EC2.
 """
 
 from __future__ import annotations
@@ -28,35 +27,37 @@ from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.region import REPOSITORY, Region
 
 PACKAGES_BUCKET = "airkiln-rehearsal-packages"
+BUILT_PACKER = REPOSITORY / "build/tools/packer"
+"""Where packer/tools/install.sh puts Packer."""
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 
 VERSION_TAG = "airkiln:version"
-"""Tells an instance that an image is being made of: packer/airflow.pkr.hcl gives it the image's own tags."""
+"""Marks an instance that is being baked: packer/airflow.pkr.hcl gives it the tags of the image."""
 
 SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectionAttempts=60"
-"""A machine that still boots refuses connections: a second lies between two attempts."""
+"""A machine that still boots refuses connections; ssh tries once per second."""
 
 Run = Callable[[list[str]], None]
 """Runs a command inside the region, where the AWS endpoint is; raises RehearsalError when it fails."""
 
 
 def tool() -> str:
-    """What will bake, in words."""
+    """What bakes, in words."""
     return "packer build" if packer() else "playbooks/image.yml"
 
 
 def packer() -> Path | None:
-    """The Packer that the Makefile found or built, or None."""
-    path = Path(os.environ.get("PACKER") or REPOSITORY / "build/tools/packer")
+    """The Packer that $PACKER names, or the one that was built; None if it cannot be executed."""
+    path = Path(os.environ.get("PACKER") or BUILT_PACKER)
     return path if os.access(path, os.X_OK) else None
 
 
 def image_variables(s3: Any) -> dict[str, object]:  # noqa: ANN401 - boto3 makes its clients' types at run time
-    """Ansible's variables for an image of the rehearsal; publishes the stub agents to S3 on the way."""
+    """Ansible's variables for an image of the rehearsal; also publishes the stub agents to S3."""
     s3.create_bucket(Bucket=PACKAGES_BUCKET, ACL="public-read")
     variables: dict[str, object] = {"boot_aws_environment": {"AWS_ENDPOINT_URL": endpoint_url()}}
     roles = {"amazon-ssm-agent": "ssm_agent", "amazon-cloudwatch-agent": "cloudwatch"}
-    for agent in stub_agents.build(REPOSITORY / "build/stub-agents"):
+    for agent in stub_agents.build(REPOSITORY / "build/standins"):
         role = roles[agent.name]
         s3.put_object(
             Bucket=PACKAGES_BUCKET, Key=agent.path.name, Body=agent.path.read_bytes(), ACL="public-read"
@@ -67,9 +68,9 @@ def image_variables(s3: Any) -> dict[str, object]:  # noqa: ANN401 - boto3 makes
 
 
 def bake(region: Region, run: Run) -> str:
-    """Bake an image and return its id. The calling process must be in the region's network.
+    """Bake an image and return its id. The caller must be in the region's network.
 
-    :param run: runs each long command, with its output where the caller wants it.
+    :param run: runs each long command.
     """
     end_leftovers(region)
     variables = region.home / "image-variables.json"
@@ -96,7 +97,7 @@ def bake(region: Region, run: Run) -> str:
 
 
 def end_leftovers(region: Region) -> None:
-    """End what an interrupted bake left: its processes, and the instance that it was building on."""
+    """End what an interrupted bake left: its processes, and the instance that was being baked."""
     ControlGroup(region, session.BAKE).end(grace=2.0)
     building = [
         each["InstanceId"]
@@ -108,7 +109,7 @@ def end_leftovers(region: Region) -> None:
 
 
 def commit() -> str:
-    """The commit that is baked, with ``-dirty`` if the working tree differs from it."""
+    """The commit that is baked, with ``-dirty`` if the working tree differs."""
     asked = subprocess.run(
         ["git", "-C", REPOSITORY, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
         capture_output=True,
@@ -148,5 +149,5 @@ def _bake_by_playbook(region: Region, variables: Path, run: Run) -> str:
     ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1})
     ec2.terminate_instances(InstanceIds=[instance])
     if not image:
-        raise RehearsalError("The local EC2 made no image; see its log.")
+        raise RehearsalError("The emulated EC2 made no image; see its log.")
     return image

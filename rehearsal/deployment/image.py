@@ -1,4 +1,4 @@
-"""The image of this tree: baked once, and kept until something that it is made of changes."""
+"""The image of this tree: baked once, and used until one of its ingredients changes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ INGREDIENTS = (
     "rehearsal/deployment/bake.py",
     "pyproject.toml",
 )
-"""What an image is made of, besides the base image."""
+"""What an image is made of, besides the root filesystem."""
 
 _TASK = re.compile(r"TASK \[(.+?)\] \*+")
 
 
 def baked_image(region: Region, stages: Stages) -> str:
-    """Id of the image of this tree, baked unless it is there already."""
+    """Id of the image of this tree, baked unless it exists."""
     digest = ingredients_digest()
     ec2 = client("ec2")
     record = region.images / "baked.json"
@@ -39,7 +39,7 @@ def baked_image(region: Region, stages: Stages) -> str:
     images = {image["ImageId"] for image in ec2.describe_images(Owners=["self"])["Images"]}
     log = region.logs / "bake.log"
     if bake.packer() is None:
-        stages.note("Packer cannot be had here: playbooks/image.yml bakes without it.")
+        stages.note("There is no Packer here: playbooks/image.yml bakes without it.")
     with stages.stage(f"Image, by {bake.tool()}", log):
         if known.get("digest") == digest and known.get("image") in images:
             stages.remark("baked before")
@@ -50,7 +50,7 @@ def baked_image(region: Region, stages: Stages) -> str:
 
 
 def ingredients_digest() -> str:
-    """SHA-256 over the names and contents of what an image is made of."""
+    """SHA-256 over the names and contents of the ingredients."""
     digest = hashlib.sha256()
     for name in INGREDIENTS:
         top = REPOSITORY / name
@@ -62,9 +62,9 @@ def ingredients_digest() -> str:
 
 
 def run_logged(region: Region, command: list[str], log: Path, stages: Stages) -> None:
-    """Run a command in the region, its output in the log and Ansible's task names on the stage's line.
+    """Run a command in the region; its output goes to the log, Ansible's task names to the stage's line.
 
-    Whatever ends it, nothing that it started is left running.
+    However it ends, nothing that it started is left running.
     """
     try:
         with (

@@ -1,4 +1,4 @@
-"""Instances of an environment: launched with a role, waited for, and kept or replaced."""
+"""Instances of an environment: launched with a role, waited for, and reused or replaced."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ from rehearsal.region import Region
 from rehearsal.waiting import wait_until
 
 WEB_PORT = 8080
-"""Where an instance serves."""
+"""Port of the web server on an instance."""
 ROLE_TAG = "airkiln:role"
 ENVIRONMENT_TAG = "airkiln:environment"
 POOL_TAG = "airkiln:pool"
-"""On workers that a group launches."""
+"""On workers that an Auto Scaling group launches."""
 
 
 def present() -> list[dict[str, Any]]:
-    """The instances that are not on their way out."""
+    """The instances that are not terminated or terminating."""
     return list_instances("pending", "running", "stopping", "stopped")
 
 
 def sort_out(
     instances: Sequence[dict[str, Any]], image: str, serves: Callable[[str], bool]
 ) -> tuple[tuple[str, str] | None, list[str]]:
-    """Which instance of an environment is kept (its id and address), and the ids of those to terminate.
+    """Decide which instance of an environment is reused, and which are terminated.
 
-    Kept is the first that has the role ``all``, comes from this image, runs, and serves at its address.
+    The first that has the role ``all``, comes from this image, runs, and serves at its address is reused.
+
+    :returns: id and address of the instance that is reused, or None; and the ids of all others.
     """
-    kept = None
+    reused = None
     others = []
     for each in instances:
         fits = (
@@ -42,11 +44,11 @@ def sort_out(
             and each["ImageId"] == image
             and each["State"]["Name"] == "running"
         )
-        if kept is None and fits and serves(each["PrivateIpAddress"]):
-            kept = (str(each["InstanceId"]), str(each["PrivateIpAddress"]))
+        if reused is None and fits and serves(each["PrivateIpAddress"]):
+            reused = (str(each["InstanceId"]), str(each["PrivateIpAddress"]))
         else:
             others.append(str(each["InstanceId"]))
-    return kept, others
+    return reused, others
 
 
 def launch_role(region: Region, image: str, role: str) -> tuple[str, str]:
@@ -56,7 +58,7 @@ def launch_role(region: Region, image: str, role: str) -> tuple[str, str]:
 
 
 def prepare_database(region: Region, image: str) -> None:
-    """The database step of a deployment: a short-lived instance that migrates and makes the administrator."""
+    """Run the database step: a short-lived instance migrates and creates the first administrator."""
     name, _ = launch_role(region, image, "database")
     machine = find_machine(region, name)
 
@@ -71,7 +73,7 @@ def prepare_database(region: Region, image: str) -> None:
 
 
 def wait_for_airflow(machine: Machine, airflow: Airflow) -> None:
-    """Wait until systemd has nothing left to start and every component says that it is healthy."""
+    """Wait until systemd has no job left and every component reports that it is healthy."""
     machine.wait_until_booted()
 
     def healthy() -> bool:
@@ -83,7 +85,7 @@ def wait_for_airflow(machine: Machine, airflow: Airflow) -> None:
 
 
 def raise_if_failed(machine: Machine) -> None:
-    """RehearsalError with the end of the journal if systemd has given up a unit of ours."""
+    """Raise RehearsalError with the end of the journal if one of our units is in the state failed."""
     asked = ["systemctl", "list-units", "--state=failed", "--plain", "--no-legend", "--no-pager"]
     failed = [line.split()[0] for line in machine.execute([*asked, "air*"]).stdout.splitlines()]
     if failed:

@@ -1,50 +1,37 @@
-"""Gives one environment what its stacks will: parameters, a queue, a bucket with DAGs, an instance profile.
+"""The parameters of the rehearsed environment: what its instances read from Parameter Store.
 
-The secrets are drawn once for one rehearsal and live in the memory of the local AWS alone: a second ``up``
-reads them back from there, as the database and its users know them by then, and ``down`` forgets them.
+The secrets are generated once per rehearsal and exist in the memory of the emulated AWS only. A second ``up``
+reads them back from there, because the database and its users know them by then; ``down`` forgets them.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from rehearsal.aws.account import aws_region, endpoint_url
 from rehearsal.aws.client import client
-from rehearsal.deployment.postgres import Postgres
 from rehearsal.linux.addresses import POSTGRES
 
 NAME = "rehearsal"
 FOLDER = f"/airkiln/{NAME}"
 PROFILE = "airkiln-rehearsal"
-DAGS = Path(__file__).with_name("dags")
 DAGS_BUCKET = "airkiln-rehearsal-dags"
 ADMINISTRATOR = "admin"
 DATABASE_ADMINISTRATOR = "airkiln_administrator"
 DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 QUEUE = "default"
 VISIBILITY = 60
-"""Seconds until SQS hands out a message again that nobody deleted (docs/architecture.md, "Broker")."""
-
-
-@dataclass(frozen=True)
-class Login:
-    """The first administrator of a rehearsal."""
-
-    username: str
-    password: str = field(repr=False)
+"""Seconds until SQS delivers a message again that nobody deleted (docs/architecture.md, "Broker")."""
 
 
 @dataclass(frozen=True)
 class Secrets:
-    """What is drawn for one rehearsal."""
+    """The secrets of one rehearsal."""
 
     api_key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     jwt_key: str = field(default_factory=lambda: secrets.token_urlsafe(48))
@@ -59,8 +46,11 @@ class Secrets:
     lifecycle_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
     @classmethod
-    def known_or_drawn(cls, known: Mapping[str, str]) -> Secrets:
-        """Those that the parameters hold already, by ``folder/NAME``, and new ones for what they lack."""
+    def known_or_new(cls, known: Mapping[str, str]) -> Secrets:
+        """The secrets that are stored already, and new ones in place of those that are missing.
+
+        :param known: the stored parameters, by ``folder/NAME``.
+        """
         connection = urlsplit(known.get(f"database/{DATABASE}", ""))
         found = {
             "api_key": known.get("common/AIRFLOW__API__SECRET_KEY"),
@@ -76,28 +66,14 @@ class Secrets:
         return cls(**{name: value for name, value in found.items() if value})
 
 
-def prepare(postgres: Postgres) -> Login:
-    """Have everything that an instance of this environment reads; returns the login to the UI.
+def parameters(secret: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
+    """The parameters of the environment: variables by folder.
 
-    The calling process must be in the region's network.
+    :param queue_url: URL of the one queue in SQS.
     """
-    ssm = client("ssm")
-    drawn = Secrets.known_or_drawn(_known_parameters(ssm))
-    postgres.create_administrator(DATABASE_ADMINISTRATOR, drawn.database_admin_password)
-    queue_url = client("sqs").create_queue(
-        QueueName=f"airkiln-{NAME}-{QUEUE}", Attributes={"VisibilityTimeout": str(VISIBILITY)}
-    )["QueueUrl"]
-    _publish_dags(client("s3"))
-    _make_profile(client("iam"))
-    _put_parameters(ssm, parameters(drawn, queue_url))
-    return Login(ADMINISTRATOR, drawn.admin_password)
-
-
-def parameters(drawn: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
-    """The parameters of the environment: a folder's name, and its variables."""
     airflow, worker = (
-        _database("airflow", drawn.database_password),
-        _database("airflow_worker", drawn.worker_password),
+        _database("airflow", secret.database_password),
+        _database("airflow_worker", secret.worker_password),
     )
     results = {"AIRFLOW__CELERY__RESULT_BACKEND": f"db+{worker[DATABASE]}"}
     bundle = {
@@ -107,8 +83,8 @@ def parameters(drawn: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
     }
     return {
         "common": {
-            "AIRFLOW__API__SECRET_KEY": drawn.api_key,
-            "AIRFLOW__API_AUTH__JWT_SECRET": drawn.jwt_key,
+            "AIRFLOW__API__SECRET_KEY": secret.api_key,
+            "AIRFLOW__API_AUTH__JWT_SECRET": secret.jwt_key,
             "AIRFLOW__CELERY__BROKER_URL": "sqs://",
             "AIRFLOW__CELERY__WORKER_CONCURRENCY": "4",
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__PREDEFINED_QUEUES": json.dumps(
@@ -117,9 +93,9 @@ def parameters(drawn: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__REGION": aws_region(),
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": str(VISIBILITY),
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__WAIT_TIME_SECONDS": "2",
-            # The one instance that runs tasks has the role all, the web server among it.
+            # The one instance that runs tasks has the role all, which includes the web server.
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://127.0.0.1:8080/execution/",
-            "AIRFLOW__CORE__FERNET_KEY": drawn.fernet_key,
+            "AIRFLOW__CORE__FERNET_KEY": secret.fernet_key,
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
             "AIRFLOW__OPERATORS__DEFAULT_QUEUE": QUEUE,
             "AWS_DEFAULT_REGION": aws_region(),
@@ -127,30 +103,30 @@ def parameters(drawn: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
         },
         "database": airflow
         | {
-            "AIRKILN_ADMIN_DATABASE_PASSWORD": drawn.database_admin_password,
+            "AIRKILN_ADMIN_DATABASE_PASSWORD": secret.database_admin_password,
             "AIRKILN_ADMIN_DATABASE_USER": DATABASE_ADMINISTRATOR,
             "AIRKILN_ADMIN_EMAIL": "admin@example.com",
-            "AIRKILN_ADMIN_PASSWORD": drawn.admin_password,
+            "AIRKILN_ADMIN_PASSWORD": secret.admin_password,
             "AIRKILN_ADMIN_USERNAME": ADMINISTRATOR,
-            "AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD": drawn.worker_password,
-            "AIRKILN_CONTROLLER_DATABASE_PASSWORD": drawn.controller_password,
-            "AIRKILN_LIFECYCLE_PASSWORD": drawn.lifecycle_password,
+            "AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD": secret.worker_password,
+            "AIRKILN_CONTROLLER_DATABASE_PASSWORD": secret.controller_password,
+            "AIRKILN_LIFECYCLE_PASSWORD": secret.lifecycle_password,
         },
         "webserver": airflow,
         "scheduler": airflow
         | {
             "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{airflow[DATABASE]}",
-            "AIRKILN_CONTROLLER_DATABASE_PASSWORD": drawn.controller_password,
+            "AIRKILN_CONTROLLER_DATABASE_PASSWORD": secret.controller_password,
         },
-        # A worker runs what DAGs say: its login reaches Celery's result tables and nothing else.
-        "worker": worker | results | {"AIRKILN_LIFECYCLE_PASSWORD": drawn.lifecycle_password},
-        # Read after all the others, by a host that is all of them.
+        # A worker runs the code of DAGs: its login reaches Celery's result tables and nothing else.
+        "worker": worker | results | {"AIRKILN_LIFECYCLE_PASSWORD": secret.lifecycle_password},
+        # Read after all the others, by a host with the role all.
         "all": airflow,
     }
 
 
 def _database(user: str, password: str) -> dict[str, str]:
-    """The variables by which Airflow logs in to the metadata database as this user."""
+    """The variables with which Airflow connects to the metadata database as this user."""
     address = f"{user}:{quote(password, safe='')}@{POSTGRES}/airflow"
     return {
         DATABASE: f"postgresql+psycopg://{address}?sslmode=require",
@@ -158,9 +134,40 @@ def _database(user: str, password: str) -> dict[str, str]:
     }
 
 
-def _known_parameters(ssm: Any) -> dict[str, str]:  # noqa: ANN401 - boto3
-    pages = ssm.get_paginator("get_parameters_by_path").paginate(
-        Path=FOLDER, Recursive=True, WithDecryption=True
+def put(wanted: Mapping[str, Mapping[str, str]]) -> None:
+    """Store parameters of the environment.
+
+    :param wanted: values by folder and name. The caller must be in the region's network, as for all below.
+    """
+    ssm = client("ssm")
+    for folder, values in wanted.items():
+        for name, value in values.items():
+            ssm.put_parameter(
+                Name=f"{FOLDER}/{folder}/{name}", Value=value, Type="SecureString", Overwrite=True
+            )
+
+
+def remove(folder: str, names: Iterable[str]) -> None:
+    """Delete parameters of the environment, if they are there."""
+    client("ssm").delete_parameters(Names=[f"{FOLDER}/{folder}/{name}" for name in names])
+
+
+def parameter(name: str) -> str:
+    """The value of one parameter, by ``folder/NAME``; empty if it does not exist."""
+    ssm = client("ssm")
+    try:
+        found = ssm.get_parameter(Name=f"{FOLDER}/{name}", WithDecryption=True)
+    except ssm.exceptions.ParameterNotFound:
+        return ""
+    return str(found["Parameter"]["Value"])
+
+
+def stored() -> dict[str, str]:
+    """All parameters of the environment, by ``folder/NAME``."""
+    pages = (
+        client("ssm")
+        .get_paginator("get_parameters_by_path")
+        .paginate(Path=FOLDER, Recursive=True, WithDecryption=True)
     )
     return {
         each["Name"].removeprefix(f"{FOLDER}/"): each["Value"]
@@ -169,31 +176,6 @@ def _known_parameters(ssm: Any) -> dict[str, str]:  # noqa: ANN401 - boto3
     }
 
 
-def _put_parameters(ssm: Any, wanted: dict[str, dict[str, str]]) -> None:  # noqa: ANN401 - boto3
-    for folder, values in wanted.items():
-        for name, value in values.items():
-            ssm.put_parameter(
-                Name=f"{FOLDER}/{folder}/{name}", Value=value, Type="SecureString", Overwrite=True
-            )
-
-
-def _publish_dags(s3: Any) -> None:  # noqa: ANN401 - boto3
-    s3.create_bucket(Bucket=DAGS_BUCKET)
-    for path in sorted(DAGS.glob("*.py")):
-        s3.put_object(Bucket=DAGS_BUCKET, Key=path.name, Body=path.read_bytes())
-
-
-def _make_profile(iam: Any) -> None:  # noqa: ANN401 - boto3
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        ],
-    }
-    made_before = iam.exceptions.EntityAlreadyExistsException
-    with contextlib.suppress(made_before):
-        iam.create_role(RoleName=PROFILE, AssumeRolePolicyDocument=json.dumps(trust))
-    with contextlib.suppress(made_before):
-        iam.create_instance_profile(InstanceProfileName=PROFILE)
-    if not iam.get_instance_profile(InstanceProfileName=PROFILE)["InstanceProfile"]["Roles"]:
-        iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)
+def database_address() -> str:
+    """The address of the metadata database as Airflow's own user, for libpq."""
+    return parameter(f"scheduler/{DATABASE}").replace("+psycopg", "", 1)

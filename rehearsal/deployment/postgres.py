@@ -1,7 +1,7 @@
-"""A stand-in for RDS: PostgreSQL 17 of Debian 13 in a machine of its own, at 10.42.0.10.
+"""A stub of RDS: PostgreSQL 17 of Debian 13 in a machine of its own, at 10.42.0.10.
 
-It asks for TLS (a certificate of its own making, as Debian's snakeoil) and SCRAM passwords, and has an
-administrator who is no superuser, as on RDS. Left out: Multi-AZ and its failover, backups, parameter groups,
+It requires TLS (with a self-signed certificate) and SCRAM passwords, and its administrator is not a
+superuser, as on RDS. Left out: Multi-AZ and its failover, backups, parameter groups,
 IAM authentication, the RDS certificate authority (so ``sslmode=require``, not ``verify-full``), the RDS API.
 """
 
@@ -43,7 +43,7 @@ cat > /etc/systemd/system/postgresql@.service.d/certificate.conf <<'END'
 [Service]
 ExecStartPre=+/usr/local/sbin/make-certificate
 END
-# This machine is no EC2 instance: there is no metadata for it, and nobody logs in.
+# This machine is not an EC2 instance: it has no metadata service, and nobody logs in.
 touch /etc/cloud/cloud-init.disabled
 systemctl --quiet disable ssh.service
 systemctl --quiet mask ssh.socket ssh.service
@@ -58,11 +58,11 @@ class Postgres:
         self.machine = Machine(region, NAME)
 
     def build(self) -> None:
-        """Build the server's root unless it is there; takes the network and half a minute."""
+        """Build the server's root filesystem unless it exists; needs the network and half a minute."""
         build_layer(self.region, NAME, SCRIPT)
 
     def start(self) -> None:
-        """Have the server running; returns when it accepts connections."""
+        """Start the server unless it runs, and wait until it accepts connections."""
         if not self.machine.running():
             self.machine.remove()
             layers = [str(layer) for layer in build_layer(self.region, NAME, SCRIPT)]
@@ -83,19 +83,19 @@ class Postgres:
         return self.machine.execute([*command, "-d", database], text=statements).stdout.strip()
 
     def create_administrator(self, name: str, password: str) -> None:
-        """Have a role like RDS's master user, with no more rights than the product may count on: it makes
-        roles and databases, ends sessions, and may pass that last right on."""
+        """Create a role like RDS's master user, with no more rights than the product relies on: it creates
+        roles and databases, ends sessions, and may grant that last right."""
         self.create_role(name, password)
         self.sql(f"ALTER ROLE {identifier(name)} CREATEROLE CREATEDB;")
         self.sql(f"GRANT pg_signal_backend TO {identifier(name)} WITH ADMIN OPTION;")
 
     def create_role(self, name: str, password: str) -> None:
-        """Have a role that can log in with this password and has no other right."""
+        """Create a role that can log in with this password and has no other right, or set its password."""
         verb = "ALTER" if self._known("pg_roles", "rolname", name) else "CREATE"
         self.sql(f"{verb} ROLE {identifier(name)} LOGIN PASSWORD {literal(password)};")
 
     def create_database(self, name: str, owner: str) -> None:
-        """Have a database that belongs to this role."""
+        """Create a database that this role owns, unless it exists."""
         if not self._known("pg_database", "datname", name):
             self.sql(f"CREATE DATABASE {identifier(name)} OWNER {identifier(owner)};")
 
@@ -111,12 +111,12 @@ class Postgres:
 def literal(value: str) -> str:
     """A value as an SQL string literal (standard_conforming_strings, PostgreSQL's default)."""
     if "\0" in value:
-        raise RehearsalError("PostgreSQL takes no NUL character in a value.")
+        raise RehearsalError("PostgreSQL accepts no NUL character in a value.")
     return "'" + value.replace("'", "''") + "'"
 
 
 def identifier(name: str) -> str:
     """A name as a quoted SQL identifier."""
     if "\0" in name or not name:
-        raise RehearsalError(f"{name!r} is no name of a role or a database.")
+        raise RehearsalError(f"{name!r} cannot name a role or a database.")
     return '"' + name.replace('"', '""') + '"'

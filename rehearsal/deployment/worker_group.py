@@ -1,12 +1,11 @@
-"""A pool of workers in the rehearsal, as its stack declares it: a launch template, a group, the drain's hook.
+"""A pool of workers as its stack creates it: a launch template, an Auto Scaling group, the hook for drains.
 
-What is declared here is what cloudformation/workers.yaml says of the same objects, in EC2's and Auto
-Scaling's own calls, so that a test needs no stack. Without zones' subnets, several instance types and Spot.
+It makes the calls of EC2 and Auto Scaling that cloudformation/workers.yaml leads to, so that a test needs no
+stack. Left out: subnets per zone, several instance types, Spot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -14,7 +13,7 @@ from rehearsal.aws.account import aws_region
 from rehearsal.aws.client import Client, client
 from rehearsal.aws.instances import list_instances
 from rehearsal.deployment import parameters
-from rehearsal.deployment.cluster import Host
+from rehearsal.deployment.host import Host
 from rehearsal.deployment.instances import ENVIRONMENT_TAG, POOL_TAG, ROLE_TAG
 from rehearsal.errors import RehearsalError
 from rehearsal.region import Region
@@ -22,13 +21,15 @@ from rehearsal.waiting import wait_until
 
 HOOK = "airkiln-drain"
 HEARTBEAT = 60
-"""Seconds that the hook waits for a heartbeat; the stack has more."""
+"""Seconds that the hook waits for a heartbeat; the stack waits longer."""
 WAITS = {
     "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
     "HeartbeatTimeout": HEARTBEAT,
     "DefaultResult": "CONTINUE",
 }
 WORKER_UNITS = "airflow-worker@*.service"
+POLL = 0.5
+"""Seconds between two looks at a group: each starts a program or two on the machines' own cores."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +42,22 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Fleet:
-    """One pool's group."""
+class WorkerGroup:
+    """The Auto Scaling group of one pool."""
 
     region: Region
     pool: str = "default"
 
     @property
     def group(self) -> str:
-        """The group's name, as the stack gives it."""
+        """The group's name, as in the stack."""
         return f"airkiln-{parameters.NAME}-worker-{self.pool}"
 
     def create(self, image: str, *, desired: int, minimum: int = 0, maximum: int | None = None) -> None:
-        """Make launch template, group and hook, and have so many workers.
+        """Create launch template, group and hook.
 
-        :param maximum: without it there are never more; the leader's autoscaling follows the load up to it.
+        :param desired: workers at first.
+        :param maximum: how many the leader's autoscaling may want; by default no more than ``desired``.
         """
         tags = {
             "Name": self.group,
@@ -84,7 +86,10 @@ class Fleet:
         )
 
     def set_hook(self, name: str = HOOK, *, heartbeat: int = HEARTBEAT) -> None:
-        """Have this hook and no other."""
+        """Replace the group's hooks with one of this name.
+
+        :param heartbeat: seconds until it expires without a heartbeat.
+        """
         autoscaling = client("autoscaling")
         for each in autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=self.group)["LifecycleHooks"]:
             autoscaling.delete_lifecycle_hook(
@@ -98,30 +103,33 @@ class Fleet:
         return bool(self._described())
 
     def remove(self) -> None:
-        """Delete group and launch template, if they are there, and every worker at once."""
+        """Delete group and launch template if they exist, and end every worker without its hook."""
         if self.exists():
             client("autoscaling").delete_auto_scaling_group(AutoScalingGroupName=self.group, ForceDelete=True)
             client("ec2").delete_launch_template(LaunchTemplateName=self.group)
-            self.wait_until("the group has gone", lambda: not self.exists(), 60)
+            wait_until(f"{self.group} is deleted", lambda: not self.exists(), 60, every=POLL)
 
     def desired(self) -> int:
-        """How many instances the group is to have."""
+        """The group's desired capacity."""
         return int(self._described()[0]["DesiredCapacity"])
 
     def resize(self, desired: int) -> None:
-        """Have the group launch or end until it has so many."""
+        """Set the desired capacity."""
         client("autoscaling").set_desired_capacity(
             AutoScalingGroupName=self.group, DesiredCapacity=desired, HonorCooldown=False
         )
 
     def end(self, host: Host, *, replace: bool) -> None:
-        """End one instance by name, with its hook; another is launched for it or not."""
+        """Terminate one instance through the group, with its hook.
+
+        :param replace: whether the group launches another in its place.
+        """
         client("autoscaling").terminate_instance_in_auto_scaling_group(
             InstanceId=host.name, ShouldDecrementDesiredCapacity=not replace
         )
 
     def members(self) -> list[Member]:
-        """The group's instances, those included that are on their way in or out."""
+        """The group's instances, including those that are launching or terminating."""
         groups = self._described()
         return [
             Member(str(each["InstanceId"]), str(each["LifecycleState"]), bool(each["ProtectedFromScaleIn"]))
@@ -140,16 +148,17 @@ class Fleet:
         return sorted(found, key=lambda host: IPv4Address(host.address))
 
     def serving(self) -> list[Host]:
-        """The hosts on which a worker consumes."""
+        """The hosts on which a worker takes tasks."""
         return [host for host in self.hosts() if generations(host, "active")]
 
-    def wait_until(self, what: str, holds: Callable[[], bool], seconds: float, *, every: float = 0.5) -> None:
-        """Ask until it is so; an answer takes a program or two, on the machines' own cores."""
-        wait_until(f"{self.group}: {what}", holds, seconds, every=every)
-
     def wait_until_serving(self, workers: int, seconds: float = 120) -> list[Host]:
-        """Wait until so many workers consume; which ones."""
-        self.wait_until(f"{workers} workers consume", lambda: len(self.serving()) >= workers, seconds)
+        """Wait until at least so many workers take tasks, and return their hosts."""
+        wait_until(
+            f"{workers} workers of {self.group} take tasks",
+            lambda: len(self.serving()) >= workers,
+            seconds,
+            every=POLL,
+        )
         return self.serving()
 
     def _described(self) -> list[Client]:
@@ -161,7 +170,7 @@ class Fleet:
 
 
 def generations(host: Host, *states: str) -> list[int]:
-    """The generations of the worker on a host whose unit is in one of these states (ActiveState)."""
+    """The generations of a host's worker whose unit has one of these values of ActiveState, ascending."""
     asked = [
         "list-units",
         "--plain",
@@ -172,7 +181,7 @@ def generations(host: Host, *states: str) -> list[int]:
     ]
     try:
         shown = host.systemctl(*asked, check=False)
-    except RehearsalError:  # the machine goes
+    except RehearsalError:  # the machine is ending
         return []
     units = [line.split()[0] for line in shown.splitlines() if line.strip()]
     return sorted(int(unit.partition("@")[2].partition(".")[0]) for unit in units)

@@ -1,4 +1,4 @@
-"""The cluster that the tests strike, and the checker of PostgreSQL's log over all that they did."""
+"""The cluster that the tests run scenarios on, and the checker of PostgreSQL's log over all of them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from rehearsal.aws import session
+from rehearsal.chaos.bench import Bench, boot_instrumented
 from rehearsal.chaos.checkers.statements import check, parse
 from rehearsal.chaos.instrumentation import StatementLog
 from rehearsal.chaos.observer import Observer
+from rehearsal.chaos.scenario import seed_from_environment
 from rehearsal.deployment.cluster import Cluster
 from rehearsal.deployment.image import baked_image
 from rehearsal.errors import RehearsalError
@@ -52,7 +54,7 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
             session.start(region)
             with Network(region).visit():
                 found = Cluster.find(region) if named else None
-                found = found or Cluster.boot(region, baked_image(region, Stages(1)))
+                found = found or boot_instrumented(region, baked_image(region, Stages(1)))
                 pytestconfig.stash[CLUSTER] = found
                 yield found
         finally:
@@ -67,6 +69,12 @@ def observer(cluster: Cluster) -> Iterator[Observer]:
     watching.close()
 
 
+@pytest.fixture(scope="session")
+def bench(cluster: Cluster, observer: Observer) -> Bench:
+    """Where scenarios run. AIRKILN_SEED repeats the random choices of one that failed."""
+    return Bench(cluster, observer, seed_from_environment())
+
+
 @pytest.fixture(autouse=True)
 def _judge_own_runs(request: pytest.FixtureRequest) -> None:
     """What an earlier test that failed has left is not this one's."""
@@ -76,16 +84,16 @@ def _judge_own_runs(request: pytest.FixtureRequest) -> None:
 
 @dataclass
 class Checker:
-    """The verdict on everything that PostgreSQL logged since the first test."""
+    """Checks everything that PostgreSQL logged since the first test."""
 
     log: StatementLog
     records: list[dict[str, Any]] = field(default_factory=list)
 
     def finds_nothing(self) -> None:
         self.records += self.log.new()
-        verdict = check(parse(self.records))
-        assert verdict.writes, "the log holds no write of any scheduler: there is nothing to judge"
-        assert [str(found) for found in verdict.findings] == []
+        report = check(parse(self.records))
+        assert report.writes, "the log has no write of any scheduler: there is nothing to check"
+        assert [str(found) for found in report.findings] == []
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
-"""The test of the test: on a build whose fence was removed, the checker of PostgreSQL's log must fail.
+"""Tests the checker itself: where the fence was removed, it must find what an old scheduler writes.
 
-Two controllers' clients take the lease in turn, and two psycopg sessions play the schedulers. The old one
-does what a scheduler does that was frozen: it writes on over its session, and then over a new one.
+Two clients of the lease take it in turn, and two psycopg sessions act as the schedulers. The old one does
+what a scheduler does that was frozen: it continues to write over its session, and then over a new one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airkiln.database.prepare import CONTROLLER, Plan
 from airkiln.failover.config import Timings
 from airkiln.failover.lease import Grant, LeaseClient
 from rehearsal.aws import session
-from rehearsal.chaos.checkers.statements import Verdict, check, parse
+from rehearsal.chaos.checkers.statements import Report, check, parse
 from rehearsal.chaos.instrumentation import StatementLog, log_every_statement
 from rehearsal.deployment.postgres import Postgres
 from rehearsal.linux.addresses import POSTGRES
@@ -98,7 +98,7 @@ def connect(plan: Plan, grant: Grant) -> psycopg.Connection[tuple[object, ...]]:
     return psycopg.connect(**keywords, autocommit=True)  # type: ignore[arg-type] # libpq's keywords
 
 
-def verdict_on_a_scheduler_that_writes_on(server: Postgres, plan: Plan) -> Verdict:
+def report_on_a_scheduler_that_continues_to_write(server: Postgres, plan: Plan) -> Report:
     log = StatementLog(server)
     client, first = taken(plan, "one")
     frozen = connect(plan, first)
@@ -118,17 +118,17 @@ def verdict_on_a_scheduler_that_writes_on(server: Postgres, plan: Plan) -> Verdi
 
 
 def test_a_scheduler_that_was_fenced_writes_nothing(server: Postgres, plan: Plan) -> None:
-    verdict = verdict_on_a_scheduler_that_writes_on(server, plan)
-    assert verdict.findings == []
-    assert len(verdict.fenced) == 2
-    assert verdict.writes >= 2
-    assert verdict.refused
+    report = report_on_a_scheduler_that_continues_to_write(server, plan)
+    assert report.findings == []
+    assert len(report.fenced) == 2
+    assert report.writes >= 2
+    assert report.refused
 
 
 def test_with_the_fence_removed_the_checker_finds_what_it_writes(server: Postgres, plan: Plan) -> None:
     remove_the_fence(server)
-    verdict = verdict_on_a_scheduler_that_writes_on(server, plan)
-    assert [(found.what, found.statement) for found in verdict.findings] == [
+    report = report_on_a_scheduler_that_continues_to_write(server, plan)
+    assert [(found.what, found.statement) for found in report.findings] == [
         ("write", WRITE),
         ("write", WRITE),
     ]

@@ -1,92 +1,69 @@
-"""A worker that ends loses no task, whatever ends it: a case a way, under a load, judged by the tasks' marks.
+"""A worker that ends loses no task: a case for each way, checked by the marks that tasks write.
 
-The workers are a group's, beside the cluster's own. The benchmark strikes the same ways a hundred times each.
+The workers are a group's, beside the cluster's own. Faults that do not disturb each other are injected at
+once. The benchmark injects each of them a hundred times, one kind after the other.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 
 import pytest
 
-from rehearsal.aws import fault_client
-from rehearsal.chaos.faults import degraded, drains
-from rehearsal.chaos.faults.drains import KINDS, Kind
-from rehearsal.chaos.observer import Observer
-from rehearsal.chaos.scenarios.redelivery import own_worker
-from rehearsal.deployment.cluster import Cluster, Host
-from rehearsal.deployment.worker_group import Fleet
+from rehearsal.chaos.bench import Bench
+from rehearsal.chaos.faults.workers import SHORT_SPOT_NOTICE, WorkerFault
+from rehearsal.chaos.scenarios import draining
+from rehearsal.chaos.scenarios.draining import Wave, drain_together
 
 pytestmark = pytest.mark.root
-WORKERS, TASKS = 2, 10
-NOTICE = 55.0
-"""Seconds; the daemon clears what runs from 45 before the end."""
-CLEARED = 35.0
-"""Seconds of tasks that are cleared then: longer than they have, and no longer, for they run again."""
+
+FAULTS = draining.FAULTS | {"spot_notice": SHORT_SPOT_NOTICE}
+"""The Spot notice is the short one here, which saves a minute."""
+APART = {
+    # A Spot notice needs long tasks. The hook is the group's, so that no other drain may need it.
+    "spot_notice": "second",
+    "without_hook": "second",
+    # Calls are throttled for everybody.
+    "throttled": "third",
+}
+WAVE_OF = {name: APART.get(name, "first") for name in FAULTS}
+CASES = sorted(FAULTS, key=lambda name: ("first", "second", "third").index(WAVE_OF[name]))
+LARGEST = max(map([*WAVE_OF.values()].count, WAVE_OF.values()))
 
 
 @pytest.fixture(scope="module")
-def fleet(cluster: Cluster) -> Iterator[Fleet]:
-    made = Fleet(cluster.region)
-    made.remove()
-    made.create(cluster.image, desired=WORKERS)
-    try:
-        yield made
-    finally:
-        made.remove()
+def _worker_group(bench: Bench) -> Iterator[None]:
+    with bench.with_worker_group(desired=0, maximum=LARGEST):
+        yield
 
 
-def short() -> Callable[[], float]:
-    """Tasks that end while a worker drains."""
-    lengths = itertools.cycle((2.0, 6.0, 12.0, 20.0))
-    return lambda: next(lengths)
+@pytest.fixture(scope="module")
+def wave(request: pytest.FixtureRequest, bench: Bench, _worker_group: None) -> Wave:
+    """The wave with this name, of those faults that are to be tested."""
+    asked = {
+        item.callspec.params["name"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.path == request.path and "wave" in item.fixturenames
+    }
+    faults: list[WorkerFault] = [
+        FAULTS[name] for name in CASES if name in asked and WAVE_OF[name] == request.param
+    ]
+    bench.observer.runs.clear()
+    return drain_together(bench, faults)
 
 
-def not_over_when_cleared() -> Callable[[], float]:
-    """At first only tasks that are not over when a Spot notice has them cleared: every worker has some."""
-    lengths = itertools.chain([CLEARED] * TASKS, itertools.cycle((2.0, 12.0)))
-    return lambda: next(lengths)
+@pytest.mark.parametrize(
+    ("wave", "name"), [(WAVE_OF[name], name) for name in CASES], ids=CASES, indirect=["wave"]
+)
+def test_a_worker_that_ends_loses_no_task(wave: Wave, name: str) -> None:
+    wave.result(FAULTS[name])
+    assert wave.report.problems == []
 
 
-def notice(_: Fleet, host: Host) -> None:
-    """A Spot notice that is shorter than EC2's, to save the tests a minute twice."""
-    fault_client.spot_notice(host.name, NOTICE)
-
-
-def test_a_worker_that_has_stopped_has_looked_for_logs_that_killed_tasks_left(observer: Observer) -> None:
-    worker, unit = own_worker(observer.cluster), "airflow-worker@1.service"
+def test_a_worker_that_has_stopped_has_looked_for_logs_that_killed_tasks_left(bench: Bench) -> None:
+    worker, unit = bench.cluster.own_worker, "airflow-worker@1.service"
     worker.systemctl("stop", unit)
     try:
         assert "status=0 " in worker.systemctl("show", unit, "--property=ExecStopPost")
     finally:
         worker.systemctl("start", unit)
-
-
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_a_worker_that_ends_loses_no_task(observer: Observer, fleet: Fleet, kind: Kind) -> None:
-    strike(observer, fleet, replace(kind, strike=notice) if kind.may_rerun else kind)
-
-
-@pytest.mark.parametrize("kind", degraded.KINDS.values(), ids=degraded.KINDS)
-def test_what_goes_astray_while_a_worker_ends_loses_none_either(
-    observer: Observer, fleet: Fleet, kind: Kind
-) -> None:
-    strike(observer, fleet, kind)
-
-
-def strike(observer: Observer, fleet: Fleet, kind: Kind) -> None:
-    """Strike a worker that runs tasks, and judge all that ran."""
-    fleet.resize(WORKERS)
-    fleet.wait_until_serving(WORKERS, 180)
-    draw = not_over_when_cleared() if kind.may_rerun else short()
-    with drains.load(observer, tasks=TASKS, draw=draw):
-        host = drains.wait_for_load(observer, fleet.serving)
-        struck = drains.drain(observer, fleet, kind, host)
-    observer.wait_until("every task has ended", observer.idle, 300)
-    verdict = drains.verdict(observer, may_rerun=kind.may_rerun)
-    assert struck.running, "the worker ran nothing when it was struck: there is nothing to judge"
-    assert verdict.problems == []
-    if kind.may_rerun:
-        assert verdict.reruns, "nothing was cleared: the tasks were too short for this case"

@@ -1,4 +1,4 @@
-"""An Airflow of a test's own: a machine of the image to run it on, and a database beside the cluster's."""
+"""An Airflow for one test: a machine of the image to run it on, and a database beside the cluster's."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Workshop:
         return self._run("/opt/airflow/bin/airflow", *words)
 
     def report(self, script: str, dag: str) -> dict[str, Any]:
-        """Run a script of this folder in Airflow's environment, which knows the DAG; its last line tells."""
+        """Run a script of this folder in Airflow's environment; the last line of its output is the report."""
         path = f"{self.folder}/{script}"
         for source, target in ((script, path), (dag, f"{self.folder}/dags/{dag}")):
             self.machine.execute(["tee", target], text=(ROOT / "tests/failover" / source).read_text())

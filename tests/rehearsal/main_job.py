@@ -24,7 +24,7 @@ from rehearsal.region import REPOSITORY, Region
 
 ADDRESS = re.compile(r"^Airflow +(http://127\.0\.0\.1:(\d+))$", re.MULTILINE)
 LOGIN = re.compile(r"^login +(\S+) / (\S+)$", re.MULTILINE)
-STAGE = re.compile(r"^\[(\d)/(\d)\] (\S.*?) {2,}\d+\.\d s(?:  (.+))?$", re.MULTILINE)
+STAGE = re.compile(r"^\[(\d+)/(\d+)\] (\S.*?) {2,}\d+\.\d s(?:  (.+))?$", re.MULTILINE)
 
 
 def free_port() -> int:

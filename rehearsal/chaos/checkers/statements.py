@@ -1,12 +1,12 @@
-"""Whether two schedulers ever wrote at once: a verdict from PostgreSQL's own log of every statement.
+"""Checks PostgreSQL's log of every statement: no two schedulers ever wrote at the same time.
 
-A scheduler logs in as ``airflow_scheduler_<epoch>``, so the log says of each statement which epoch made it.
-Epoch N is fenced in from the moment of the last ``airkiln.fence`` call before its first statement (the one
-before that call had found no session left), or from that first statement if the log has no such call. From
-then on no older epoch may write, lock rows for writing, or commit what it wrote before.
+A scheduler logs in as ``airflow_scheduler_<epoch>``, so the log names the epoch of each statement. Epoch N is
+fenced in from the last ``airkiln.fence`` call before its first statement (the call before that one had found
+no session left), or from its first statement if there is no such call. From then on no older epoch may write,
+lock rows for writing, or commit what it wrote before.
 
-Pure: entries of ``log_destination = jsonlog`` in, findings out. Only time stamps of the one database server
-are compared, so that no host's clock plays a part.
+Pure: entries of ``log_destination = jsonlog`` in, findings out. All timestamps compared are the database
+server's, so that no other clock matters.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _QUEUES = re.compile(r"UPDATE\s+task_instance\s+SET\b.*\bqueued_by_job_id\b", re
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the log, as far as it matters here."""
+    """One line of the log, reduced to what is checked."""
 
     at: float
     """Seconds since 1970 on the database's clock, to the millisecond."""
@@ -47,34 +47,34 @@ class Entry:
 
     @property
     def statement(self) -> str | None:
-        """The SQL that is about to run, without comments; None if the entry tells something else."""
+        """The SQL that is about to run, without comments; None if the entry is not about a statement."""
         found = _STATEMENT.match(self.message) if self.severity == "LOG" else None
         return _COMMENT.sub(" ", found[1]).strip() if found else None
 
     @property
     def epoch(self) -> int | None:
-        """The epoch whose role this is; None for every other role."""
+        """The epoch of a scheduler's role; None for any other role."""
         found = ROLE.fullmatch(self.user)
         return int(found[1]) if found else None
 
     @property
     def call(self) -> str | None:
-        """Which of the lease's functions is called, without its schema."""
+        """The function of the lease that is called, without its schema; None if none is."""
         found = _CALL.search(self.statement or "")
         return found[1] if found else None
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A statement that must not have been."""
+    """A statement that must not have been executed."""
 
     what: str
     epoch: int
-    """Whose role it was; 0 for a role that no epoch has."""
+    """The epoch of its role; 0 for a role without one."""
     newer: int
     """The newest epoch that was fenced in by then."""
     late: float
-    """Seconds after that."""
+    """Seconds after that epoch was fenced in."""
     statement: str
 
     def __str__(self) -> str:
@@ -84,21 +84,21 @@ class Finding:
 
 
 @dataclass
-class Verdict:
-    """What the log says."""
+class Report:
+    """The result of a check."""
 
     findings: list[Finding] = field(default_factory=list)
     fenced: dict[int, float] = field(default_factory=dict)
-    """When each epoch that ever spoke was fenced in."""
+    """When each epoch with a statement was fenced in, in seconds since 1970."""
     statements: int = 0
-    """Statements of schedulers that were looked at. A verdict on none is none."""
+    """Statements of schedulers that were checked. A report on none proves nothing."""
     writes: int = 0
     refused: int = 0
-    """What an old epoch tried too late and PostgreSQL did not do, logins included."""
+    """Attempts of an old epoch that PostgreSQL refused, logins included."""
 
 
 def parse(records: Iterable[Mapping[str, Any]]) -> list[Entry]:
-    """The entries of clients, from the JSON objects of the log, in the order of their time."""
+    """The entries of clients, from the log's JSON objects, ordered by time."""
     found = [
         Entry(
             at=moment(record["timestamp"]),
@@ -127,16 +127,16 @@ def kind(statement: str) -> str:
     return "rollback" if upper.startswith(("ROLLBACK", "ABORT")) else "read"
 
 
-def check(entries: Iterable[Entry], *, unfenced_may_queue: bool = False) -> Verdict:
-    """The verdict on a log.
+def check(entries: Iterable[Entry], *, unfenced_may_queue: bool = False) -> Report:
+    """Check a log.
 
-    :param unfenced_may_queue: a scheduler may use a role without an epoch, as where no controller runs.
+    :param unfenced_may_queue: a scheduler may use a role without an epoch, as it does without a controller.
     """
     ordered = list(entries)
-    verdict = Verdict(fenced=_fenced(ordered))
+    report = Report(fenced=_fenced(ordered))
     refused = _refused(ordered)
     pending: dict[str, bool] = defaultdict(bool)
-    coming = sorted((at, epoch) for epoch, at in verdict.fenced.items())
+    coming = sorted((at, epoch) for epoch, at in report.fenced.items())
     newest = 0
     for entry in ordered:
         while coming and coming[0][0] < entry.at:
@@ -144,33 +144,33 @@ def check(entries: Iterable[Entry], *, unfenced_may_queue: bool = False) -> Verd
         epoch, statement = entry.epoch, entry.statement
         if epoch is None:
             if statement and not unfenced_may_queue and _QUEUES.search(statement):
-                late = entry.at - verdict.fenced.get(newest, entry.at)
-                verdict.findings.append(Finding(f"queueing by {entry.user}", 0, newest, late, statement))
+                late = entry.at - report.fenced.get(newest, entry.at)
+                report.findings.append(Finding(f"queueing by {entry.user}", 0, newest, late, statement))
             continue
         old = epoch < newest
         if statement is None:
-            verdict.refused += old and entry.severity in ("ERROR", "FATAL")
+            report.refused += old and entry.severity in ("ERROR", "FATAL")
             continue
-        verdict.statements += 1
+        report.statements += 1
         what = kind(statement)
-        verdict.writes += what == "write"
+        report.writes += what == "write"
         wrote = pending[entry.session]
         done = (entry.session, entry.line) not in refused
         if old and done and (what in ("write", "lock") or (what == "commit" and wrote)):
-            late = entry.at - verdict.fenced[newest]
-            verdict.findings.append(Finding(what, epoch, newest, late, statement))
+            late = entry.at - report.fenced[newest]
+            report.findings.append(Finding(what, epoch, newest, late, statement))
         if what in ("commit", "rollback"):
             pending[entry.session] = False
         elif what == "write":
             pending[entry.session] = True
-    verdict.findings += _disorder(ordered)
-    return verdict
+    report.findings += _disorder(ordered)
+    return report
 
 
 def fences(entries: Iterable[Entry]) -> dict[int, float]:
     """Seconds that each fence took: from `acquire` to `adopt`, which is called when no session is left.
 
-    By the order of the calls of one controller's session; keyed by the time of `acquire` in milliseconds.
+    Calls are matched within one session of a controller. The keys are the times of `acquire` in milliseconds.
     """
     took: dict[int, float] = {}
     begun: dict[str, float] = {}
@@ -206,16 +206,16 @@ def _refused(entries: Iterable[Entry]) -> set[tuple[str, int]]:
     for entry in entries:
         by_session[entry.session].append(entry)
     found = set()
-    for session, told in by_session.items():
-        told.sort(key=lambda entry: entry.line)
-        for entry, following in pairwise(told):
+    for session, logged in by_session.items():
+        logged.sort(key=lambda entry: entry.line)
+        for entry, following in pairwise(logged):
             if entry.statement is not None and following.severity in ("ERROR", "FATAL"):
                 found.add((session, entry.line))
     return found
 
 
 def _disorder(entries: Iterable[Entry]) -> list[Finding]:
-    """Epochs whose first statement comes after that of a newer one: their turn was over before it began."""
+    """Epochs whose first statement comes after that of a newer one."""
     found, newest, seen = [], 0, set[int]()
     for entry in entries:
         epoch = entry.epoch

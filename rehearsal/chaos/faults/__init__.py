@@ -1,1 +1,1 @@
-"""What can be injected."""
+"""Faults that can be injected into a cluster; `rehearsal.chaos.scenarios` runs them."""

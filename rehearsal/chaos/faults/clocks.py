@@ -1,6 +1,6 @@
-"""Wall clocks that are wrong, or that jump, as some units of a host see them.
+"""Wall clocks that are wrong, or that jump, for some units of a host.
 
-By libfaketime, which leaves the clocks alone that only run; the host's own clock is this machine's.
+libfaketime changes what they read; monotonic clocks stay as they are, and so does the real host's clock.
 """
 
 from __future__ import annotations
@@ -9,20 +9,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rehearsal.chaos.faults.schedulers import DAG_PROCESSOR_UNIT
-from rehearsal.deployment.cluster import CONTROLLER_UNIT, SCHEDULER_UNIT, Host
+from rehearsal.deployment.host import (
+    CONTROLLER_UNIT,
+    DAG_PROCESSOR_UNIT,
+    SCHEDULER_UNIT,
+    TRIGGERER_UNIT,
+    Host,
+)
 from rehearsal.errors import RehearsalError
 
 LIBFAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
-LEADER_UNITS = (CONTROLLER_UNIT, SCHEDULER_UNIT, DAG_PROCESSOR_UNIT, "airflow-triggerer.service")
+LEADER_UNITS = (CONTROLLER_UNIT, SCHEDULER_UNIT, DAG_PROCESSOR_UNIT, TRIGGERER_UNIT)
 STARTED_BY_LEADER = (DAG_PROCESSOR_UNIT,)
 OFFSET = "/run/airkiln-rehearsal-clock"
-"""The file that says how far a clock is off which jumps."""
+"""The file that holds the offset of an adjustable clock."""
 
 
 @contextmanager
 def skewed(host: Host, seconds: float) -> Iterator[None]:
-    """The scheduler's and the controller's wall clock on this host is ahead by so much, or behind."""
+    """The wall clock of the host's scheduler, controller and their companions is wrong.
+
+    :param seconds: how far ahead; negative if behind.
+    """
     _faked(host, LEADER_UNITS, {"FAKETIME": f"{seconds:+g}s"})
     _restart(host)
     try:
@@ -33,18 +41,18 @@ def skewed(host: Host, seconds: float) -> Iterator[None]:
         _restart(host)
 
 
-def can_jump(host: Host, unit: str) -> None:
-    """Start a unit anew with a clock that `jump` sets; RehearsalError if its process has the host's."""
-    jump(host, 0)
+def make_adjustable(host: Host, unit: str) -> None:
+    """Restart a unit with a wall clock that `set_clock` sets. RehearsalError if that did not work."""
+    set_clock(host, 0)
     _faked(host, [unit], {"FAKETIME_TIMESTAMP_FILE": OFFSET, "FAKETIME_NO_CACHE": "1"})
     host.systemctl("daemon-reload")
     host.systemctl("restart", unit)
     if LIBFAKETIME not in Path(f"/proc/{host.main_process(unit)}/maps").read_text():
-        raise RehearsalError(f"{unit} of {host.name} runs without {LIBFAKETIME}: its clock would not jump.")
+        raise RehearsalError(f"{unit} of {host.name} runs without {LIBFAKETIME}: its clock cannot be set.")
 
 
-def jump(host: Host, seconds: float) -> None:
-    """Have the clock of the host's unit be ahead by so much from now on, or behind."""
+def set_clock(host: Host, seconds: float) -> None:
+    """Set how many seconds the adjustable clock of a host is ahead; negative if behind."""
     host.machine.execute(["sh", "-c", f"cat > {OFFSET}"], text=f"{seconds:+g}\n")
 
 

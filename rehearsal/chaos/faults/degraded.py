@@ -1,7 +1,6 @@
-"""Drains in which something else goes wrong, one kind each: metadata that is away, calls that are refused, a
-hook that is not there, a clock that jumps.
+"""Scale-ins while a dependency of the worker's lifecycle daemon is degraded.
 
-No task may be lost for it, and the worker ends all the same.
+No task may be lost, and the worker must end all the same.
 """
 
 from __future__ import annotations
@@ -9,60 +8,57 @@ from __future__ import annotations
 import time
 
 from rehearsal.aws import fault_client
-from rehearsal.chaos.faults.clocks import can_jump, jump
-from rehearsal.chaos.faults.drains import DAEMON, Kind, gone
-from rehearsal.deployment.cluster import Host
-from rehearsal.deployment.worker_group import Fleet
+from rehearsal.chaos.faults.clocks import make_adjustable, set_clock
+from rehearsal.chaos.faults.workers import WorkerFault, gone, terminate
+from rehearsal.deployment.host import LIFECYCLE_UNIT, Host
+from rehearsal.deployment.worker_group import WorkerGroup
 
-AWAY = 12.0
-"""Seconds without metadata, in which the end is announced."""
-REFUSED = 4
-"""Calls in a row: botocore tries each twice, and the daemon again after five seconds."""
+METADATA_AWAY = 12.0
+"""Seconds without the metadata service, in which the end is announced."""
+THROTTLED_CALLS = 4
+"""In a row: botocore tries each call twice, and the daemon tries again after five seconds."""
 JUMP = 3600.0
-"""Seconds ahead, and then as many behind."""
-OTHERS_WAIT = 75
-"""Seconds that another hook holds the instance: for a minute of them the daemon asks for its own."""
+"""Seconds by which the clock jumps forward, and then back."""
+OTHER_HOOK = 75
+"""Seconds that another hook holds the instance; the daemon asks for its own during a minute of them."""
+_THROTTLED_ACTION = "CompleteLifecycleAction"
 
 
-def _metadata_away(fleet: Fleet, host: Host) -> None:
-    fault_client.metadata_away(host.address, AWAY)
-    fleet.end(host, replace=False)
+def _metadata_away(group: WorkerGroup, host: Host) -> None:
+    fault_client.metadata_away(host.address, METADATA_AWAY)
+    terminate(group, host)
 
 
-def _throttled(fleet: Fleet, host: Host) -> None:
-    fault_client.throttle("autoscaling", REFUSED, "CompleteLifecycleAction")
-    fleet.end(host, replace=False)
+def _throttle(group: WorkerGroup, host: Host) -> None:
+    fault_client.throttle("autoscaling", THROTTLED_CALLS, _THROTTLED_ACTION)
+    terminate(group, host)
 
 
-def _not_throttled(_fleet: Fleet, _host: Host) -> None:
-    fault_client.throttle("autoscaling", 0, "CompleteLifecycleAction")
+def _stop_throttling(_group: WorkerGroup, _host: Host) -> None:
+    fault_client.throttle("autoscaling", 0, _THROTTLED_ACTION)
 
 
-def _without_hook(fleet: Fleet, host: Host) -> None:
-    fleet.set_hook("somebody-elses", heartbeat=OTHERS_WAIT)
-    fleet.end(host, replace=False)
+def _replace_hook(group: WorkerGroup, host: Host) -> None:
+    group.set_hook("somebody-elses", heartbeat=OTHER_HOOK)
+    terminate(group, host)
 
 
-def _with_hook(fleet: Fleet, _: Host) -> None:
-    fleet.set_hook()
+def _restore_hook(group: WorkerGroup, _: Host) -> None:
+    group.set_hook()
 
 
-def _clock_jumps(fleet: Fleet, host: Host) -> None:
-    can_jump(host, DAEMON)
-    fleet.end(host, replace=False)
+def _clock_jumps(group: WorkerGroup, host: Host) -> None:
+    make_adjustable(host, LIFECYCLE_UNIT)
+    terminate(group, host)
     time.sleep(3)
-    jump(host, JUMP)
+    set_clock(host, JUMP)
     time.sleep(3)
-    jump(host, -JUMP)
+    set_clock(host, -JUMP)
 
 
-KINDS = {
-    kind.name: kind
-    for kind in (
-        Kind("metadata_away", _metadata_away, gone, says="event=metadata-failed"),
-        Kind("throttled", _throttled, gone, _not_throttled, says="complete failed: Throttling"),
-        Kind("without_hook", _without_hook, gone, _with_hook, says="event=no-hook"),
-        Kind("clock_jumps", _clock_jumps, gone, says="event=drained"),
-    )
-}
-"""By name."""
+FAULTS = (
+    WorkerFault("metadata_away", _metadata_away, gone, says="event=metadata-failed"),
+    WorkerFault("throttled", _throttle, gone, _stop_throttling, says="complete failed: Throttling"),
+    WorkerFault("without_hook", _replace_hook, gone, _restore_hook, says="event=no-hook"),
+    WorkerFault("clock_jumps", _clock_jumps, gone, says="event=drained"),
+)

@@ -1,25 +1,24 @@
-"""What goes wrong around machines: packets that are dropped, machines that stand still.
+"""Faults around a machine: packets that are dropped, and a machine that is frozen.
 
-Packets are dropped where they arrive, so that whoever sent them learns nothing. Rules live in the network
-namespaces of the rehearsal, in a table of their own. A machine is frozen by its control group, all processes
-of it between two instructions; its kernel is this host's and goes on to acknowledge what reaches it.
+Packets are dropped where they arrive, so that the sender gets no error. The rules are in a table of their own
+in the rehearsal's network namespaces. A machine is frozen by its control group, every process between two
+instructions; the kernel is the real host's and still acknowledges TCP segments that arrive.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from rehearsal.deployment.cluster import Host
+from rehearsal.deployment.host import Host
 from rehearsal.deployment.postgres import NAME as POSTGRES_MACHINE
-from rehearsal.errors import RehearsalError
 from rehearsal.linux.addresses import ENDPOINT, ENDPOINT_PORT, POSTGRES
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.network import NETNS
 from rehearsal.linux.processes import run
+from rehearsal.waiting import wait_until
 
 TABLE = "airkiln_fault"
 
@@ -28,8 +27,8 @@ TABLE = "airkiln_fault"
 def dropping(namespace: Path, source: str | IPv4Address, match: str = "") -> Iterator[None]:
     """Drop what arrives in a network namespace from an address.
 
-    :param namespace: its file.
-    :param match: further words of the nftables rule, such as ``tcp dport 5432``.
+    :param namespace: the namespace's file.
+    :param match: further conditions of the nftables rule, such as ``tcp dport 5432``.
     """
     rule = f"ip saddr {source} {match} counter drop"
     hook = "type filter hook input priority -300;"
@@ -63,7 +62,7 @@ def cut_from_aws(host: Host) -> Iterator[None]:
 
 @contextmanager
 def frozen(host: Host) -> Iterator[None]:
-    """No process of the machine runs."""
+    """Freeze the machine for the time of the block."""
     freeze(host)
     try:
         yield
@@ -72,22 +71,19 @@ def frozen(host: Host) -> Iterator[None]:
 
 
 def freeze(host: Host, seconds: float = 5) -> None:
-    """Stop the machine where it stands; returns when every process has stopped."""
+    """Stop every process of the machine; returns when all have stopped."""
     (host.group / "cgroup.freeze").write_text("1")
-    deadline = time.monotonic() + seconds
-    while "frozen 1" not in (host.group / "cgroup.events").read_text():
-        if time.monotonic() > deadline:
-            raise RehearsalError(f"{host.name} did not freeze within {seconds:g} s.")
-        time.sleep(0.001)
+    events = host.group / "cgroup.events"
+    wait_until(f"{host.name} is frozen", lambda: "frozen 1" in events.read_text(), seconds, every=0.001)
 
 
 def thaw(host: Host) -> None:
-    """Let the machine run on; one that runs is left alone."""
+    """Let the machine continue; no effect on one that runs."""
     (host.group / "cgroup.freeze").write_text("0")
 
 
 def heal(host: Host) -> None:
-    """Take away what an interrupted test left: rules at either end, and ice."""
+    """Remove what an interrupted test left: rules at either end, and the freeze."""
     for machine in (host.machine, Machine(host.region, POSTGRES_MACHINE)):
         if machine.leader() is not None:
             _nft(network_of(machine), f"delete table ip {TABLE}", check=False)

@@ -1,1 +1,1 @@
-"""Experiments from a fault to a result."""
+"""Scenarios by topic; `registry` has all of them by name."""

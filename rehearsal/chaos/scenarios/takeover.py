@@ -1,133 +1,236 @@
-"""One fault, once: the cluster is whole, the fault strikes, the next task instance is queued, all is checked.
+"""One fault in a leading scheduler host: the cluster is ready, the fault comes, the next task is queued.
 
-Tests and the benchmark call the same function. Airflow without a controller has one like it: there the
-survivor goes on by itself, and what it adopts of the dead scheduler's is a second figure.
+The figure of each scenario is the time from the fault to the next task instance queued. Where no failover
+controller runs, the same scenario measures Airflow's own way: the surviving scheduler continues by itself.
+How long it takes to adopt the dead one's task instances is a second figure.
 """
 
 from __future__ import annotations
 
-import random
+import os
+import signal
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
-from rehearsal.chaos.faults.network import heal
-from rehearsal.chaos.faults.schedulers import Fault
-from rehearsal.chaos.observer import Leader, Observer, background
-from rehearsal.deployment.cluster import LOAD, SCHEDULER_UNIT
+from rehearsal.chaos import workload
+from rehearsal.chaos.bench import Bench
+from rehearsal.chaos.checkers.tasks import check_takeover
+from rehearsal.chaos.faults import database, schedulers
+from rehearsal.chaos.faults.network import cut_from_aws
+from rehearsal.chaos.faults.schedulers import Inject
+from rehearsal.chaos.instrumentation import PROBE, WORKLOAD
+from rehearsal.chaos.observer import Leader, Observer
+from rehearsal.chaos.probe import probing
+from rehearsal.chaos.readiness import is_there, wait_until_ready
+from rehearsal.chaos.scenario import Need, Outcome, Scenario
+from rehearsal.deployment.cluster import Cluster
+from rehearsal.deployment.host import CONTROLLER_UNIT, SCHEDULER_UNIT, Host
 from rehearsal.errors import RehearsalError
 
-WHOLE = 120.0
-"""Seconds for a cluster to be whole again after a fault: a killed host boots, Airflow is imported anew."""
 PATIENCE = 60.0
-"""Seconds for the next task instance to be queued, whatever the budget: a miss is a figure too."""
+"""Seconds to wait for the next task instance to be queued, whatever the budget is."""
 FINISHED = 90.0
 """Seconds for the tasks to end."""
 ADOPTED = 400.0
-"""Seconds for a scheduler at Airflow's defaults to adopt: a heartbeat 30 s old, looked at every 300 s."""
-
+"""Seconds for a scheduler at Airflow's defaults to adopt: a heartbeat 30 s old, checked every 300 s."""
 ATTEMPTS = 5
-CHANCE = random.SystemRandom()
 
 
-@dataclass(frozen=True)
-class Trial:
-    """What came of it."""
+def take_over(bench: Bench, inject: Inject, *, successor: bool = True) -> Outcome:
+    """Inject a fault once, on a cluster with failover controllers.
 
-    fault: str
-    began: float
-    """When the fault struck, in seconds since 1970."""
-    seconds: float | None
-    """From the fault to the next task instance queued by the successor; None: none is waited for."""
-    job: int
-    """The SchedulerJob that led before."""
-    adopted: float | None = None
-    """Of a peer: from the fault until no unfinished task instance belongs to the dead scheduler."""
-    problems: list[str] = field(default_factory=list)
-    """What must not have happened."""
-
-
-def trial(observer: Observer, fault: Fault) -> Trial:
-    """Strike once where controllers run. RehearsalError if the cluster is not whole, or nothing is queued."""
-    leader = leader_under_load(observer)
-    with fault.strike(observer.cluster, leader.host) as at, observer.probing() as wait:
+    :param successor: whether another scheduler process must queue the next task instance.
+    :raises RehearsalError: the cluster was not ready, or nothing was queued.
+    """
+    observer = bench.observer
+    leader = leader_under_load(bench)
+    with inject(observer.cluster, leader.host) as at, probing(observer) as wait:
         began = time.time() - (time.monotonic() - at)
-        moment = wait(PATIENCE, lambda job: job > leader.job or not fault.successor)
+        moment = wait(PATIENCE, lambda job: job > leader.job or not successor)
     takeover = time.time() - (time.monotonic() - moment)
-    observer.wait_until("every task has ended", observer.idle, FINISHED)
-    return Trial(fault.name, began, moment - at, leader.job, problems=observer.verdict(takeover))
+    observer.wait_until_idle(FINISHED)
+    return Outcome(began, check_takeover(observer, takeover), moment - at)
 
 
-def leader_under_load(observer: Observer) -> Leader:
-    """Who leads a whole cluster with tasks under way; tried again if it leads no more when all is ready."""
+def leader_under_load(bench: Bench) -> Leader:
+    """The leader of a ready cluster with tasks under way; tries again if it stops leading meanwhile."""
+    observer = bench.observer
     for _ in range(ATTEMPTS):
-        make_whole(observer)
+        wait_until_ready(observer)
         leader = observer.leader()
-        background(observer)
-        observer.wait_until("the load runs", lambda: not observer.idle(), 30)
-        time.sleep(CHANCE.uniform(1.0, 3.0))  # so that the fault strikes at any moment of any loop
-        if observer.schedulers()[:1] == [leader] and _there(leader):
+        workload.start(observer)
+        observer.wait_until("the workload runs", lambda: not observer.idle(), 30)
+        time.sleep(bench.random.uniform(1.0, 3.0))  # so that the fault comes at any moment of any loop
+        if observer.schedulers()[:1] == [leader] and is_there(leader):
             return leader
     raise RehearsalError(
         f"No scheduler led for a few seconds in {ATTEMPTS} attempts: is the machine overloaded?"
     )
 
 
-def peer_trial(observer: Observer, fault: Fault, *, adoption: bool) -> Trial:
-    """Strike one of two schedulers that are both active, without a controller.
+def survive(bench: Bench, inject: Inject, *, successor: bool = True, adoption: bool = False) -> Outcome:
+    """Inject a fault into one of two active schedulers, on a cluster without failover controllers.
 
-    :param adoption: wait for it too, minutes, with tasks that run all the while.
+    :param adoption: wait for the adoption too, which takes minutes, with tasks that run meanwhile.
     """
-    make_whole(observer, controllers=False)
-    load = background(observer, tasks=2, seconds=ADOPTED if adoption else 4)
-    observer.wait_until("the load runs", lambda: not observer.idle(), 30)
-    time.sleep(CHANCE.uniform(6.0, 12.0))
+    observer = bench.observer
+    wait_until_ready(observer, controllers=False)
+    run = workload.start(observer, tasks=2, seconds=ADOPTED if adoption else 4)
+    observer.wait_until("the workload runs", lambda: not observer.idle(), 30)
+    time.sleep(bench.random.uniform(6.0, 12.0))
     victim = max(observer.schedulers(), key=lambda each: (observer.left_by(each.job), each.job))
-    with fault.strike(observer.cluster, victim.host) as at, observer.probing() as wait:
+    figures = {}
+    with inject(observer.cluster, victim.host) as at, probing(observer) as wait:
         began = time.time() - (time.monotonic() - at)
-        moment = wait(PATIENCE, lambda job: job != victim.job or not fault.successor)
+        moment = wait(PATIENCE, lambda job: job != victim.job or not successor)
         if adoption:
-            adopted = wait_for_adoption(observer, victim, at)
-            observer.cluster.airflow.end(LOAD, load)
-            observer.runs.remove(load)
+            figures["adopted"] = [wait_for_adoption(observer, victim, at)]
+            observer.cluster.airflow.end(WORKLOAD, run)
+            observer.runs.remove(run)
     takeover = time.time() - (time.monotonic() - moment)
-    observer.wait_until("every task has ended", observer.idle, FINISHED)
-    problems = observer.verdict(takeover)
-    return Trial(fault.name, began, moment - at, victim.job, adopted if adoption else None, problems)
+    observer.wait_until_idle(FINISHED)
+    return Outcome(began, check_takeover(observer, takeover), moment - at, figures)
 
 
 def wait_for_adoption(observer: Observer, victim: Leader, at: float) -> float:
-    """Seconds from the fault until nothing unfinished belongs to the victim."""
+    """Seconds from the fault until no unfinished task instance belongs to the victim."""
     if not observer.left_by(victim.job):
         raise RehearsalError(
-            f"Nothing of scheduler job {victim.job}'s was under way: there is no adoption to see."
+            f"No task instance of scheduler job {victim.job} was under way: there is no adoption to observe."
         )
     observer.wait_until("the survivor has adopted", lambda: not observer.left_by(victim.job), ADOPTED)
     return time.monotonic() - at
 
 
-def make_whole(observer: Observer, *, controllers: bool = True, seconds: float = WHOLE) -> None:
-    """Wait until every scheduler host is ready for the next fault and nothing is under way."""
-    cluster = observer.cluster
-    for host in cluster.schedulers:
-        heal(host)
-    hosts = len(cluster.schedulers)
-    if controllers:
-        observer.wait_until("a leader and its standbys are ready", lambda: whole(observer, hosts), seconds)
-    else:
-        alive = "every scheduler's job runs"
-        observer.wait_until(alive, lambda: len({each.host for each in fresh(observer)}) == hosts, seconds)
-    observer.wait_until("nothing is under way", observer.idle, seconds)
+def _after(inject: Inject, *, successor: bool = True) -> Callable[[Bench], Outcome]:
+    """Returns a scenario's body, which measures with or without controllers, as the bench has it."""
+
+    def body(bench: Bench) -> Outcome:
+        return (take_over if bench.controllers else survive)(bench, inject, successor=successor)
+
+    return body
 
 
-def whole(observer: Observer, hosts: int) -> bool:
-    """Whether one leads, its scheduler's job runs, and all others are ready to."""
-    return observer.standbys() >= hosts - 1 and any(_there(each) for each in observer.schedulers()[:1])
+def _killed_before_sending(bench: Bench) -> Outcome:
+    @contextmanager
+    def inject(_: Cluster, leader: Host) -> Iterator[float]:
+        job = bench.observer.leader().job
+        with cut_from_aws(leader):
+            run = bench.observer.start(PROBE)
+            bench.observer.wait_until(
+                f"{run} is queued", lambda: bool(bench.observer.rows(_QUEUED_BY, (run, job))), 20, every=0.005
+            )
+            at = time.monotonic()
+            os.kill(leader.main_process(SCHEDULER_UNIT), signal.SIGKILL)
+        yield at
+
+    return take_over(bench, inject)
 
 
-def fresh(observer: Observer) -> list[Leader]:
-    """The schedulers whose process is there and that have just said so."""
-    return [each for each in observer.schedulers() if observer.heartbeat_age(each.job) < 12 and _there(each)]
+_QUEUED_BY = "SELECT 1 FROM task_instance WHERE run_id = %s AND state = 'queued' AND queued_by_job_id = %s"
 
 
-def _there(scheduler: Leader) -> bool:
-    return bool(scheduler.host.processes(SCHEDULER_UNIT))
+_NEEDS = frozenset({Need.STANDBY, Need.OWN_WORKER})
+_CONTROLLED = _NEEDS | {Need.CONTROLLERS}
+_KILL_SCHEDULER = schedulers.kill(SCHEDULER_UNIT, signal.SIGKILL)
+_STOP_SCHEDULER = schedulers.kill(SCHEDULER_UNIT, signal.SIGSTOP)
+_KILL_CONTROLLER = schedulers.kill(CONTROLLER_UNIT, signal.SIGKILL)
+_STOP_CONTROLLER = schedulers.kill(CONTROLLER_UNIT, signal.SIGSTOP)
+_PARTITION = schedulers.partition(towards=True, back=True)
+_PARTITION_IN = schedulers.partition(towards=False, back=True)
+_PARTITION_OUT = schedulers.partition(towards=True, back=False)
+
+SINGLE = (
+    Scenario("scheduler_sigkill", "The scheduler is killed.", _after(_KILL_SCHEDULER), 1.2, _NEEDS),
+    Scenario(
+        "switchover",
+        "`airkiln failover switchover` on the leader; the start of the command counts.",
+        _after(schedulers.switch_over),
+        1.2,
+        _CONTROLLED,
+    ),
+    Scenario(
+        "controller_sigkill",
+        "The leader's controller is killed.",
+        _after(_KILL_CONTROLLER),
+        2.0,
+        _CONTROLLED,
+    ),
+    Scenario("host_killed", "The leader's host loses its power.", _after(schedulers.kill_host), 6.0, _NEEDS),
+    Scenario(
+        "partition_both",
+        "Packets between leader and database are dropped, in both directions.",
+        _after(_PARTITION),
+        6.0,
+        _NEEDS,
+    ),
+    Scenario(
+        "database_restart",
+        "PostgreSQL restarts; counted from the first connection that it accepts.",
+        _after(database.restart, successor=False),
+        5.0,
+        _NEEDS,
+    ),
+    Scenario(
+        "controller_sigstop",
+        "The leader's controller is stopped.",
+        _after(_STOP_CONTROLLER),
+        6.0,
+        _CONTROLLED,
+    ),
+    Scenario("scheduler_sigstop", "The scheduler is stopped.", _after(_STOP_SCHEDULER), 15.0, _NEEDS),
+    Scenario(
+        "blocking_lock",
+        "An idle transaction holds the scheduler's locks.",
+        _after(database.blocking_lock, successor=False),
+        15.0,
+        _NEEDS,
+    ),
+    Scenario(
+        "partition_in",
+        "Packets from the database to the leader are dropped.",
+        _after(_PARTITION_IN),
+        6.0,
+        _NEEDS,
+    ),
+    Scenario(
+        "partition_out",
+        "Packets from the leader to the database are dropped.",
+        _after(_PARTITION_OUT),
+        6.0,
+        _NEEDS,
+    ),
+    Scenario(
+        "scheduler_sigkill_no_standby",
+        "The scheduler is killed while no other host can take over.",
+        _after(schedulers.kill_without_standby),
+        6.0,
+        _CONTROLLED,
+    ),
+)
+"""One fault each, in the order of a campaign."""
+
+ADOPTION = tuple(
+    Scenario(
+        f"{name}_adoption",
+        f"{description} Without controllers, until its task instances are adopted too.",
+        partial(survive, inject=inject, adoption=True),
+        needs=_NEEDS | {Need.NO_CONTROLLERS},
+    )
+    for name, inject, description in (
+        ("scheduler_sigkill", _KILL_SCHEDULER, "A scheduler is killed."),
+        ("host_killed", schedulers.kill_host, "A scheduler's host loses its power."),
+    )
+)
+"""What Airflow does by itself, at its defaults."""
+
+KILLED_BEFORE_SENDING = Scenario(
+    "killed_before_sending",
+    "The scheduler is killed between committing a task instance as queued and sending it to the broker.",
+    _killed_before_sending,
+    1.2,
+    _CONTROLLED,
+)
+SCENARIOS = (*SINGLE, KILLED_BEFORE_SENDING, *ADOPTION)

@@ -61,7 +61,7 @@ def test_each_check_has_its_own_time() -> None:
 
 def test_what_never_becomes_healthy_is_named() -> None:
     long_ago = time.monotonic() - health.LIMIT - 1
-    with pytest.raises(RehearsalError, match="The triggerer is not healthy"):
+    with pytest.raises(RehearsalError, match="until the triggerer is healthy"):
         health.watch({"triggerer": lambda: None}, {}, long_ago)
 
 

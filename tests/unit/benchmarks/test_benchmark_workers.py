@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import drain, kept, queue, scaling
+from benchmarks import checkpoint, drain, queue, scaling
 from benchmarks.document import description
 
 STAMP = ("2026-11-21T06:00:00+00:00", "0123456789ab", "ami-1")
@@ -73,14 +73,22 @@ def test_a_case_of_the_queue_that_could_not_be_made_counts_for_nothing() -> None
 
 
 def test_the_document_tells_what_each_measures() -> None:
-    assert "back to zero" in description("scaling")
-    assert "handed out again" in description("queue")
+    assert "returns to zero workers" in description("scaling")
+    assert "delivered again" in description("queue")
     assert "scripts/systemd" in description("drain")
 
 
 def test_figures_that_were_gathered_name_the_last_day_and_the_commits_they_were_made_at() -> None:
     older = queue.Line("copied", "2026-11-20T06:00:00+00:00", "a" * 12, "ami-1")
     newer = queue.Line("copied", *STAMP)
-    assert kept.measured([newer, older]) == ("2026-11-21", f"{'a' * 12}..0123456789ab")
-    assert kept.measured([newer, newer]) == ("2026-11-21", "0123456789ab")
-    assert kept.measured([]) is None
+    assert checkpoint.measured([newer, older]) == ("2026-11-21", f"{'a' * 12}..0123456789ab")
+    assert checkpoint.measured([newer, newer]) == ("2026-11-21", "0123456789ab")
+    assert checkpoint.measured([]) is None
+
+
+def test_the_steps_of_scaling_out_come_from_the_scenarios_figures() -> None:
+    figures = {"zero_decided": [6.0], "zero_running": [30.0], "one_decided": [8.0], "one_running": [33.0]}
+    assert scaling.steps(figures) == [
+        {"decided": 6.0, "running": 30.0},
+        {"decided": 8.0, "running": 33.0},
+    ]

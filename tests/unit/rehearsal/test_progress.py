@@ -24,13 +24,26 @@ def test_a_stage_says_when_it_begins_and_how_long_it_took() -> None:
     out = io.StringIO()
     clock = ticking()
     stages = Stages(2, out, live=False, clock=lambda: next(clock))
-    with stages.stage("Base image"):
+    with stages.stage("Root filesystem"):
         stages.detail("unpacking")
     began, detail, ended = out.getvalue().splitlines()
-    assert began == "[1/2] Base image …"
+    assert began == "[1/2] Root filesystem …"
     assert detail.strip() == "unpacking"
-    assert ended.startswith("[1/2] Base image")
+    assert ended.startswith("[1/2] Root filesystem")
     assert ended.endswith("2.5 s")
+
+
+def test_an_earlier_stage_is_the_first_and_counts() -> None:
+    out = io.StringIO()
+    stages = Stages(2, out, live=False, clock=lambda: 10.0)
+    stages.earlier("Set-up", 23.25)
+    with stages.stage("Image"):
+        pass
+    lines = out.getvalue().splitlines()
+    assert lines[0].startswith("[1/2] Set-up")
+    assert lines[0].endswith("23.2 s")
+    assert lines[1] == "[2/2] Image …"
+    assert stages.elapsed() == pytest.approx(23.25)
 
 
 def test_a_failing_stage_shows_the_end_of_its_log_and_where_it_is(tmp_path: Path) -> None:

@@ -9,28 +9,29 @@ import pytest
 from airkiln.parameters import rules
 from airkiln.roles import ROLES
 from rehearsal.deployment.parameters import Secrets, parameters
+from rehearsal.deployment.seed import Login
 
 URL = "http://10.42.0.2:4566/123456789012/airkiln-rehearsal-default"
 
 
-def flat(drawn: Secrets) -> dict[str, str]:
+def flat(secret: Secrets) -> dict[str, str]:
     """As SSM gives them back below the environment's folder."""
-    folders = parameters(drawn, URL).items()
+    folders = parameters(secret, URL).items()
     return {f"{folder}/{name}": value for folder, values in folders for name, value in values.items()}
 
 
 def test_every_secret_is_read_back_from_the_parameters() -> None:
     drawn = Secrets()
-    assert Secrets.known_or_drawn(flat(drawn)) == drawn
+    assert Secrets.known_or_new(flat(drawn)) == drawn
 
 
 def test_a_password_with_signs_of_its_own_is_read_back() -> None:
     drawn = Secrets(database_password="p@ss/w:rd%20 #ü")
-    assert Secrets.known_or_drawn(flat(drawn)) == drawn
+    assert Secrets.known_or_new(flat(drawn)) == drawn
 
 
 def test_without_parameters_all_are_drawn_and_two_rehearsals_differ() -> None:
-    one, other = Secrets.known_or_drawn({}), Secrets.known_or_drawn({})
+    one, other = Secrets.known_or_new({}), Secrets.known_or_new({})
     assert all(vars(one).values())
     assert not set(vars(one).values()) & set(vars(other).values())
 
@@ -39,14 +40,12 @@ def test_what_is_missing_after_half_a_run_is_drawn_and_the_rest_kept() -> None:
     drawn = Secrets()
     half = flat(drawn)
     del half["database/AIRKILN_ADMIN_PASSWORD"]
-    completed = Secrets.known_or_drawn(half)
+    completed = Secrets.known_or_new(half)
     assert completed.database_password == drawn.database_password
     assert completed.admin_password not in ("", drawn.admin_password)
 
 
 def test_no_secret_is_in_the_text_of_the_login() -> None:
-    from rehearsal.deployment.parameters import Login  # noqa: PLC0415 - only here
-
     assert "hidden" not in repr(Login("admin", "hidden"))
 
 

@@ -1,4 +1,4 @@
-"""What ``up`` decides before it does anything: what to keep, where to open, what to bake with."""
+"""What ``up`` decides before it does anything: what to reuse, which port to open, what to bake with."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from rehearsal.errors import RehearsalError
 from rehearsal.linux.network import Network
 from rehearsal.progress import Stages
 from rehearsal.region import Region
-from rehearsal.waiting import wait_until
 
 
 @pytest.fixture
@@ -66,8 +65,8 @@ class TestWhatIsKept:
         assert sort_out([instance(4)], "ami-new", lambda _: False) == (None, ["i-4"])
 
     def test_only_the_first_of_two(self) -> None:
-        kept, others = sort_out([instance(4), instance(5)], "ami-new", lambda _: True)
-        assert (kept, others) == (("i-4", "10.42.16.4"), ["i-5"])
+        reused, others = sort_out([instance(4), instance(5)], "ami-new", lambda _: True)
+        assert (reused, others) == (("i-4", "10.42.16.4"), ["i-5"])
 
     def test_one_that_cannot_be_kept_is_not_asked(self) -> None:
         asked: list[str] = []
@@ -115,7 +114,7 @@ class TestThePort:
     def test_what_is_no_port_is_refused(self, text: str, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             cli.parser().parse_args(["up", "--port", text])
-        assert "is no port" in capsys.readouterr().err
+        assert "is not a port" in capsys.readouterr().err
 
 
 def test_two_runs_at_once_are_refused(region: Region) -> None:
@@ -139,7 +138,7 @@ def test_without_root_it_says_so_before_it_does_anything(
 
 
 class TestWithoutPacker:
-    """The playbook bakes by itself, and the user is told in one line."""
+    """The playbook bakes by itself, and one line says so."""
 
     @pytest.fixture(autouse=True)
     def baked_before(self, region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +169,7 @@ class TestWithoutPacker:
         out = io.StringIO()
         assert baked_image(region, Stages(7, out, live=False)) == "ami-1"
         note, began, ended = out.getvalue().splitlines()
-        assert "Packer cannot be had" in note
+        assert "There is no Packer here" in note
         assert "playbooks/image.yml" in note
         assert began.startswith("[1/7] Image, by playbooks/image.yml")
         assert ended.startswith(began.removesuffix(" …"))
@@ -222,11 +221,6 @@ class TestTheDigest:
 
 def test_what_an_image_is_made_of_exists() -> None:
     assert [name for name in INGREDIENTS if not (settings.REPOSITORY / name).exists()] == []
-
-
-def test_waiting_in_vain_says_for_what() -> None:
-    with pytest.raises(RehearsalError, match="waiting until the sun rises"):
-        wait_until("the sun rises", lambda: False, 0)
 
 
 def test_an_interruption_is_no_traceback_and_says_how_to_go_on(

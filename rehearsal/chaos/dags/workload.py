@@ -1,8 +1,8 @@
-"""What runs while schedulers fail: tasks that leave a mark at their start and at their end, by themselves.
+"""The workload of experiments: tasks that write a mark of their own when they start and when they end.
 
-The marks go to a table that is the rehearsal's own, over a connection of its own, so that what ran, and how
-often, is known from the tasks and not from Airflow. A run's conf says how many tasks it has beside each other
-and how long each takes, in seconds: `{"tasks": 3, "seconds": 5}`, or of each its own, `{"seconds": [1, 60]}`.
+The marks go to a table of the rehearsal over a separate connection, so that the tasks themselves tell what
+ran, and how often, and not Airflow. The conf of a run says how many tasks run in parallel and how long each
+takes, in seconds: `{"tasks": 3, "seconds": 5}`, or one length per task: `{"seconds": [1, 60]}`.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ MARK = "INSERT INTO rehearsal.mark (run_id, task_id, map_index, try_number, what
 
 
 ATTEMPTS = 900
-"""A second apart: longer than any outage that is rehearsed."""
+"""One per second: longer than any outage that is rehearsed."""
 
 
 def leave_mark(what: str) -> None:
-    """One row that says that this try of this task instance began or ended."""
+    """Insert one row: this try of this task instance began or ended."""
     instance = get_current_context()["ti"]
     row = (instance.run_id, instance.task_id, instance.map_index, instance.try_number, what)
     for attempt in range(ATTEMPTS):
         try:
             with psycopg.connect(os.environ["AIRKILN_REHEARSAL_MARKS"], connect_timeout=5) as database:
                 database.execute(MARK, row)
-        except psycopg.OperationalError:  # the database may be what fails
+        except psycopg.OperationalError:  # the outage of the database may be the experiment
             if attempt == ATTEMPTS - 1:
                 raise
             time.sleep(1)
@@ -37,15 +37,15 @@ def leave_mark(what: str) -> None:
 
 
 def work(seconds: float) -> None:
-    """Begin, wait, end."""
+    """Mark the start, wait, mark the end."""
     leave_mark("start")
     time.sleep(seconds)
     leave_mark("end")
 
 
 @dag(schedule=None, catchup=False, tags=["rehearsal"], max_active_runs=1000, max_active_tasks=1000)
-def failover_load() -> None:
-    """Tasks beside each other, as many and as long as the run's conf says."""
+def failover_workload() -> None:
+    """Parallel tasks, as many and as long as the conf of the run says."""
 
     @task
     def sizes() -> list[float]:
@@ -62,7 +62,7 @@ def failover_load() -> None:
 
 @dag(schedule=None, catchup=False, tags=["rehearsal"], max_active_runs=1000, max_active_tasks=1000)
 def failover_probe() -> None:
-    """One task: there is always something for a scheduler to queue when a run of this has been asked for."""
+    """One task, so that a scheduler has something to queue."""
 
     @task(retries=0)
     def probe() -> None:
@@ -72,5 +72,5 @@ def failover_probe() -> None:
     probe()
 
 
-failover_load()
+failover_workload()
 failover_probe()

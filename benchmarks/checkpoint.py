@@ -1,4 +1,4 @@
-"""Raw runs of a long campaign: one JSON line each, gathered over as many invocations as it takes."""
+"""Checkpoints of a long campaign: the raw runs, one JSON line each, over as many invocations as it takes."""
 
 from __future__ import annotations
 
@@ -13,36 +13,38 @@ Line = TypeVar("Line")
 
 
 class Stamped(Protocol):
-    """What every line says of itself."""
+    """What every line has."""
 
     date: str
     commit: str
 
 
 def lines(path: Path, kind: type[Line]) -> Iterator[Line]:
-    """What was kept in a file, which need not be there, as this dataclass."""
+    """The lines of a file as this dataclass; none if the file does not exist."""
     if path.exists():
         for text in path.read_text().splitlines():
             yield kind(**json.loads(text))
 
 
-def keep(line: Any, path: Path) -> None:  # noqa: ANN401 - any dataclass
-    """Keep one more."""
+def add(line: Any, path: Path) -> None:  # noqa: ANN401 - any dataclass
+    """Append a line to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(json.dumps(asdict(line)) + "\n")
 
 
 def now() -> str:
-    """The time of a line."""
+    """The time of a new line, ISO 8601 in UTC."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def measured(stamped: Sequence[Stamped]) -> tuple[str, str] | None:
-    """The last day of the lines, and the commit at which they were made, or git's range from first to last;
-    None without lines."""
+    """The day of the newest line, and the commit of all or git's range from the oldest line's to the newest.
+
+    None without lines.
+    """
     if not stamped:
         return None
-    inorder = sorted(stamped, key=lambda line: line.date)
-    first, last = inorder[0].commit, inorder[-1].commit
-    return inorder[-1].date[:10], last if first == last else f"{first}..{last}"
+    ordered = sorted(stamped, key=lambda line: line.date)
+    first, last = ordered[0].commit, ordered[-1].commit
+    return ordered[-1].date[:10], last if first == last else f"{first}..{last}"

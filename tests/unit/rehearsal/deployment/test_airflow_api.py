@@ -1,4 +1,4 @@
-"""The client of Airflow's API, against a server that answers what it is told to."""
+"""The client of Airflow's API, against a server with prepared answers."""
 
 from __future__ import annotations
 

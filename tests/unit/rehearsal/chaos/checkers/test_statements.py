@@ -1,4 +1,4 @@
-"""The verdict on PostgreSQL's log: it finds what must not be, and nothing else."""
+"""The check of PostgreSQL's log: it finds what must not happen, and nothing else."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Log:
 
 def test_an_orderly_takeover_has_no_findings() -> None:
     log = Log().takeover().runs(NEW, WRITE).runs(NEW, "COMMIT")
-    verdict = check(log.entries)
-    assert verdict.findings == []
-    assert (verdict.statements, verdict.writes) == (4, 2)
+    report = check(log.entries)
+    assert report.findings == []
+    assert (report.statements, report.writes) == (4, 2)
 
 
 def test_a_write_of_the_old_epoch_after_the_new_ones_first_statement_is_found() -> None:
