@@ -24,15 +24,20 @@ RESULT = ROOT / "build/mutations.json"
 
 
 def report(name: str, findings: Findings, listed: set[Change]) -> list[str]:
-    """One line of numbers, then what differs from the list."""
-    new = [change for change in dict.fromkeys(findings.survivors) if change not in listed]
+    """One line of numbers, then what the list has and the run has not."""
+    new = set(findings.survivors) - listed
     gone = [] if findings.left_out else sorted(listed - set(findings.survivors), key=lambda each: each.text)
     lines = [f"{name}: {findings.tried} changes, {len(findings.survivors)} survive, {len(new)} not listed"]
-    lines += [f"  survives: {change.function}: {change.text}" for change in new]
     lines += [f"  listed and does not survive: {change.function}: {change.text}" for change in gone]
     if findings.left_out:
         lines.append(f"  {findings.left_out} changes not tried: give more --seconds, or fewer names")
     return lines
+
+
+def say(*lines: str) -> None:
+    """At once, also where the output is a file."""
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,18 +58,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     until, differs, results = time.monotonic() + given.seconds, False, {}
     for name in given.names or modules:
         module = modules[name]
-        try:
-            findings = run(ROOT / module["path"], module["tests"], until)
-        except BrokenError as error:
-            sys.stderr.write(f"{error}\n")
-            return 2
         listed = {
             Change(each["function"], text) for each in module.get("survivors", ()) for text in each["changes"]
         }
+
+        def tell(change: Change, name: str = name, listed: set[Change] = listed) -> None:
+            if change not in listed:
+                say(f"{name}: survives: {change.function}: {change.text}")
+
+        try:
+            findings = run(ROOT / module["path"], module["tests"], until, tell)
+        except BrokenError as error:
+            sys.stderr.write(f"{error}\n")
+            return 2
         lines = report(name, findings, listed)
-        sys.stdout.write("\n".join(lines) + "\n")
-        sys.stdout.flush()
-        differs |= len(lines) > 1
+        say(*lines)
+        differs |= len(lines) > 1 or not listed.issuperset(findings.survivors)
         results[name] = {"changes": findings.tried, "survivors": len(findings.survivors)}
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

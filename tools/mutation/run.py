@@ -10,7 +10,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
@@ -46,10 +46,12 @@ class Findings:
     survivors: list[Change] = field(default_factory=list)
 
 
-def run(path: Path, tests: Sequence[str], until: float) -> Findings:
+def run(
+    path: Path, tests: Sequence[str], until: float, tell: Callable[[Change], None] = lambda _: None
+) -> Findings:
     """Try every change of the module at `path`, until that moment of time.monotonic().
 
-    Raises BrokenError if the tests fail with no change at all.
+    `tell` hears of each survivor at once. Raises BrokenError if the tests fail with no change at all.
     """
     findings = Findings()
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -67,6 +69,7 @@ def run(path: Path, tests: Sequence[str], until: float) -> Findings:
             site.put(changed)
             if _passes(path, tree, tests, limit):
                 findings.survivors.append(change)
+                tell(change)
             site.put(site.node)
     return findings
 
