@@ -8,7 +8,6 @@ no longer does, or if the time was not enough. It writes the numbers to build/mu
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import sys
@@ -53,8 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := [name for name in given.names if name not in modules]:
         parser.error(f"there is no module {unknown[0]!r}; there are {', '.join(modules)}")
     os.environ |= settings["environment"]
-    for library in settings["preload"]:  # once, and not in each child process
-        importlib.import_module(library)
     until, differs, results = time.monotonic() + given.seconds, False, {}
     for name in given.names or modules:
         module = modules[name]

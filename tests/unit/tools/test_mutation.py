@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 import time
 import tomllib
 from pathlib import Path
@@ -95,6 +96,9 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(run, "ROOT", tmp_path)
     path = tmp_path / "src/mutation_sample.py"
     path.parent.mkdir()
+    monkeypatch.syspath_prepend(path.parent)
+    for name in (path.stem, "test_sample"):  # of the test before
+        monkeypatch.delitem(sys.modules, name, raising=False)
     path.write_text("def more(a, b):\n    return a > b\n")
     return path
 
