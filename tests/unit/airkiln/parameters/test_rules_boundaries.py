@@ -123,3 +123,16 @@ def test_every_prefix_that_changes_how_programs_load_is_refused(prefix: str) -> 
 def test_an_allowed_name_is_accepted_and_one_that_begins_with_it_is_not(name: str) -> None:
     assert rules.bad_name_reason(name) is None
     assert rules.bad_name_reason(f"{name}X") is not None
+
+
+@pytest.mark.parametrize(("name", "value"), [("A", "\ud800"), ("A\ud800", "x")])
+def test_what_cannot_be_encoded_is_a_problem_like_any_other(name: str, value: str) -> None:
+    assert len(check((name, value))) == 1
+
+
+@pytest.mark.parametrize(
+    ("role", "folders"), [("webserver", ".../common/ or .../webserver/"), ("all", ".../common/ or .../all/")]
+)
+def test_a_missing_parameter_names_the_common_folder_and_the_roles_last(role: str, folders: str) -> None:
+    problems = rules.check([], roles.ROLES[role], {})
+    assert problems[0].endswith(f"the role {role} needs it: store it under {folders}")
