@@ -136,3 +136,10 @@ def test_what_cannot_be_encoded_is_a_problem_like_any_other(name: str, value: st
 def test_a_missing_parameter_names_the_common_folder_and_the_roles_last(role: str, folders: str) -> None:
     problems = rules.check([], roles.ROLES[role], {})
     assert problems[0].endswith(f"the role {role} needs it: store it under {folders}")
+
+
+@pytest.mark.parametrize("variant", ["_CMD", "_SECRET"])
+def test_a_variant_that_airflow_resolves_itself_stands_for_its_own_name_alone(variant: str) -> None:
+    role = roles.ROLES["database"]
+    in_force = {f"{roles.DATABASE}{variant}": "x", "AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH": "/x"}
+    assert [problem.split(":")[0] for problem in rules.missing(role, in_force)] == [roles.FERNET_KEY]
