@@ -42,7 +42,7 @@ class Site:
     """One node of a module, as the value of its parent's field or as one element of it."""
 
     function: str
-    """Where it is: the names of the functions and classes around it, with dots."""
+    """Where it is: the names of the functions and classes around it, or of the constant, with dots."""
     parent: ast.AST
     field: str
     index: int | None
@@ -65,10 +65,17 @@ def sites(parent: ast.AST, function: str = "") -> Iterator[Site]:
             if not isinstance(node, ast.AST) or isinstance(node, _UNCHANGED) or _is_for_types(node):
                 continue
             yield Site(function, parent, field, index, node)
-            inner = function
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                inner = f"{function}.{node.name}".lstrip(".")
-            yield from sites(node, inner)
+            yield from sites(node, f"{function}.{_name(parent, node)}".strip("."))
+
+
+def _name(parent: ast.AST, node: ast.AST) -> str:
+    """What a function, a class, or a constant outside of functions is called; nothing else has a name."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            return name
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            return name if isinstance(parent, ast.Module | ast.ClassDef) else ""
+    return ""
 
 
 def changes(site: Site) -> Iterator[ast.AST]:

@@ -85,9 +85,19 @@ def test_text_types_decorators_imports_and_names_are_not_changed(source: str) ->
     assert changed(source) == []
 
 
-def test_a_change_is_named_by_the_function_it_is_in() -> None:
-    tree = ast.parse("class A:\n    def f(self):\n        return [x for x in y if x < 1]\n")
-    assert {site.function for site in sites(tree) if isinstance(site.node, ast.Compare)} == {"A.f"}
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("class A:\n    def f(self):\n        x = [a for a in y if a < 1]", "A.f"),
+        ("LIMIT = a < 1", "LIMIT"),
+        ("class A:\n    limit: bool = a < 1", "A.limit"),
+        ("if a < 1:\n    pass", ""),
+    ],
+)
+def test_a_change_is_named_by_the_function_or_the_constant_it_is_in(source: str, name: str) -> None:
+    assert {site.function for site in sites(ast.parse(source)) if isinstance(site.node, ast.Compare)} == {
+        name
+    }
 
 
 @pytest.fixture

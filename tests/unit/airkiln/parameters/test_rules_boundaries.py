@@ -143,3 +143,22 @@ def test_a_variant_that_airflow_resolves_itself_stands_for_its_own_name_alone(va
     role = roles.ROLES["database"]
     in_force = {f"{roles.DATABASE}{variant}": "x", "AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH": "/x"}
     assert [problem.split(":")[0] for problem in rules.missing(role, in_force)] == [roles.FERNET_KEY]
+
+
+@pytest.mark.parametrize("value", ["", "postgresql://airflow:airflow@db/airflow"])
+def test_what_is_neither_a_secret_nor_one_of_airflows_connections_may_be_weak(value: str) -> None:
+    assert check(("MY_DATABASE_URL", value)) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("", "would store passwords in plain text"),
+        (" ", "would store passwords in plain text"),
+        (f"{fernet(bytes(range(32)))},", "one of its keys is empty"),
+        ("a25mq1fhtuh3mnfrsk5kmeiyvvu2ymn0vgryytvxy08=", "is a default"),
+    ],
+)
+def test_a_weak_fernet_key_is_refused_for_what_it_is(value: str, words: str) -> None:
+    (problem,) = check((roles.FERNET_KEY, value))
+    assert words in problem
