@@ -125,7 +125,6 @@ def check(parameters: Iterable[Parameter], role: Role | None, settled: Mapping[s
     """
     problems: list[str] = []
     in_force: dict[str, str] = dict(settled)
-    total = 0
     for parameter in parameters:
         reason = bad_name_reason(parameter.name) or unusable_reason(parameter.value)
         if reason is None:

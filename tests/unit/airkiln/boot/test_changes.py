@@ -50,6 +50,11 @@ def test_a_variable_of_another_role_restarts_nothing() -> None:
     assert changes.changed_units({}, {"AIRFLOW__TRIGGERER__CAPACITY": "9"}, ROLES["worker"]) == []
 
 
+def test_changed_names_are_sorted() -> None:
+    names = [f"V{number:02}" for number in range(40)]
+    assert changes.changed_names({}, dict.fromkeys(reversed(names), "1")) == names
+
+
 environments = st.dictionaries(
     st.sampled_from([*changes.READERS, "AIRFLOW__CORE__X", "Y"]), st.sampled_from(["1", "2"])
 )

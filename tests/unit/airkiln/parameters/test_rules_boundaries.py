@@ -123,3 +123,42 @@ def test_every_prefix_that_changes_how_programs_load_is_refused(prefix: str) -> 
 def test_an_allowed_name_is_accepted_and_one_that_begins_with_it_is_not(name: str) -> None:
     assert rules.bad_name_reason(name) is None
     assert rules.bad_name_reason(f"{name}X") is not None
+
+
+@pytest.mark.parametrize(("name", "value"), [("A", "\ud800"), ("A\ud800", "x")])
+def test_what_cannot_be_encoded_is_a_problem_like_any_other(name: str, value: str) -> None:
+    assert len(check((name, value))) == 1
+
+
+@pytest.mark.parametrize(
+    ("role", "folders"), [("webserver", ".../common/ or .../webserver/"), ("all", ".../common/ or .../all/")]
+)
+def test_a_missing_parameter_names_the_common_folder_and_the_roles_last(role: str, folders: str) -> None:
+    problems = rules.check([], roles.ROLES[role], {})
+    assert problems[0].endswith(f"the role {role} needs it: store it under {folders}")
+
+
+@pytest.mark.parametrize("variant", ["_CMD", "_SECRET"])
+def test_a_variant_that_airflow_resolves_itself_stands_for_its_own_name_alone(variant: str) -> None:
+    role = roles.ROLES["database"]
+    in_force = {f"{roles.DATABASE}{variant}": "x", "AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH": "/x"}
+    assert [problem.split(":")[0] for problem in rules.missing(role, in_force)] == [roles.FERNET_KEY]
+
+
+@pytest.mark.parametrize("value", ["", "postgresql://airflow:airflow@db/airflow"])
+def test_what_is_neither_a_secret_nor_one_of_airflows_connections_may_be_weak(value: str) -> None:
+    assert check(("MY_DATABASE_URL", value)) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("", "would store passwords in plain text"),
+        (" ", "would store passwords in plain text"),
+        (f"{fernet(bytes(range(32)))},", "one of its keys is empty"),
+        ("a25mq1fhtuh3mnfrsk5kmeiyvvu2ymn0vgryytvxy08=", "is a default"),
+    ],
+)
+def test_a_weak_fernet_key_is_refused_for_what_it_is(value: str, words: str) -> None:
+    (problem,) = check((roles.FERNET_KEY, value))
+    assert words in problem
