@@ -4,11 +4,12 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-VENV := $(CURDIR)/.venv
+# Targets and prerequisites are relative to this folder, because make cannot have a space in their names.
+VENV := .venv
 PYTHON := $(VENV)/bin/python
-UV := $(CURDIR)/build/uv/bin/uv
-export PATH := $(VENV)/bin:$(dir $(UV)):$(PATH)
-export UV
+BUILD_UV := build/uv/bin/uv
+export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/build/uv/bin:$(PATH)
+export UV := $(CURDIR)/$(BUILD_UV)
 
 include packer/tools.mk
 
@@ -24,14 +25,14 @@ build/debian-packages.stamp: rehearsal/debian-packages.txt
 	rehearsal/install-packages.sh $<
 	@touch $@
 
-$(UV): roles/base/files/opt/uv/requirements.txt
+$(BUILD_UV): roles/base/files/opt/uv/requirements.txt | build/debian-packages.stamp
 	@mkdir -p build
 	python3 -m venv --clear build/uv || { echo 'python3 -m venv fails: apt-get install python3-venv'; exit 1; }
-	build/uv/bin/pip install --quiet --require-hashes --only-binary :all: --requirement $<
+	build/uv/bin/python -m pip install --quiet --require-hashes --only-binary :all: --requirement $<
 	@touch $@
 
-$(VENV)/stamp: pyproject.toml uv.lock $(UV)
-	$(UV) sync --quiet --frozen
+$(VENV)/stamp: pyproject.toml uv.lock $(BUILD_UV)
+	$(BUILD_UV) sync --quiet --frozen
 	@touch $@
 
 .PHONY: setup
@@ -39,8 +40,8 @@ setup: build/debian-packages.stamp $(VENV)/stamp ## The operator's tools in .ven
 
 # What reads the CloudFormation templates, apart from the operator's tools (see pyproject.toml, group stacks).
 STACKS_TOOLS := build/stacks/stamp
-$(STACKS_TOOLS): uv.lock tests/stacks/tools/package-lock.json $(UV)
-	UV_PROJECT_ENVIRONMENT=build/stacks $(UV) sync --quiet --frozen --only-group stacks
+$(STACKS_TOOLS): uv.lock tests/stacks/tools/package-lock.json $(BUILD_UV)
+	UV_PROJECT_ENVIRONMENT=build/stacks $(BUILD_UV) sync --quiet --frozen --only-group stacks
 	command -v npm >/dev/null || rehearsal/install-packages.sh tests/stacks/tools/debian-packages.txt
 	mkdir -p build/stacks/guard
 	cp tests/stacks/tools/package.json tests/stacks/tools/package-lock.json tests/stacks/tools/.npmrc build/stacks/guard/
@@ -64,9 +65,22 @@ rehearse-down: $(VENV)/stamp ## Remove every trace of the rehearsal but what lie
 
 # Tests
 
-.PHONY: test test-fast lint
-test: setup $(STACKS_TOOLS) lint check-packer ## All tests (root)
-	$(PYTHON) -m pytest --durations 25 tests
+# Two lanes at once, see tools/lanes.py. Each of their steps is a target of its own:
+#   setup, test-machines, test-image | check-packer, lint, stacks-tools, test-static
+MACHINES := tests/rehearsal tests/database tests/failover
+
+.PHONY: test test-machines test-image test-static test-fast lint
+test: $(BUILD_UV) ## All tests, in two lanes at once; the times are in build/ci-times.txt (root)
+	@python3 tools/lanes.py
+
+test-machines: setup ## The tests that boot machines and bake no image, Molecule's scenarios included (root)
+	$(PYTHON) -m pytest --durations 25 -m "root and not image" $(MACHINES)
+
+test-image: setup $(PACKER_STAMP) ## The main job, and the faults on a cluster of the image that it baked (root)
+	$(PYTHON) -m pytest --durations 25 -m image $(MACHINES)
+
+test-static: $(VENV)/stamp $(STACKS_TOOLS) ## The tests that boot no machine
+	$(PYTHON) -m pytest --durations 25 -m "not root" tests
 
 test-fast: lint ## The tests that need no root
 	$(PYTHON) -m pytest tests/unit
@@ -131,11 +145,11 @@ REQUIREMENTS := roles/airflow/files/requirements
 
 .PHONY: lock docs
 lock: $(VENV)/stamp ## The locks of what an image installs and of the operator's tools
-	$(UV) lock
-	$(UV) export --quiet --frozen --no-dev --no-emit-project --no-annotate --no-header \
+	$(BUILD_UV) lock
+	$(BUILD_UV) export --quiet --frozen --no-dev --no-emit-project --no-annotate --no-header \
 		--output-file roles/boot/files/requirements.txt
 	for architecture in x86_64 aarch64; do \
-		$(UV) pip compile --quiet $(REQUIREMENTS).in --output-file $(REQUIREMENTS)-$$architecture.txt \
+		$(BUILD_UV) pip compile --quiet $(REQUIREMENTS).in --output-file $(REQUIREMENTS)-$$architecture.txt \
 			--generate-hashes --only-binary :all: --no-annotate --no-header --python-version 3.13 \
 			--python-platform $$architecture-manylinux_2_28 --exclude-newer $(AIRFLOW_LOCK_DATE); \
 	done

@@ -15,7 +15,7 @@ from rehearsal.chaos.faults.workers import SHORT_SPOT_NOTICE, WorkerFault
 from rehearsal.chaos.scenarios import draining
 from rehearsal.chaos.scenarios.draining import Wave, drain_together
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.image]
 
 FAULTS = draining.FAULTS | {"spot_notice": SHORT_SPOT_NOTICE}
 """The Spot notice is the short one here, which saves a minute."""

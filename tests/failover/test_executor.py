@@ -10,7 +10,7 @@ import pytest
 from rehearsal.deployment.cluster import Cluster
 from tests.failover.workshop import Workshop
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.image]
 
 QUEUED = ["never_sent", "resumes", "waits"]
 

@@ -14,7 +14,7 @@ from rehearsal.chaos.scenario import Scenario, require_no_problems
 from rehearsal.chaos.scenarios import clocks, frozen, outages, takeover
 from tests.failover.conftest import Checker
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.image]
 
 TIMED_IN_MINUTES = (outages.DATABASE_AWAY,)
 """For the benchmark alone."""

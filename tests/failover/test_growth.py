@@ -8,7 +8,7 @@ from rehearsal.chaos.bench import Bench
 from rehearsal.chaos.scenario import require_no_problems
 from rehearsal.chaos.scenarios.registry import find
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.image]
 
 
 def test_from_zero_a_worker_is_launched_for_the_tasks_that_wait(bench: Bench) -> None:

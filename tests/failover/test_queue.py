@@ -8,7 +8,7 @@ from rehearsal.chaos.bench import Bench
 from rehearsal.chaos.scenario import Scenario, require_no_problems
 from rehearsal.chaos.scenarios import redelivery
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.image]
 
 
 @pytest.mark.parametrize("scenario", redelivery.SCENARIOS, ids=lambda scenario: scenario.name)

@@ -10,7 +10,7 @@ import pytest
 from rehearsal.chaos.observer import Observer
 from rehearsal.deployment.cluster import Cluster
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.image]
 
 UNIT = "airflow-scheduler.service"
 MOST_RESIDENT = 200_000

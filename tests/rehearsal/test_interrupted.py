@@ -20,7 +20,7 @@ from rehearsal.region import REPOSITORY, Region
 from tests.rehearsal.main_job import free_port
 from tests.rehearsal.traces import host_network, traces
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.image, pytest.mark.timeout(300)]
 
 BUILD = "from rehearsal.linux.rootfs import build_layer; from rehearsal.region import current; "
 NAPPING_LAYER = BUILD + "build_layer(current(), 'napping', 'exec sleep 1000')"

@@ -27,7 +27,7 @@ from tests.rehearsal.conftest import MAIN_JOB
 from tests.rehearsal.main_job import STAGE, MainJob, raw, show, until
 from tests.unit.airkiln.systemd.environment_values import VALUES
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.root, pytest.mark.image, pytest.mark.timeout(600)]
 
 UNITS = ROLES["all"].units
 PREFIX = "AIRFLOW__FAB__TEST_"
