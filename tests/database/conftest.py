@@ -12,24 +12,23 @@ from airkiln.failover.lease import LeaseClient
 from rehearsal.aws.session import down, start
 from rehearsal.deployment.postgres import Postgres
 from rehearsal.linux.network import Network
-from rehearsal.region import Region
 from tests.database.support import AIRFLOWS_TABLES, LIMITS, VARIABLES, session, the_plan
+from tests.support.regions import DATABASE
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Postgres]:
     """A PostgreSQL 17 of these tests' own: roles belong to a server, not to a database."""
-    region = Region("database")
-    down(region)
+    down(DATABASE)
     try:
-        start(region)
-        postgres = Postgres(region)
+        start(DATABASE)
+        postgres = Postgres(DATABASE)
         postgres.start()
         postgres.create_administrator(preparing.DEFAULT_ADMIN, VARIABLES[preparing.ADMIN_PASSWORD])
-        with Network(region).visit():
+        with Network(DATABASE).visit():
             yield postgres
     finally:
-        down(region)
+        down(DATABASE)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from airkiln.roles import SCHEDULER_UNIT
 from rehearsal.deployment.postgres import Postgres
 from rehearsal.linux.addresses import POSTGRES as ADDRESS
 from tests.database.support import URL, VARIABLES, expire, take
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.root
 
@@ -67,10 +67,7 @@ class Host:
         return (self.folder / f"said-{self.begun.index(process)}").read_text()
 
     def until_said(self, process: subprocess.Popen[str], words: str) -> None:
-        until = time.monotonic() + PATIENCE
-        while words not in self.said(process):
-            assert time.monotonic() < until, self.said(process)
-            time.sleep(0.02)
+        until(lambda: words in self.said(process), lambda: self.said(process), PATIENCE, every=0.02)
 
     def does(self, *arguments: str) -> tuple[int, str]:
         """Its exit code, and what was said or printed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, LiteralString
 
@@ -17,6 +16,7 @@ from airkiln.errors import DeniedError
 from airkiln.failover.lease import LeaseClient
 from rehearsal.deployment.postgres import Postgres
 from tests.database.support import expire, take
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.root
 
@@ -158,10 +158,7 @@ def test_without_a_controller_one_of_two_decides_and_the_other_follows(
     server.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted", "airflow"
     )
-    deadline = time.monotonic() + 5
-    while not second.leads():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(second.leads, "the follower decides", 5)
     with pytest.raises(Exception, match="no answer"):
         first.leads()
     assert not first.leads()

@@ -22,9 +22,10 @@ from rehearsal.errors import RehearsalError
 from rehearsal.linux.network import Network
 from rehearsal.progress import Stages
 from rehearsal.region import Region
+from tests.support.regions import BAKED
 
-REGION = "failover"
-"""The rehearsal of these tests. AIRKILN_REHEARSAL names another, whose cluster is then used and kept."""
+NAMED = os.environ.get("AIRKILN_REHEARSAL")
+"""A rehearsal that somebody has named, whose cluster is then used and kept. Read before a fixture sets it."""
 CLUSTER = pytest.StashKey[Cluster]()
 
 
@@ -44,21 +45,20 @@ def pytest_runtest_makereport(
 @pytest.fixture(scope="session")
 def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
     """PostgreSQL, a web server, a worker and two scheduler hosts, all from this tree's image."""
-    named = os.environ.get("AIRKILN_REHEARSAL")
-    region = Region(named or REGION)
+    region = Region(NAMED) if NAMED else BAKED
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRKILN_REHEARSAL", region.name)
-        if not named:
+        if not NAMED:
             session.down(region)
         try:
             session.start(region)
             with Network(region).visit():
-                found = Cluster.find(region) if named else None
+                found = Cluster.find(region) if NAMED else None
                 found = found or boot_instrumented(region, baked_image(region, Stages(1)))
                 pytestconfig.stash[CLUSTER] = found
                 yield found
         finally:
-            if not named:
+            if not NAMED:
                 session.down(region)
 
 

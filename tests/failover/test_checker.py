@@ -23,11 +23,10 @@ from rehearsal.chaos.instrumentation import StatementLog, log_every_statement
 from rehearsal.deployment.postgres import Postgres
 from rehearsal.linux.addresses import POSTGRES
 from rehearsal.linux.network import Network
-from rehearsal.region import Region
+from tests.support.regions import CHECKER
 
 pytestmark = pytest.mark.root
 
-REGION = Region("checker")
 VARIABLES = {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg://airflow:owner@{POSTGRES}/airflow?sslmode=require",
     preparing.ADMIN_PASSWORD: "administrator",
@@ -54,17 +53,17 @@ FENCE = {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    session.down(REGION)
+    session.down(CHECKER)
     try:
-        session.start(REGION)
-        postgres = Postgres(REGION)
+        session.start(CHECKER)
+        postgres = Postgres(CHECKER)
         postgres.start()
         log_every_statement(postgres)
         postgres.create_administrator(preparing.DEFAULT_ADMIN, VARIABLES[preparing.ADMIN_PASSWORD])
-        with Network(REGION).visit():
+        with Network(CHECKER).visit():
             yield postgres
     finally:
-        session.down(REGION)
+        session.down(CHECKER)
 
 
 @pytest.fixture(scope="module")

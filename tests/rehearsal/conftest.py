@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,11 +18,10 @@ from rehearsal.aws.instances import launch_instance
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.machine import Machine, machines
 from rehearsal.linux.network import Network, wait_for_port
-from rehearsal.region import Region, current
+from rehearsal.region import Region
+from tests.support.regions import BAKED, BARE, DOOMED
+from tests.support.waiting import until
 
-MAIN_JOB = Region("mainjob")
-"""The rehearsal of the tests of the main job."""
-OWN = (Region("tests"), Region("doomed"), MAIN_JOB)
 LINES = 60
 """How much of a machine's journal a failure shows."""
 
@@ -35,7 +33,9 @@ def pytest_runtest_makereport(
     """After a failure, show what our units said on the machines of the tests."""
     report = yield
     if report.failed:
-        for machine in [each for region in OWN for each in machines(region) if each.running()]:
+        for machine in [
+            each for region in (BARE, DOOMED, BAKED) for each in machines(region) if each.running()
+        ]:
             asked = ["journalctl", "--no-pager", "--lines=400", "--unit=airkiln-*", "--unit=airflow-*"]
             with contextlib.suppress(RehearsalError):
                 said = machine.execute(asked, check=False, timeout=20).stdout.splitlines()
@@ -49,14 +49,13 @@ def pytest_runtest_makereport(
 def region() -> Iterator[Region]:
     """A running rehearsal; what an earlier, killed run of the tests left is removed first."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRKILN_REHEARSAL", "tests")
-        tested = current()
-        session.down(tested)
+        patch.setenv("AIRKILN_REHEARSAL", BARE.name)
+        session.down(BARE)
         try:
-            session.start(tested)
-            yield tested
+            session.start(BARE)
+            yield BARE
         finally:
-            session.down(tested)
+            session.down(BARE)
 
 
 @dataclass
@@ -93,10 +92,7 @@ class Cloud:
         return client("ec2")
 
     def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
-            time.sleep(0.1)
+        until(holds, "what the test waits for", seconds)
 
 
 @dataclass
@@ -159,8 +155,7 @@ def instance(cloud: Cloud) -> Instance:
 @pytest.fixture
 def doomed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
     """A second rehearsal, to be broken."""
-    monkeypatch.setenv("AIRKILN_REHEARSAL", "doomed")
-    region = Region("doomed")
-    session.down(region)
-    yield region
-    session.down(region)
+    monkeypatch.setenv("AIRKILN_REHEARSAL", DOOMED.name)
+    session.down(DOOMED)
+    yield DOOMED
+    session.down(DOOMED)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,17 +18,11 @@ from rehearsal.deployment.instances import present
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.network import Network
 from rehearsal.region import REPOSITORY, Region
+from tests.support.ports import free_port
 
 ADDRESS = re.compile(r"^Airflow +(http://127\.0\.0\.1:(\d+))$", re.MULTILINE)
 LOGIN = re.compile(r"^login +(\S+) / (\S+)$", re.MULTILINE)
 STAGE = re.compile(r"^\[(\d+)/(\d+)\] (\S.*?) {2,}\d+\.\d s(?:  (.+))?$", re.MULTILINE)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -154,11 +145,3 @@ def show(machine: Machine, unit: str, *properties: str) -> dict[str, str]:
 def raw(machine: Machine, *command: str) -> bytes:
     """What a command inside a machine prints, byte for byte."""
     return subprocess.run(machine.inside(*command), check=True, capture_output=True, timeout=60).stdout
-
-
-def until(holds: Callable[[], bool], what: str, seconds: float = 90) -> None:
-    """Wait for something that has to come."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.2)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,8 +16,9 @@ from rehearsal.aws import session
 from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.linux.processes import Process
 from rehearsal.region import REPOSITORY, Region
-from tests.rehearsal.main_job import free_port
 from tests.rehearsal.traces import host_network, traces
+from tests.support.ports import free_port
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.root, pytest.mark.image, pytest.mark.timeout(300)]
 
@@ -58,11 +58,11 @@ def started(region: Region, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_for(holds: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
+    def reached() -> bool:
         assert process.poll() is None, f"it ended by itself: {process.communicate()[0]}"
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
-        time.sleep(0.1)
+        return holds()
+
+    until(reached, "the moment at which the test ends the process", seconds)
 
 
 def programs(region: Region, group: str) -> dict[str, Process]:

@@ -23,8 +23,9 @@ from rehearsal.linux.machine import Machine
 from rehearsal.linux.mounts import overlay_command, remove_tree
 from rehearsal.region import REPOSITORY
 from tests.rehearsal.browser import browser
-from tests.rehearsal.conftest import MAIN_JOB
-from tests.rehearsal.main_job import STAGE, MainJob, raw, show, until
+from tests.rehearsal.main_job import STAGE, MainJob, raw, show
+from tests.support.regions import BAKED
+from tests.support.waiting import until
 from tests.unit.airkiln.systemd.environment_values import VALUES
 
 pytestmark = [pytest.mark.root, pytest.mark.image, pytest.mark.timeout(600)]
@@ -43,7 +44,7 @@ SUITE = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 @pytest.fixture(scope="module")
 def job() -> Iterator[MainJob]:
     keep = bool(os.environ.get("AIRKILN_KEEP"))
-    made = MainJob(MAIN_JOB)
+    made = MainJob(BAKED)
     if not keep:
         session.down(made.region)
     try:
@@ -318,8 +319,8 @@ def reload(job: MainJob, before: dict[str, str]) -> None:
         now = show(job.machine, WEB_SERVER, "InvocationID", "ActiveState")
         return now["InvocationID"] != before[WEB_SERVER] and now["ActiveState"] == "active"
 
-    until(restarted, "the web server runs anew")
-    until(lambda: not job.airflow.unhealthy(), "Airflow is healthy")
+    until(restarted, "the web server runs anew", 90)
+    until(lambda: not job.airflow.unhealthy(), job.airflow.unhealthy, 90)
 
 
 def journal_of(machine: Machine) -> str:
