@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from tests.stacks.deploy.local_aws import (
     process_environment,
     serving,
 )
+from tests.support.waiting import until
 
 
 @dataclass
@@ -156,11 +156,12 @@ def killed(life: Environment, looked: Step) -> Step:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + RUNS_WITHIN
-    while "firewall" not in aws.stacks(life.name):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+
+    def second_is_there() -> bool:
+        assert process.poll() is None, "the deployment ended before it could be killed"
+        return "firewall" in aws.stacks(life.name)
+
+    until(second_is_there, "the deployment makes its second stack", RUNS_WITHIN)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     return Step(Run(process.returncode, ""), before, aws.traces(life.name))

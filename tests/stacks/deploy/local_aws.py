@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,11 +21,11 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.support.servers import cloudformation
+
 ROOT = Path(__file__).parents[3]
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
-STARTS_WITHIN = 90
-"""Seconds for the server to answer, on a machine that does much else."""
 RUNS_WITHIN = 400
 """Seconds for one playbook."""
 
@@ -115,28 +113,8 @@ class LocalAws:
 @contextmanager
 def serving(log: Path) -> Iterator[LocalAws]:
     """The server, until the block ends. Its output goes to `log`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "rehearsal.aws.services.cloudformation", "--port", str(port)],
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        deadline = time.monotonic() + STARTS_WITHIN
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-            assert server.poll() is None, f"the local AWS ended: {log.read_text()}"
-            assert time.monotonic() < deadline, f"the local AWS does not answer: {log.read_text()}"
-            time.sleep(0.1)
-        yield LocalAws(f"http://127.0.0.1:{port}")
-    finally:
-        server.kill()
-        server.wait()
+    with cloudformation(log) as url:
+        yield LocalAws(url)
 
 
 class Signaller(threading.Thread):

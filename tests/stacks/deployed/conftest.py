@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from rehearsal.aws.services.cloudformation.clients import clients
 from tests.stacks.deployed.environment import REGION, Client, Environment, Parameters
+from tests.support.servers import cloudformation
 
 PUBLIC = {
     "PublicAccess": "oidc",
@@ -29,26 +24,8 @@ ZONES = f"{REGION}a,{REGION}b,{REGION}c"
 @pytest.fixture(scope="session")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A local AWS of the tests' own, on 127.0.0.1."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
-    log = tmp_path_factory.mktemp("aws") / "log"
-    with log.open("wb") as output:
-        command = [sys.executable, "-m", "rehearsal.aws.services.cloudformation", "--port", str(port)]
-        root = Path(__file__).parents[3]
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=root)
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            with suppress(OSError):
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
+    with cloudformation(tmp_path_factory.mktemp("aws") / "log") as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from rehearsal.aws.services.cloudformation.clients import clients
 from tests.stacks.deployed.environment import REGION, Environment, Parameters, listed
+from tests.support.waiting import until
 
 QUEUE = {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": {"Ref": "Seconds"}}}
 SECONDS = {"Seconds": {"Type": "Number", "Default": 30}}
@@ -41,13 +42,11 @@ class Stack:
         return self.settled()
 
     def settled(self) -> str:
-        deadline = time.monotonic() + 60
-        while not (status := str(self.environment.describe(self.id)["StackStatus"])).endswith(
-            ("_COMPLETE", "_FAILED")
-        ):
-            assert time.monotonic() < deadline, status
-            time.sleep(0.05)
-        return status
+        def status() -> str:
+            return str(self.environment.describe(self.id)["StackStatus"])
+
+        until(lambda: status().endswith(("_COMPLETE", "_FAILED")), status, 60, every=0.05)
+        return status()
 
     def status_of(self, logical: str) -> str:
         return str(self.environment.resources(self.id)[logical]["ResourceStatus"])

@@ -1,4 +1,7 @@
-"""An update changes what its parameter says, and nothing else."""
+"""An update changes what its parameter says, and nothing else.
+
+The environments are this module's own, because other modules read what was first deployed.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from rehearsal.aws.services.cloudformation.calls import Provider, Resource
 from rehearsal.aws.services.cloudformation.table import KINDS
+from tests.stacks.deployed.conftest import small, whole
 from tests.stacks.deployed.environment import Environment, Parameters
 
 NEW = {"(another)"}
@@ -49,6 +53,16 @@ CHANGES: list[tuple[str, Parameters, dict[str, set[str]]]] = [
     ("observability", {"AlarmEmail": "team@example.com"}, {"EmailSubscription": NEW}),
 ]
 """One parameter of a stack, and what that changes of which resources."""
+
+
+@pytest.fixture(scope="module")
+def least(endpoint: str, around: Parameters) -> Environment:
+    return small(endpoint, around, "smallchange")
+
+
+@pytest.fixture(scope="module")
+def most(endpoint: str, around: Parameters) -> Environment:
+    return whole(endpoint, around, "bigchange")
 
 
 @pytest.mark.parametrize("half", [CHANGES[:11], CHANGES[11:]])
