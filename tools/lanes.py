@@ -101,9 +101,9 @@ class Run:
         threads = [
             threading.Thread(target=self._lane, args=(name, steps)) for name, steps in self.lanes.items()
         ]
-        for thread in threads:
-            thread.start()
         try:
+            for thread in threads:
+                thread.start()
             due = time.monotonic() + heartbeat
             while any(thread.is_alive() for thread in threads):
                 for thread in threads:
@@ -115,7 +115,8 @@ class Run:
             self._say("\ntest: interrupted; ending both lanes\n")
             self._cancel()
             for thread in threads:
-                thread.join()
+                if thread.ident is not None:
+                    thread.join()
             return 130
         return int(any(result.status for result in self.results))
 
