@@ -1,7 +1,7 @@
 """How long a bake takes, how large the image is, and what a second run of a playbook costs:
 `python -m benchmarks.bake`.
 
-- `image`: the whole `packer build`, from the source image to the finished image in the local EC2. Packages
+- `image`: the whole `packer build`, from the source image to the finished image in the emulated EC2. Packages
   come over the network, or from a cache if there is one; a build instance has no cache of its own.
 - `image_size`: the merged tree of the image as `du` counts it, in units of 1,000,000 bytes.
 - `install`: Airflow's lock into a new virtual environment, by uv with the options of the role `base` and by

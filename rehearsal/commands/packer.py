@@ -63,7 +63,8 @@ class PackerBuild:
 @contextmanager
 def build_in_background(region: Region, command: Sequence[str] = COMMAND) -> Iterator[PackerBuild | None]:
     """Start the build; it ends with the block. None if $PACKER names a Packer of the user's own."""
-    if bake.packer() not in (None, bake.BUILT_PACKER):
+    used = bake.packer()
+    if used is not None and used.resolve() != bake.BUILT_PACKER.resolve():
         yield None
         return
     log = region.logs / "packer.log"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
+from typing import TextIO
 
 from rehearsal.aws import session
 from rehearsal.chaos.bench import Bench, boot_instrumented
@@ -34,14 +36,15 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def run(region: Region, name: str, stages: Stages | None = None) -> int:
+def run(region: Region, name: str, out: TextIO = sys.stdout) -> int:
     """Run a scenario once and print the outcome. The cluster is booted if there is none, and left running.
 
     :returns: 0, or 1 if there was a problem.
     """
     scenario = find(name)
-    stages = stages or Stages(3)
-    session.start(region)
+    stages = Stages(2 if session.aws_running(region) and _cluster(region) else 4, out)
+    with stages.stage("Network, emulated AWS", region.logs / "aws.log"):
+        session.start(region)
     with Network(region).visit():
         bench = bench_for(region, scenario, stages)
         log = StatementLog(bench.cluster.postgres)
@@ -51,9 +54,8 @@ def run(region: Region, name: str, stages: Stages | None = None) -> int:
         report = check(parse(log.new()), unfenced_may_queue=not bench.controllers)
         bench.close()
     findings = [str(found) for found in report.findings]
-    stages.note(f"{outcome}")
-    for found in findings:
-        stages.note(found)
+    for line in (str(outcome), *findings):
+        stages.note(line)
     if outcome.problems or findings:
         stages.note(repeat(name, outcome.seed))
         return 1
@@ -75,6 +77,11 @@ def bench_for(region: Region, scenario: Scenario, stages: Stages) -> Bench:
                 scaling.configure_pool()
             cluster = boot_instrumented(region, image, layout_for(scenario))
     return Bench(cluster, seed=seed_from_environment())
+
+
+def _cluster(region: Region) -> Cluster | None:
+    with Network(region).visit():
+        return Cluster.find(region)
 
 
 def layout_for(scenario: Scenario) -> Layout:

@@ -88,7 +88,7 @@ def first_stages(out: TextIO = sys.stdout) -> Stages:
 def build_parts(region: Region, stages: Stages) -> None:
     """Build the root filesystems and, at the same time, Packer."""
     with build_in_background(region) as packer:
-        with stages.stage("Root filesystem of Debian 13", region.logs / "base.log"):
+        with stages.stage("Root filesystem of Debian 13", region.logs / "rootfs.log"):
             build_rootfs(region)
         with stages.stage("Root filesystem of PostgreSQL 17", region.logs / "postgres.log"):
             Postgres(region).build()

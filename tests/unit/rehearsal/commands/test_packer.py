@@ -71,7 +71,12 @@ def test_a_packer_of_the_users_own_is_used_as_it_is(
     monkeypatch.setenv("PACKER", str(own))
     with packer.build_in_background(region, ["false"]) as build:
         assert build is None
-    monkeypatch.setenv("PACKER", str(bake.BUILT_PACKER))
+    # As make names it, from the top of the repository.
+    monkeypatch.setattr(bake, "BUILT_PACKER", tmp_path / "build/packer")
+    (tmp_path / "build").mkdir(exist_ok=True)
+    (tmp_path / "build/packer").touch(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PACKER", "build/packer")
     with packer.build_in_background(region, ["true"]) as build:
         assert build is not None
 

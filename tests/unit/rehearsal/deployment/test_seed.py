@@ -34,6 +34,7 @@ def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(parameters, "client", client)
     monkeypatch.setattr(seed, "client", client)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with mock_aws():
         yield
 
