@@ -21,15 +21,15 @@ PORT_VARIABLE = "AIRKILN_PORT"
 
 @dataclass(frozen=True)
 class Region:
-    """One rehearsal's names and folders."""
+    """Names and folders of one rehearsal."""
 
     name: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9]{0,12}", self.name):
             raise RehearsalError(
-                f"{self.name!r} cannot name a rehearsal: use at most 12 small letters and digits "
-                "in AIRKILN_REHEARSAL."
+                f"{self.name!r} is not a name for a rehearsal: use at most 12 lower-case letters and "
+                "digits in AIRKILN_REHEARSAL."
             )
 
     @property
@@ -48,12 +48,12 @@ class Region:
 
     @property
     def cache(self) -> Path:
-        """Folder of what is built once and shared by all rehearsals of this checkout: roots from packages."""
+        """Folder of what all rehearsals of this checkout share: the root filesystem and layers above it."""
         return REPOSITORY / "build" / "rehearsal"
 
     @property
     def machines(self) -> Path:
-        """Folder with one folder a machine."""
+        """Folder with one folder for each machine."""
         return self.home / "machines"
 
     @property
@@ -63,7 +63,7 @@ class Region:
 
     @property
     def run(self) -> Path:
-        """Folder of process records and sockets; emptied by ``down``."""
+        """Folder of process records and sockets; ``down`` deletes it."""
         return self.home / "run"
 
     @property
@@ -72,12 +72,12 @@ class Region:
         return self.home / "logs"
 
     def prepare(self) -> None:
-        """Make the folders; the ones that hold keys or disks are closed to other users."""
+        """Make the folders. Other users cannot enter them, because they hold keys and disks."""
         for folder in (self.home, self.machines, self.images, self.run, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
         self.home.chmod(0o700)
 
 
 def current() -> Region:
-    """The rehearsal that ``AIRKILN_REHEARSAL`` names, or the usual one."""
+    """Return the rehearsal that ``AIRKILN_REHEARSAL`` names; without it, the unnamed one."""
     return Region(os.environ.get("AIRKILN_REHEARSAL", ""))

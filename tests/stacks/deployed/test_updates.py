@@ -40,7 +40,7 @@ CHANGES: list[tuple[str, Parameters, dict[str, set[str]]]] = [
     ("edge", {"DeletionProtection": "false"}, DOORS),
     ("webserver", {"MaxSize": "7"}, {"Group": {"MaxSize"}}),
     ("scheduler", {"HealthCheckGraceSeconds": "200"}, {"Group": {"HealthCheckGracePeriod"}}),
-    ("worker-default", {"DrainHeartbeatSeconds": "700"}, {"Group": {"HeartbeatTimeout"}}),
+    ("worker-default", {"DrainHeartbeatSeconds": "700"}, {"Group": {"HeartbeatTimeout", "GlobalTimeout"}}),
     ("worker-spot", {"MaxSize": "20"}, {"Group": {"MaxSize"}, "AtMaximumAlarm": {"Threshold"}}),
     ("offload", {"LogRetentionDays": "90"}, {"ContainerLog": {"retentionInDays"}}),
     ("observability", {"DatabaseConnections": "700"}, {"DatabaseConnectionsAlarm": {"Threshold"}}),

@@ -33,7 +33,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     made = server(parser.parse_args().port)
-    logging.getLogger("rehearsal").info("The local AWS answers at http://%s:%d", HOST, made.port)
+    logging.getLogger("rehearsal").info("The emulated AWS serves at http://%s:%d", HOST, made.port)
     made.serve_forever()
     return 0
 

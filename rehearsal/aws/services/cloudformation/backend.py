@@ -1,4 +1,4 @@
-"""The stacks of an account and region: what a request may ask of them, checked before anything is made."""
+"""The stacks of an account and region. Requests are checked before anything is created."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from rehearsal.aws.services.cloudformation.template import (
 
 log = logging.getLogger(__name__)
 ANSWER = 2.0
-"""Seconds for which a request waits for what it has begun. Who asks every few seconds is spared a round."""
+"""Seconds for which a request waits for the operation that it started, to save clients some polling."""
 LARGEST = 51_200
-"""Bytes of a template that is passed in the request (CloudFormation's quota)."""
+"""Bytes of a template in a request (CloudFormation's quota for TemplateBody)."""
 BUSY = "_IN_PROGRESS"
 FINAL = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
-"""States from which only a deletion leads on."""
+"""States in which a stack can only be deleted."""
 _REAL = {
     "AWS::EC2::VPC::Id": ("describe_vpcs", "VpcIds"),
     "AWS::EC2::Subnet::Id": ("describe_subnets", "SubnetIds"),
@@ -51,18 +51,24 @@ class Engine:
         self.lock = threading.RLock()
 
     def find(self, name: str) -> Stack:
-        """The living stack of that name, or any by its id."""
+        """Return the stack that is not deleted and has this name, or any stack by its id.
+
+        :raises RefusedError: there is none.
+        """
         for stack in reversed(self.stacks):
             if stack.id == name or (stack.name == name and not stack.deleted):
                 return stack
         raise RefusedError(f"Stack with id {name} does not exist")
 
     def living(self, name: str) -> Stack | None:
-        """The stack of that name, if there is one."""
+        """Return the stack that is not deleted and has this name, or None."""
         return next((one for one in self.stacks if one.name == name and not one.deleted), None)
 
     def new(self, name: str, wanted: Wanted) -> Stack:
-        """A stack of which nothing has been made."""
+        """Add a stack without resources.
+
+        :raises RefusedError: it cannot be deployed.
+        """
         stack_id = f"arn:aws:cloudformation:{self.region}:{self.account}:stack/{name}/{uuid.uuid4()}"
         pseudo = {
             "AWS::Region": self.region,
@@ -78,7 +84,11 @@ class Engine:
         return stack
 
     def wanted(self, request: dict[str, Any], stack: Stack | None) -> Wanted:
-        """What a request asks a stack to become; what it leaves to the present stack is taken from that."""
+        """Return what a request wants a stack to become.
+
+        :param stack: the present stack, for UsePreviousTemplate, UsePreviousValue and tags.
+        :raises RefusedError: the template or a parameter is invalid.
+        """
         text = (
             stack.wanted.text
             if stack and request.get("UsePreviousTemplate")
@@ -109,10 +119,11 @@ class Engine:
         return Wanted(text, body, values, texts, listed, request.get("Capabilities") or [])
 
     def check(self, stack: Stack, wanted: Wanted) -> None:
-        """Refuse what cannot be deployed, before anything is made.
+        """Refuse what cannot be deployed.
 
-        Raises:
-            RefusedError: the Rules refuse the parameters, or the template does not hold together.
+        :raises RefusedError: a rule rejects the parameters, the template is inconsistent or contains an
+        unknown
+            type, or a capability is missing.
         """
         resolver = Resolver(stack, wanted, {})
         if sentences := refusals(resolver):
@@ -126,7 +137,7 @@ class Engine:
             raise RefusedError("InsufficientCapabilitiesException", message)
 
     def start(self, stack: Stack, work: Callable[[], None]) -> None:
-        """Do the work in the background; return when it is done, or after a short while."""
+        """Run an operation in a thread; return when it has ended, or after ``ANSWER`` seconds."""
 
         def guarded() -> None:
             try:
@@ -140,14 +151,17 @@ class Engine:
         thread.join(ANSWER)
 
     def changeable(self, name: str) -> Stack:
-        """The stack of that name, if it may be updated now."""
+        """Return the stack with this name.
+
+        :raises RefusedError: there is none, or it cannot be updated now.
+        """
         stack = self.find(name)
         if stack.status.endswith(BUSY) or stack.status in (*FINAL, "DELETE_COMPLETE"):
             raise RefusedError(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
         return stack
 
     def differs(self, stack: Stack, wanted: Wanted) -> bool:
-        """Whether there is anything to update."""
+        """Return whether an update would change anything."""
         outputs = {name: one.get("Value") for name, one in wanted.body.get("Outputs", {}).items()}
         before = {name: one.get("Value") for name, one in stack.wanted.body.get("Outputs", {}).items()}
         changes = self.operations.plan(stack, wanted)

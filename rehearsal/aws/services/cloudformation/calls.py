@@ -156,7 +156,7 @@ class Provider:
                 for item in (item for item in was if item not in wanted):
                     if step.remove is None and not any(item["Key"] == each["Key"] for each in wanted):
                         raise FailedError(
-                            f"The local AWS cannot take {item} from {step.property} of {resource.type}."
+                            f"The emulated AWS cannot remove {item} from {step.property} of {resource.type}."
                         )
                     if step.remove is not None:
                         with suppress_gone():

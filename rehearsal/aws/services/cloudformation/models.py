@@ -1,4 +1,4 @@
-"""What is known of a stack: its resources, events, outputs and change sets."""
+"""A stack with its resources, events, outputs and change sets."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ STACK = "AWS::CloudFormation::Stack"
 
 
 def now() -> datetime:
-    """The present time, with its zone."""
+    """Return the present time in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A template with its parameters: what a stack is to become."""
+    """What a request wants a stack to become: a template with parameters, tags and capabilities."""
 
     text: str
     body: Mapping[str, Any]
     parameters: Mapping[str, Any]
     given: Mapping[str, str]
-    """The parameters as text, as they were given or had by default."""
+    """The text of each parameter, given or by default."""
     tags: Mapping[str, str]
     capabilities: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Deployed(Resource):
-    """A resource of a stack with its state."""
+    """A resource of a stack, with its status and policies."""
 
     status: str = ""
     reason: str = ""
     changed: datetime = field(default_factory=now)
     deletion: str = "Delete"
     replacement: str = "Delete"
-    """What becomes of it when it is replaced (UpdateReplacePolicy)."""
+    """The UpdateReplacePolicy."""
     needs: set[str] = field(default_factory=set)
     signals: dict[str, str] = field(default_factory=dict)
     """Status of each signal by its unique id."""
@@ -67,13 +67,13 @@ class Stack:
     change_sets: dict[str, dict[str, Any]] = field(default_factory=dict)
     protected: bool = False
     cancelled: bool = False
-    """Whether a deletion waits for the end of this creation."""
+    """Whether a deletion waits for this creation to end."""
     policy: str = ""
     token: str | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def event(self, status: str, reason: str = "", resource: Deployed | None = None) -> None:
-        """Note a new state of the stack, or of one of its resources, for DescribeStackEvents."""
+        """Set the status of the stack, or of one of its resources, and record it for DescribeStackEvents."""
         with self.changed:
             if resource is None:
                 self.status, self.reason = status, reason
@@ -96,7 +96,7 @@ class Stack:
 
 
 class Resolver(Evaluator):
-    """Resolves a stack's template with the ids and attributes of what has been made."""
+    """Resolves a template with the ids and attributes of a stack's resources."""
 
     def __init__(self, stack: Stack, wanted: Wanted, resources: Mapping[str, Deployed]) -> None:
         super().__init__(wanted.body, {**stack.pseudo, **wanted.parameters})
@@ -104,12 +104,12 @@ class Resolver(Evaluator):
         self.resources = resources
         self.tags = wanted.tags
         self.new: set[str] = set()
-        """Resources of which nothing is known before the update."""
+        """Resources whose id and attributes are unknown before the update."""
         self.volatile: set[tuple[str, str]] = set()
         """Attributes that the update may change."""
 
     def reference(self, name: str) -> Json:
-        """The physical id."""
+        """Return the physical id."""
         if name in self.new:
             return f"{{{{changed:{name}}}}}"
         if name not in self.resources:
@@ -117,7 +117,7 @@ class Resolver(Evaluator):
         return self.resources[name].id
 
     def attribute(self, name: str, attribute: str) -> Json:
-        """What was read from the service."""
+        """Return an attribute that was read from the service."""
         if name in self.new or (name, attribute) in self.volatile:
             return f"{{{{changed:{name}.{attribute}}}}}"
         value = self.resources[name].attributes.get(attribute) if name in self.resources else None

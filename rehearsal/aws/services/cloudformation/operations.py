@@ -1,4 +1,8 @@
-"""Creates, updates, rolls back and deletes stacks, one resource after the other."""
+"""Creates, updates, rolls back and deletes stacks, one resource after the other.
+
+Source: the CloudFormation user guide, "Stack creation events", "Update behaviors of stack resources" and
+"Stack failure options".
+"""
 
 from __future__ import annotations
 
@@ -18,13 +22,16 @@ _DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?")
 
 
 class Operations:
-    """What happens to stacks, by a provider of resources."""
+    """The operations on stacks; a provider creates, changes and deletes their resources."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
 
     def create(self, stack: Stack, on_failure: str = "ROLLBACK") -> None:
-        """Make everything; what fails is undone, or left (DO_NOTHING), or the stack goes too (DELETE)."""
+        """Create every resource.
+
+        :param on_failure: ``ROLLBACK``, ``DO_NOTHING`` (keep what was created) or ``DELETE`` (the stack too).
+        """
         stack.event("CREATE_IN_PROGRESS", "User Initiated")
         resolver = Resolver(stack, stack.wanted, stack.resources)
         try:
@@ -43,7 +50,7 @@ class Operations:
         return stack.event("CREATE_COMPLETE")
 
     def update(self, stack: Stack, wanted: Wanted) -> None:
-        """Bring the stack to another template or other parameters, or back to where it was."""
+        """Change the stack to another template or other parameters; on a failure, change it back."""
         stack.updated = now()
         stack.event("UPDATE_IN_PROGRESS", "User Initiated")
         undo: list[Callable[[], None]] = []
@@ -70,7 +77,7 @@ class Operations:
         return stack.event("UPDATE_COMPLETE", failed)
 
     def delete(self, stack: Stack) -> None:
-        """Delete everything but what is to be kept."""
+        """Delete the stack, except resources with a DeletionPolicy to retain them."""
         stack.event("DELETE_IN_PROGRESS", "User Initiated")
         failed = self._remove(stack, list(stack.resources.values()))
         if failed:
@@ -79,10 +86,9 @@ class Operations:
         return stack.event("DELETE_COMPLETE")
 
     def plan(self, stack: Stack, wanted: Wanted) -> list[dict[str, Any]]:
-        """The changes that an update would make, as a change set tells them; nothing is touched.
+        """Return the changes that an update would make, in the form of a change set.
 
-        Raises:
-            RefusedError: the template does not hold together.
+        :raises RefusedError: the template is inconsistent.
         """
         resolver = Resolver(stack, wanted, stack.resources)
         order = in_order(wanted.body, resolver.values)
@@ -113,14 +119,14 @@ class Operations:
     def _advance(
         self, resolver: Resolver, logical: str, needs: set[str], undo: list[Callable[[], None]]
     ) -> list[Deployed]:
-        """Bring one resource to what the new template says; note how to go back.
+        """Create, change or replace one resource, and add to ``undo`` how to revert that.
 
-        Returns what is to be deleted in the end.
+        :returns: the resources to delete once the update has succeeded.
         """
         stack = resolver.stack
         present = stack.resources.get(logical)
         if present is None:
-            undo.append(lambda: self._take_back(stack, logical, None))
+            undo.append(lambda: self._restore(stack, logical, None))
             self._make(stack, resolver, logical, needs)
             return []
         definition = resolver.body["Resources"][logical]
@@ -138,18 +144,18 @@ class Operations:
             stack.event(
                 "UPDATE_IN_PROGRESS", "Requested update requires the creation of a new resource.", present
             )
-            undo.append(lambda: self._take_back(stack, logical, present))
+            undo.append(lambda: self._restore(stack, logical, present))
             self._make(stack, resolver, logical, needs, "UPDATE")
             present.deletion = present.replacement
             return [present]
 
-        def back() -> None:
+        def revert() -> None:
             changed = present.properties
             present.properties, present.deletion, present.replacement, present.needs = before
             if names:
                 self._change(stack, present, changed)
 
-        undo.append(back)
+        undo.append(revert)
         present.deletion = definition.get("DeletionPolicy", "Delete")
         present.replacement = definition.get("UpdateReplacePolicy", "Delete")
         present.properties, present.needs = properties, needs
@@ -189,8 +195,8 @@ class Operations:
             raise
         stack.event(f"{verb}_COMPLETE", "", resource)
 
-    def _take_back(self, stack: Stack, logical: str, former: Deployed | None) -> None:
-        """Delete what an update made, and put what was there before in its place."""
+    def _restore(self, stack: Stack, logical: str, former: Deployed | None) -> None:
+        """Delete what an update created, and restore the resource that it replaced."""
         made = stack.resources.pop(logical, None)
         if made is not None and made is not former:
             self.provider.delete(made)
@@ -200,9 +206,9 @@ class Operations:
             stack.event("UPDATE_COMPLETE", "", former)
 
     def _remove(self, stack: Stack, resources: list[Deployed], *, creating: bool = False) -> str:
-        """Delete resources, each before those it needs; what one needs that cannot go stays with it.
+        """Delete resources in reverse order of dependency. Those that a failed one depends on are kept.
 
-        Returns why some could not be deleted, or nothing.
+        :returns: which could not be deleted, as a status reason, or an empty string.
         """
         failed: list[str] = []
         blocked: set[str] = set()
@@ -210,10 +216,10 @@ class Operations:
             if resource.logical in blocked:
                 blocked |= resource.needs
                 continue
-            kept = resource.deletion == "Retain" or (
+            retained = resource.deletion == "Retain" or (
                 resource.deletion == "RetainExceptOnCreate" and not creating
             )
-            if kept and resource.id:
+            if retained and resource.id:
                 stack.event("DELETE_SKIPPED", "", resource)
             else:
                 stack.event("DELETE_IN_PROGRESS", "", resource)
@@ -231,7 +237,7 @@ class Operations:
         return f"The following resource(s) failed to delete: [{', '.join(failed)}]. " if failed else ""
 
     def _properties(self, resolver: Resolver, logical: str) -> dict[str, Any]:
-        """The resolved properties, with the stack's tags where the type takes them."""
+        """Return the resolved properties, with the stack's tags where the type takes tags."""
         definition = resolver.body["Resources"][logical]
         properties: dict[str, Any] = resolver.resolve(definition.get("Properties", {}))
         steps = self.provider.kinds[definition["Type"]].then
@@ -245,10 +251,9 @@ class Operations:
         }
 
     def _await_signals(self, stack: Stack, resource: Deployed, policy: Mapping[str, Any]) -> None:
-        """Wait for as many successes as the CreationPolicy asks for.
+        """Wait for the number of success signals that a CreationPolicy requires.
 
-        Raises:
-            FailedError: a failure was signalled, or the time ran out.
+        :raises FailedError: a failure was signalled, the time ran out, or the stack is being deleted.
         """
         signal = policy.get("ResourceSignal")
         if signal is None:
@@ -277,7 +282,7 @@ class Operations:
 
 
 def outputs(resolver: Resolver) -> dict[str, dict[str, str]]:
-    """The outputs whose condition holds, as DescribeStacks gives them."""
+    """Return the outputs whose condition holds, in the form of DescribeStacks."""
     return {
         name: {
             "OutputKey": name,
@@ -290,14 +295,13 @@ def outputs(resolver: Resolver) -> dict[str, dict[str, str]]:
 
 
 def seconds(duration: str) -> int:
-    """Seconds of an ISO 8601 duration of hours, minutes and seconds.
+    """Return the seconds of an ISO 8601 duration of hours, minutes and seconds, such as PT15M.
 
-    Raises:
-        FailedError: it is none.
+    :raises FailedError: the text is not such a duration.
     """
     match = _DURATION.fullmatch(duration)
     if not match:
-        raise FailedError(f"Invalid duration {duration}: such as PT15M is expected.")
+        raise FailedError(f"Invalid duration {duration}: write it like PT15M.")
     hours, minutes, rest = (int(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + rest
 

@@ -24,7 +24,7 @@ UNCHANGED = (
 
 
 def invalid(message: str, code: str = "ValidationError") -> RefusedError:
-    """The error that most refusals are."""
+    """Return the error of a refused request."""
     return RefusedError(code, message)
 
 
@@ -54,7 +54,7 @@ class CloudFormation(BaseResponse):
         return dict(self.params)
 
     def create_stack(self) -> ActionResult:
-        """Make a stack."""
+        """Create a stack."""
         request, engine = self.request_of, self.engine
         with engine.lock:
             if engine.living(request["StackName"]):
@@ -68,7 +68,7 @@ class CloudFormation(BaseResponse):
         return ActionResult({"StackId": stack.id})
 
     def update_stack(self) -> ActionResult:
-        """Change a stack."""
+        """Update a stack."""
         request, engine = self.request_of, self.engine
         with engine.lock:
             stack = engine.changeable(request["StackName"])
@@ -82,7 +82,7 @@ class CloudFormation(BaseResponse):
         return ActionResult({"StackId": stack.id})
 
     def delete_stack(self) -> ActionResult:
-        """Delete a stack; one that does not exist is as good as deleted."""
+        """Delete a stack. One that does not exist counts as deleted."""
         request, engine = self.request_of, self.engine
         stack = engine.living(request["StackName"].rpartition(":stack/")[2].partition("/")[0])
         if stack is None:
@@ -114,7 +114,7 @@ class CloudFormation(BaseResponse):
         return ActionResult({"StackSummaries": summaries})
 
     def describe_stack_events(self) -> ActionResult:
-        """What happened, the newest first."""
+        """Return the events of a stack, the newest first."""
         return ActionResult({"StackEvents": self._stack().events})
 
     def describe_stack_resources(self) -> ActionResult:
@@ -154,11 +154,11 @@ class CloudFormation(BaseResponse):
         )
 
     def validate_template(self) -> ActionResult:
-        """Whether a text is a template, and its parameters."""
+        """Validate a template and return its parameters."""
         return self.get_template_summary()
 
     def create_change_set(self) -> ActionResult:
-        """Work out what an update or a creation would do."""
+        """Compute the changes of an update or a creation."""
         request, engine = self.request_of, self.engine
         with engine.lock:
             name, creates = request["StackName"], request.get("ChangeSetType") == "CREATE"
@@ -207,13 +207,13 @@ class CloudFormation(BaseResponse):
         return ActionResult({"Summaries": [{k: v for k, v in one.items() if k != "wanted"} for one in sets]})
 
     def delete_change_set(self) -> ActionResult:
-        """Forget a change set."""
+        """Delete a change set."""
         stack, change_set = self._change_set()
         del stack.change_sets[change_set["ChangeSetName"]]
         return EmptyResult()
 
     def execute_change_set(self) -> ActionResult:
-        """Do what a change set says."""
+        """Execute a change set."""
         engine = self.engine
         stack, change_set = self._change_set()
         if change_set["ExecutionStatus"] != "AVAILABLE":
@@ -232,7 +232,7 @@ class CloudFormation(BaseResponse):
         return EmptyResult()
 
     def signal_resource(self) -> ActionResult:
-        """Note that an instance of a resource is well, or is not."""
+        """Record a signal of success or failure for a resource."""
         request, stack = self.request_of, self._stack()
         resource = self._resource(request["LogicalResourceId"])
         if not resource.status.endswith(BUSY):
@@ -248,7 +248,7 @@ class CloudFormation(BaseResponse):
         return EmptyResult()
 
     def set_stack_policy(self) -> ActionResult:
-        """Keep a stack policy, which is not enforced here."""
+        """Store a stack policy, which is not enforced here."""
         self._stack().policy = self.request_of.get("StackPolicyBody", "")
         return EmptyResult()
 
@@ -257,7 +257,7 @@ class CloudFormation(BaseResponse):
         return ActionResult({"StackPolicyBody": self._stack().policy})
 
     def update_termination_protection(self) -> ActionResult:
-        """Protect a stack from deletion, or no more."""
+        """Enable or disable termination protection."""
         stack = self._stack()
         stack.protected = bool(self.request_of["EnableTerminationProtection"])
         return ActionResult({"StackId": stack.id})

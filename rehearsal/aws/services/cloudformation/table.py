@@ -1,4 +1,4 @@
-"""The table of resource types, ``types/*.yaml``: how each is made, found, changed and deleted.
+"""The table of resource types, ``types/*.yaml``: how each is created, read, changed and deleted.
 
 An argument of a call is data; in it ``"$path"`` stands for what JMESPath finds in the resource's properties,
 and in ``id``, ``name``, ``attributes``, ``answer`` (of the call before) and ``item``. A place for which
@@ -30,17 +30,17 @@ class Call:
     """Service and method, as ``ec2.create_vpc``."""
     arguments: Mapping[str, Json]
     every: bool = False
-    """Whether each property that the operation takes is passed under its own name."""
+    """Whether each property that is also a member of the operation is passed under its own name."""
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """Members that the operation calls otherwise than the template, at any depth."""
+    """Names of members in the operation by their names in the template, at any depth."""
     without: tuple[str, ...] = ()
-    """Properties that ``every`` leaves to other calls."""
+    """Properties that ``every`` does not pass."""
     when: str = ""
-    """JMESPath that must hold for the call to be made."""
+    """JMESPath: the call is made only if it finds something true."""
 
     @property
     def names(self) -> set[str]:
-        """Properties that the arguments mention."""
+        """Properties that the arguments refer to."""
         found = [self.when, *re.findall(r'"\$!?[^"]*?"', json.dumps(self.arguments))]
         return {word for text in found for word in re.findall(r"\b[A-Z]\w+", text)}
 
@@ -53,14 +53,14 @@ class Each:
     add: Call
     remove: Call | None
     initial: bool = True
-    """Whether the creation leaves them to ``add``."""
+    """Whether a creation adds them with ``add``."""
     again: str = ""
-    """Property whose change adds every element again."""
+    """A property whose change adds every element again."""
     undone: bool = False
     """Whether the elements must be removed before the resource can be deleted."""
 
     def items(self, properties: Mapping[str, Any]) -> list[Json]:
-        """The elements; those of a mapping as keys and values."""
+        """Return the elements; those of a mapping as keys and values."""
         value = properties.get(self.property, [])
         return (
             [{"Key": key, "Value": one} for key, one in value.items()] if isinstance(value, dict) else value
@@ -69,7 +69,7 @@ class Each:
 
 @dataclass(frozen=True)
 class Kind:
-    """A row of the table: how resources of one type are made, found, changed and deleted."""
+    """A row of the table: how resources of one type are created, read, changed and deleted."""
 
     create: Call | None = None
     """None: the type is recorded and nothing is created."""
@@ -77,29 +77,29 @@ class Kind:
     """JMESPath of the physical id, which Ref gives."""
     read: Call | None = None
     found: str = "@"
-    """JMESPath of the resource in what ``read`` answers; nothing there means that it does not exist."""
+    """JMESPath of the resource in the answer to ``read``. Without it the resource does not exist."""
     delete: Call | None = None
     snapshot: Call | None = None
-    """What deletes it and keeps a snapshot."""
+    """Deletes the resource and keeps a snapshot."""
     name: str = ""
-    """Property that names it, and the length of a generated name: ``RoleName:64``."""
+    """The property that names it, with the maximum length of a generated name: ``RoleName:64``."""
     then: tuple[Call | Each, ...] = ()
-    """What follows the creation, and again each change of a property that it mentions."""
+    """Calls after the creation, and after a change of a property that they refer to."""
     change: tuple[Call, ...] = ()
-    """What changes properties that ``create`` has set; sent with the changed ones alone if ``partly``."""
+    """Calls that change properties of ``create``. With ``partly`` they pass the changed properties only."""
     partly: bool = False
     unset: Mapping[str, Call] = field(default_factory=dict)
-    """What takes away a property that is no longer there."""
+    """Calls that remove a property that the template no longer has."""
     replace: str = ""
-    """Properties of which AWS documents that a change replaces the resource."""
+    """Properties whose change replaces the resource (the documentation's "Update requires: Replacement")."""
     attributes: Mapping[str, str] = field(default_factory=dict)
-    """GetAtt: JMESPath in ``found`` and the resource; after `` ~ `` the part that is meant, as a pattern."""
+    """Fn::GetAtt: JMESPath in ``found`` and the resource; a pattern after `` ~ `` selects a part."""
     changing: str = ""
-    """Attributes that a change in place may change."""
+    """Attributes that an update without replacement may change."""
     ready: str = ""
-    """JMESPath in what was found that tells whether the resource is ready."""
+    """JMESPath in what ``read`` found: true once the resource is ready."""
     recorded: str = ""
-    """Properties that the local AWS has no place for."""
+    """Properties that moto has no place for: they are recorded only."""
 
 
 def _call(row: Row) -> Call:

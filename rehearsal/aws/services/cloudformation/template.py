@@ -1,4 +1,6 @@
-"""Reads a template and works out its functions; refuses parameters as CloudFormation does.
+"""Parses templates, evaluates their functions, and validates parameters as CloudFormation does.
+
+Source: the CloudFormation template reference, "Intrinsic functions" and "Parameters section".
 
 Left out: Transform, Fn::ForEach, Fn::ImportValue, Fn::GetAZs, Fn::FindInMap, nested stacks, custom resources.
 """
@@ -74,7 +76,7 @@ def text_of(value: Json) -> str:
 
 
 class Evaluator:
-    """Works out functions. What a reference or an attribute is, a subclass says."""
+    """Evaluates functions. A subclass supplies references and attributes of resources."""
 
     def __init__(self, body: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         self.body = body
@@ -158,7 +160,7 @@ class Evaluator:
 
 
 class _References(Evaluator):
-    """Notes which resources a value speaks of, in the branches that are taken."""
+    """Collects the resources that a value refers to, in the branches that are taken."""
 
     def __init__(self, body: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         super().__init__(body, values)
@@ -217,7 +219,7 @@ def parameters(
 ) -> dict[str, Any]:
     """The values of all parameters, lists as lists.
 
-    ``real`` tells for a type of AWS's own, such as AWS::EC2::VPC::Id, whether there is one of that name.
+    :param real: returns whether a resource exists, by an AWS-specific parameter type and its id.
 
     Raises:
         RefusedError: a value is missing, unknown or not allowed, or a Rule refuses them together.

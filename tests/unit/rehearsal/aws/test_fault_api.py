@@ -1,4 +1,4 @@
-"""Orders reach the played AWS by HTTP; what is throttled or away is so for as long as was asked."""
+"""Faults are injected by HTTP, and last as long as the request says."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 class Instance:
-    """An instance that only remembers."""
+    """An instance that records what happens to it."""
 
     def __init__(self) -> None:
         self.spot_end: datetime | None = None
@@ -125,14 +125,17 @@ def test_the_metadata_show_both() -> None:
         rebalance_at=NOW,
     )
 
-    def told(path: str) -> str:
+    def value(path: str) -> str:
         return str(answer(facts, f"/latest/meta-data/{path}", NOW))
 
-    assert told("autoscaling/target-lifecycle-state") == "Terminated"
-    assert json.loads(told("spot/instance-action")) == {"action": "terminate", "time": "2026-11-21T12:00:00Z"}
-    assert told("spot/termination-time") == "2026-11-21T12:00:00Z"
-    assert json.loads(told("events/recommendations/rebalance")) == {"noticeTime": "2026-11-21T12:00:00Z"}
-    assert told("instance-life-cycle") == "spot"
+    assert value("autoscaling/target-lifecycle-state") == "Terminated"
+    assert json.loads(value("spot/instance-action")) == {
+        "action": "terminate",
+        "time": "2026-11-21T12:00:00Z",
+    }
+    assert value("spot/termination-time") == "2026-11-21T12:00:00Z"
+    assert json.loads(value("events/recommendations/rebalance")) == {"noticeTime": "2026-11-21T12:00:00Z"}
+    assert value("instance-life-cycle") == "spot"
 
 
 def test_what_cannot_be_obeyed_is_refused(world: World) -> None:
@@ -183,7 +186,7 @@ def test_one_action_of_a_service_can_be_throttled(world: World) -> None:
         api.set_desired_capacity(AutoScalingGroupName="a", DesiredCapacity=1)
 
 
-def test_the_metadata_service_is_away_for_one_address_and_a_time(world: World) -> None:
+def test_the_metadata_service_is_unavailable_to_one_address_for_a_time(world: World) -> None:
     world.request("metadata-away", address="10.42.16.4", seconds=30)
     assert world.faults.is_unavailable("10.42.16.4")
     assert not world.faults.is_unavailable("10.42.16.5")
@@ -194,7 +197,7 @@ def test_the_metadata_service_is_away_for_one_address_and_a_time(world: World) -
     assert not world.faults.is_unavailable("10.42.16.4")
 
 
-def test_a_server_says_nothing_while_it_is_away(world: World) -> None:
+def test_a_server_does_not_answer_while_it_is_unavailable(world: World) -> None:
     asked, back = threading.Event(), threading.Event()
 
     def hold(address: str) -> None:
@@ -214,7 +217,7 @@ def test_a_server_says_nothing_while_it_is_away(world: World) -> None:
     server.server_close()
 
 
-def test_control_gives_the_orders(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_client_sends_each_request(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with served(world.application) as address:
         monkeypatch.setattr(fault_client, "endpoint_url", lambda: address)
         fault_client.spot_notice("i-1", 60)

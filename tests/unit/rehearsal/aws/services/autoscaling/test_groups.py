@@ -1,4 +1,4 @@
-"""Groups keep their capacity: what they launch, whom they end, and what they refuse."""
+"""Groups keep their capacity: what they launch, what they terminate, and what they refuse."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_an_instance_is_in_service_once_its_machine_runs(aws: EmulatedAws) -> No
     assert aws.machines.running == {instance_id}
 
 
-def test_an_instance_has_what_template_and_group_say_of_it(aws: EmulatedAws) -> None:
+def test_an_instance_has_the_settings_of_template_and_group(aws: EmulatedAws) -> None:
     aws.group(
         LaunchTemplate={"LaunchTemplateId": aws.template(InstanceType="c7i.large"), "Version": "1"},
         Tags=[
@@ -60,7 +60,7 @@ def test_a_new_version_of_the_template_is_for_new_instances(aws: EmulatedAws) ->
     assert [member["InstanceType"] for member in members] == ["m7i.xlarge", "r7i.large"]
 
 
-def test_of_two_versions_the_older_is_ended_first(aws: EmulatedAws) -> None:
+def test_the_older_of_two_versions_is_terminated_first(aws: EmulatedAws) -> None:
     test_a_new_version_of_the_template_is_for_new_instances(aws)
     aws.wait()
     aws.autoscaling.update_auto_scaling_group(
@@ -132,7 +132,7 @@ def test_new_bounds_move_the_capacity(aws: EmulatedAws) -> None:
     assert len(aws.ids()) == aws.described()["DesiredCapacity"] == 2
 
 
-def test_a_protected_instance_is_never_ended_by_scale_in(aws: EmulatedAws) -> None:
+def test_a_protected_instance_is_never_terminated_by_scale_in(aws: EmulatedAws) -> None:
     aws.group(3)
     kept = aws.ids()[:2]
     aws.autoscaling.set_instance_protection(
@@ -148,7 +148,7 @@ def test_a_protected_instance_is_never_ended_by_scale_in(aws: EmulatedAws) -> No
     assert aws.ids() == kept[1:]
 
 
-def test_what_ends_cannot_be_protected(aws: EmulatedAws) -> None:
+def test_a_terminating_instance_cannot_be_protected(aws: EmulatedAws) -> None:
     aws.group(1)
     aws.hook()
     (instance_id,) = aws.ids()
@@ -163,7 +163,7 @@ def test_what_ends_cannot_be_protected(aws: EmulatedAws) -> None:
         )
 
 
-def test_an_instance_ended_by_name_is_replaced_unless_the_capacity_sinks(aws: EmulatedAws) -> None:
+def test_an_instance_terminated_by_id_is_replaced_unless_the_capacity_is_lowered(aws: EmulatedAws) -> None:
     aws.group(2)
     first, second = aws.ids()
     assert first in aws.end(first)["Description"]
@@ -176,7 +176,7 @@ def test_an_instance_ended_by_name_is_replaced_unless_the_capacity_sinks(aws: Em
     assert len(aws.ids()) == 1
 
 
-def test_the_minimum_stands_against_a_sinking_capacity(aws: EmulatedAws) -> None:
+def test_the_capacity_is_not_lowered_below_the_minimum(aws: EmulatedAws) -> None:
     aws.group(1, MinSize=1)
     with pytest.raises(ClientError, match=r"Currently, desiredSize equals minSize \(1\)"):
         aws.end(aws.ids()[0], decrement=True)
@@ -184,7 +184,7 @@ def test_the_minimum_stands_against_a_sinking_capacity(aws: EmulatedAws) -> None
         aws.end("i-strange")
 
 
-def test_ending_twice_lowers_the_capacity_once(aws: EmulatedAws) -> None:
+def test_terminating_twice_lowers_the_capacity_once(aws: EmulatedAws) -> None:
     aws.group(3)
     aws.hook()
     for _ in range(2):
@@ -207,7 +207,7 @@ def test_a_machine_that_ends_by_itself_is_replaced(aws: EmulatedAws, ended: str)
     assert aws.instance(lost)["State"]["Name"] == "terminated"
 
 
-def test_who_is_said_to_be_unhealthy_is_replaced_after_the_grace_period(aws: EmulatedAws) -> None:
+def test_an_instance_marked_unhealthy_is_replaced_after_the_grace_period(aws: EmulatedAws) -> None:
     aws.group(1, HealthCheckGracePeriod=120)
     (judged,) = aws.ids()
     aws.autoscaling.set_instance_health(InstanceId=judged, HealthStatus="Unhealthy")
@@ -237,7 +237,7 @@ def test_a_launch_that_fails_is_tried_again_after_a_while(aws: EmulatedAws) -> N
     assert {each["StatusCode"] for each in found} == {"Successful", "Failed"}
 
 
-def test_a_launch_that_ec2_refuses_is_told_among_the_activities(aws: EmulatedAws) -> None:
+def test_a_launch_that_ec2_refuses_is_among_the_activities(aws: EmulatedAws) -> None:
     aws.group(0)
     aws.ec2.deregister_image(ImageId="ami-1")
     aws.autoscaling.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=1)
@@ -246,7 +246,7 @@ def test_a_launch_that_ec2_refuses_is_told_among_the_activities(aws: EmulatedAws
     assert "ami-1" in activity["StatusMessage"]
 
 
-def test_processes_that_are_suspended_rest(aws: EmulatedAws) -> None:
+def test_suspended_processes_do_nothing(aws: EmulatedAws) -> None:
     aws.group(1)
     aws.autoscaling.suspend_processes(AutoScalingGroupName=GROUP, ScalingProcesses=["Launch"])
     aws.autoscaling.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=2)
@@ -287,7 +287,7 @@ def test_a_name_is_taken_once(aws: EmulatedAws) -> None:
     assert refused.value.response["Error"]["Code"] == "AlreadyExists"
 
 
-def test_who_stands_by_is_replaced_and_comes_back(aws: EmulatedAws) -> None:
+def test_an_instance_on_standby_is_replaced_and_comes_back(aws: EmulatedAws) -> None:
     aws.group(1)
     (instance_id,) = aws.ids()
     aws.autoscaling.enter_standby(
@@ -300,7 +300,7 @@ def test_who_stands_by_is_replaced_and_comes_back(aws: EmulatedAws) -> None:
     assert aws.states() == {instance_id: "InService"}
 
 
-def test_who_is_in_service_is_a_target(aws: EmulatedAws) -> None:
+def test_instances_in_service_are_targets(aws: EmulatedAws) -> None:
     vpc = aws.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
     arn = aws.elbv2.create_target_group(Name="web", Protocol="HTTP", Port=8080, VpcId=vpc)["TargetGroups"][0][
         "TargetGroupArn"
@@ -315,6 +315,19 @@ def test_who_is_in_service_is_a_target(aws: EmulatedAws) -> None:
     aws.hook()
     aws.end(aws.ids()[0], decrement=True)
     assert targets() == {each for each, state in aws.states().items() if state == "InService"}
+
+
+def test_an_instance_that_never_registered_keeps_no_other_from_leaving(aws: EmulatedAws) -> None:
+    vpc = aws.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    made = aws.elbv2.create_target_group(Name="web", Protocol="HTTP", Port=8080, VpcId=vpc)
+    aws.group(1, TargetGroupARNs=[made["TargetGroups"][0]["TargetGroupArn"]])
+    (first,) = aws.ids()
+    aws.autoscaling.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=2)
+    assert sorted(aws.states().values()) == ["InService", "Pending"]
+    aws.end(first, decrement=True)
+    aws.wait()
+    assert list(aws.states().values()) == ["InService"]
+    assert first not in aws.ids()
 
 
 def test_where_nothing_is_installed_moto_is_as_it_was(clients: Clients) -> None:

@@ -1,4 +1,4 @@
-"""Whoever ends waits for its hook: heartbeats, time-outs, results and tokens."""
+"""A terminating instance waits for its lifecycle hooks: heartbeats, time-outs, results and tokens."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_an_instance_waits_until_its_action_is_completed(aws: EmulatedAws) -> No
     assert aws.instance(instance_id)["State"]["Name"] == "terminated"
 
 
-def test_the_metadata_tell_what_the_group_has_in_mind(aws: EmulatedAws) -> None:
+def test_the_metadata_serve_the_target_lifecycle_state(aws: EmulatedAws) -> None:
     aws.group(1)
     aws.hook()
     (instance_id,) = aws.ids()
@@ -67,7 +67,7 @@ def test_scale_in_and_bad_health_wait_too(aws: EmulatedAws) -> None:
     assert first
 
 
-def test_who_waits_is_replaced_at_once(aws: EmulatedAws) -> None:
+def test_a_waiting_instance_is_replaced_at_once(aws: EmulatedAws) -> None:
     aws.group(1)
     aws.hook()
     (first,) = aws.ids()
@@ -89,7 +89,7 @@ def test_without_a_heartbeat_the_default_result_applies(aws: EmulatedAws, result
     assert aws.states() == {}
 
 
-def test_a_heartbeat_lets_the_time_begin_again(aws: EmulatedAws) -> None:
+def test_a_heartbeat_restarts_the_time_out(aws: EmulatedAws) -> None:
     instance_id = ending(aws, 60)
     for _ in range(5):
         aws.wait(50)
@@ -120,7 +120,7 @@ def test_no_action_outlives_two_days(aws: EmulatedAws) -> None:
     assert found["GlobalTimeout"] == 60000
 
 
-def test_a_token_names_an_action_as_the_instance_does(aws: EmulatedAws) -> None:
+def test_an_action_is_found_by_its_token_or_its_instance(aws: EmulatedAws) -> None:
     instance_id = ending(aws)
     member = autoscaling.backend().group(GROUP).instance_states[0]
     token = member.actions[HOOK].token
@@ -238,7 +238,7 @@ def test_a_spot_notice_ends_in_a_power_cut(aws: EmulatedAws) -> None:
     assert len(aws.ids()) == 1
 
 
-def test_who_has_gone_before_the_notice_is_over_loses_no_power(aws: EmulatedAws) -> None:
+def test_an_instance_that_has_ended_before_is_not_reclaimed(aws: EmulatedAws) -> None:
     instance_id = ending(aws)
     aws.faults.spot_notice(instance_id, 120)
     aws.complete(InstanceId=instance_id)

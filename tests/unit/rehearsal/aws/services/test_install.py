@@ -1,0 +1,50 @@
+"""Services can be installed twice, and moto comes back when they are uninstalled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.autoscaling import models as autoscaling_models
+from moto.autoscaling import urls as autoscaling_urls
+from moto.autoscaling.models import autoscaling_backends
+from moto.cloudformation import urls as cloudformation_urls
+from moto.ec2.models import amis, ec2_backends, instances
+
+from rehearsal.aws.services.autoscaling import install as autoscaling
+from rehearsal.aws.services.cloudformation import install as cloudformation
+from rehearsal.aws.services.ec2 import install as ec2
+from rehearsal.aws.timers import Schedule
+from rehearsal.region import Region
+
+
+def replaced() -> list[Any]:
+    """Return everything of moto that the services replace."""
+    return [
+        vars(amis)["Ami"],
+        vars(instances)["Instance"],
+        ec2_backends.backend,
+        vars(autoscaling_models)["FakeAutoScalingGroup"],
+        vars(autoscaling_models)["InstanceState"],
+        autoscaling_urls.url_paths["{0}/$"],
+        autoscaling_backends.backend,
+        cloudformation_urls.url_paths["{0}/$"],
+    ]
+
+
+def test_what_services_replace_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Region, "home", property(lambda _: tmp_path))
+    region = Region("unit")
+    region.prepare()
+    before = replaced()
+    try:
+        for _ in range(2):
+            ec2.install(region, hypervisor=object())
+            autoscaling.install(Schedule())
+            cloudformation.install("http://127.0.0.1:1")
+        assert all(now != then for now, then in zip(replaced(), before, strict=True))
+    finally:
+        for service in (cloudformation, autoscaling, ec2):
+            service.uninstall()
+    assert replaced() == before
