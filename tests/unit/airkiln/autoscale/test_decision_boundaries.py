@@ -182,3 +182,29 @@ def test_a_worker_that_was_told_to_end_is_neither_protected_nor_counted_again() 
         steps.at(now, demand(), group(workers(2), least=1))
     actions = steps.at(70, demand(0, w2=1), group(workers(2), desired=1, least=1))
     assert [type(each) for each in actions] == [Note], "i-02 ends: its task is its drain's"
+
+
+@pytest.mark.parametrize(("seconds", "ends"), [(59.5, False), (60.0, True)])
+def test_a_worker_serves_from_when_it_is_in_service_and_not_from_its_launch(
+    seconds: float, ends: bool
+) -> None:
+    steps = Steps(replace(POOL, cooldown=0))
+    steps.at(0, demand(), group([worker(1, "Pending")]))
+    steps.at(50, demand(), group(workers(1)))
+    assert bool(ended(steps.at(50 + seconds, demand(), group(workers(1))))) is ends
+
+
+@pytest.mark.parametrize(("seconds", "bare"), [(59.5, False), (60.0, True)])
+def test_a_worker_whose_address_was_not_known_counts_as_busy_until_then(seconds: float, bare: bool) -> None:
+    steps = Steps()
+    for now in (0, 30):
+        steps.at(now, demand(), group([replace(worker(1, protected=True), address=None)], least=1))
+    here = group([worker(1, protected=True)], least=1)
+    steps.at(60, demand(), here)
+    assert bool(of(steps.at(30 + seconds, demand(), here), Unprotect)) is bare
+
+
+def test_tasks_on_a_worker_of_unknown_address_are_those_that_run_on_none_that_is_known() -> None:
+    here = group([worker(1), replace(worker(2), address=None), worker(3, "Terminating:Wait")], desired=2)
+    assert note(Steps().at(0, demand(0, w1=1, w3=8), here)).wanted == 1
+    assert note(Steps().at(0, demand(0, w1=1, w9=8), here)).wanted == 3
