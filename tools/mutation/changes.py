@@ -88,6 +88,15 @@ def changes(site: Site) -> Iterator[ast.AST]:
         yield from _statements(site.node)
 
 
+def describe(node: ast.AST, changed: ast.AST) -> str:
+    """A change in words that stay the same until its own expression is written anew."""
+    if isinstance(node, ast.Call) and isinstance(changed, ast.Call):
+        lost = [each for each in node.keywords if each not in changed.keywords]
+        if lost:
+            return f"{ast.unparse(node.func)}(...) without {lost[0].arg}"
+    return f"{ast.unparse(node)} -> {ast.unparse(changed)}"
+
+
 def _expressions(node: ast.expr) -> Iterator[ast.AST]:
     match node:
         case ast.Compare(ops=operators):

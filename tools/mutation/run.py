@@ -21,7 +21,7 @@ from types import FunctionType, ModuleType
 import pytest
 from _pytest.runner import runtestprotocol
 
-from tools.mutation.changes import changes, sites
+from tools.mutation.changes import changes, describe, sites
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOWER = 5.0
@@ -91,7 +91,7 @@ class _Loop:
                     self.findings.left_out += 1
                     continue
                 self.findings.tried += 1
-                change = Change(site.function, f"{ast.unparse(site.node)} -> {ast.unparse(changed)}")
+                change = Change(site.function, describe(site.node, changed))
                 site.put(changed)
                 if self._passes(session, tree, limit):
                     self.findings.survivors.append(change)

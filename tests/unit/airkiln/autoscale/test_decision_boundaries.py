@@ -100,6 +100,8 @@ def test_a_worker_loses_its_protection_60_seconds_after_its_last_task(seconds: f
 def test_two_workers_that_cpu_adds_are_120_seconds_apart(seconds: float, grows: bool) -> None:
     steps = Steps()
     assert of(steps.at(0, demand(0, w1=1), group(workers(1)), cpu=99), Grow) == [Grow(2)]
+    for now in (10, 60, 110):
+        assert not of(steps.at(now, demand(0, w1=1), group(workers(2)), cpu=99), Grow)
     actions = steps.at(seconds, demand(0, w1=1), group(workers(2)), cpu=99)
     assert bool(of(actions, Grow)) is grows
 
@@ -208,3 +210,11 @@ def test_tasks_on_a_worker_of_unknown_address_are_those_that_run_on_none_that_is
     here = group([worker(1), replace(worker(2), address=None), worker(3, "Terminating:Wait")], desired=2)
     assert note(Steps().at(0, demand(0, w1=1, w3=8), here)).wanted == 1
     assert note(Steps().at(0, demand(0, w1=1, w9=8), here)).wanted == 3
+
+
+def test_a_worker_that_has_ended_no_longer_holds_another_back() -> None:
+    steps = Steps(replace(POOL, cooldown=60))
+    for now, queued in ((0, 8), (30, 4)):
+        steps.at(now, demand(queued), group(workers(3)))
+    assert ended(steps.at(60, demand(4), group(workers(3)))) == ["i-03"]
+    assert ended(steps.at(61, demand(4), group(workers(2)))) == ["i-02"]
