@@ -91,7 +91,7 @@ class _Loop:
                     self.findings.left_out += 1
                     continue
                 self.findings.tried += 1
-                change = Change(site.function, describe(site.node, changed))
+                change = Change(site.function, describe(site, changed))
                 site.put(changed)
                 if self._passes(session, tree, limit):
                     self.findings.survivors.append(change)

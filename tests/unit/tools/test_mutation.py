@@ -106,10 +106,13 @@ def test_a_change_is_named_by_the_function_or_the_constant_it_is_in(source: str,
         ("x = a.f(b, c=d, e=g)", ["a.f(...) without c", "a.f(...) without e"]),
         ("x = max(a)", ["max(a) -> min(a)"]),
         ("x = a < b", ["a < b -> a <= b"]),
+        ("x = a + 1", ["a + 1 -> a - 1", "a + 1 -> a + 2", "a + 1 -> a + 0"]),
+        ("x += 1", ["x += 1 -> x -= 1", "x += 1 -> pass", "x += 1 -> x += 2", "x += 1 -> x += 0"]),
+        ("f(True)", ["f(True) -> pass", "True -> False"]),
     ],
 )
 def test_a_change_is_described_by_its_own_expression(source: str, words: list[str]) -> None:
-    found = [describe(site.node, node) for site in sites(ast.parse(source)) for node in changes(site)]
+    found = [describe(site, node) for site in sites(ast.parse(source)) for node in changes(site)]
     assert found == words
 
 
