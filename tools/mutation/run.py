@@ -7,7 +7,9 @@ tests have imported: its functions get the changed code, its constants the chang
 from __future__ import annotations
 
 import ast
+import math
 import os
+import resource
 import select
 import signal
 import sys
@@ -21,13 +23,14 @@ from types import FunctionType, ModuleType
 import pytest
 from _pytest.runner import runtestprotocol
 
-from tools.mutation.changes import changes, sites
+from tools.mutation.changes import changes, describe, sites
 
 ROOT = Path(__file__).resolve().parents[2]
-SLOWER = 5.0
-"""Times what the unchanged module's tests took, after which a change counts as noticed: it never ends."""
-LEAST = 5.0
-"""Seconds that a change has in any case."""
+SLOWER = 3
+"""Times the processor time of the tests without a change. A change that needs more counts as noticed: it may
+never end."""
+LONGEST = 300.0
+"""Seconds after which a change counts as noticed although it takes no processor time."""
 
 
 class BrokenError(Exception):
@@ -82,33 +85,40 @@ class _Loop:
             self.broken = True
             return True
         tree = ast.parse(self._path.read_text(encoding="utf-8"))
-        began = time.monotonic()
-        self.broken = not self._passes(session, tree, None)
-        limit = max(LEAST, SLOWER * (time.monotonic() - began))
+        passed, seconds = self._try(session, tree, resource.RLIM_INFINITY)
+        self.broken = not passed
+        limit = 1 + math.ceil(SLOWER * seconds)
         for site in () if self.broken else list(sites(tree)):
             for changed in changes(site):
                 if time.monotonic() > self._until:
                     self.findings.left_out += 1
                     continue
                 self.findings.tried += 1
-                change = Change(site.function, f"{ast.unparse(site.node)} -> {ast.unparse(changed)}")
+                change = Change(site.function, describe(site, changed))
                 site.put(changed)
-                if self._passes(session, tree, limit):
+                passed, _ = self._try(session, tree, limit)
+                if passed:
                     self.findings.survivors.append(change)
                     self._tell(change)
                 site.put(site.node)
         return True
 
-    def _passes(self, session: pytest.Session, tree: ast.Module, limit: float | None) -> bool:
-        """Whether the tests pass within `limit` seconds with the module as this tree has it."""
+    def _try(self, session: pytest.Session, tree: ast.Module, limit: int) -> tuple[bool, float]:
+        """Whether the tests pass with the module as this tree has it, and the processor time that it took.
+
+        :param limit: seconds of processor time.
+        """
         child = os.fork()
         if child == 0:
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
             self._test(session, tree)
-        ended, _, _ = select.select([os.pidfd_open(child)], [], [], limit)
+        handle = os.pidfd_open(child)
+        ended, _, _ = select.select([handle], [], [], LONGEST)
+        os.close(handle)
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        return bool(ended) and os.waitstatus_to_exitcode(status) == 0
+        _, status, used = os.wait4(child, 0)
+        return bool(ended) and os.waitstatus_to_exitcode(status) == 0, used.ru_utime + used.ru_stime
 
     def _test(self, session: pytest.Session, tree: ast.Module) -> None:
         """The child process: run the tests until one fails, and say so by the exit status."""

@@ -12,7 +12,7 @@ import pytest
 
 from tools.mutation import __main__ as command
 from tools.mutation import run
-from tools.mutation.changes import changes, sites
+from tools.mutation.changes import changes, describe, sites
 from tools.mutation.run import BrokenError, Change, Findings
 
 
@@ -98,6 +98,22 @@ def test_a_change_is_named_by_the_function_or_the_constant_it_is_in(source: str,
     assert {site.function for site in sites(ast.parse(source)) if isinstance(site.node, ast.Compare)} == {
         name
     }
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("x = a.f(b, c=d, e=g)", ["a.f(...) without c", "a.f(...) without e"]),
+        ("x = max(a)", ["max(a) -> min(a)"]),
+        ("x = a < b", ["a < b -> a <= b"]),
+        ("x = a + 1", ["a + 1 -> a - 1", "a + 1 -> a + 2", "a + 1 -> a + 0"]),
+        ("x += 1", ["x += 1 -> x -= 1", "x += 1 -> pass", "x += 1 -> x += 2", "x += 1 -> x += 0"]),
+        ("f(True)", ["f(True) -> pass", "True -> False"]),
+    ],
+)
+def test_a_change_is_described_by_its_own_expression(source: str, words: list[str]) -> None:
+    found = [describe(site, node) for site in sites(ast.parse(source)) for node in changes(site)]
+    assert found == words
 
 
 @pytest.fixture
