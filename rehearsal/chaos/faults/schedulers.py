@@ -96,7 +96,7 @@ def _partition(*, towards: bool, back: bool) -> Strike:
 
 @contextmanager
 def _hand_over(_: Cluster, leader: Host) -> Iterator[float]:
-    command = leader.machine.inside("/opt/airkiln/bin/airkiln", "failover", "hand-over")
+    command = leader.machine.inside("/opt/airkiln/bin/airkiln", "failover", "switchover")
     at = time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as asked:
         try:
@@ -104,7 +104,7 @@ def _hand_over(_: Cluster, leader: Host) -> Iterator[float]:
         finally:
             said = asked.communicate(timeout=30)[0]
     if asked.returncode:
-        raise RehearsalError(f"The hand-over was refused on {leader.name}: {said.strip()}")
+        raise RehearsalError(f"The switchover was refused on {leader.name}: {said.strip()}")
 
 
 @contextmanager
