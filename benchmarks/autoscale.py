@@ -23,7 +23,7 @@ from airkiln.simulation.history import Tasks
 from airkiln.simulation.outcomes import OURS, measure, percentiles
 from airkiln.simulation.peers import PEERS
 from airkiln.simulation.policies import Airkiln, Policy
-from airkiln.simulation.queueing import Fleet
+from airkiln.simulation.queueing import WorkerGroup
 from airkiln.simulation.replay import replay
 from airkiln.simulation.settings import Shape
 from benchmarks import results, week
@@ -35,7 +35,7 @@ BUDGET = 10.0
 RUNS = 5
 WEEK = 60_000
 """Task instances of the simulated week: about nine thousand a day."""
-POOL = Pool("default", slots=4, queues=("default",), cooldown=300, growth=10)
+POOL = Pool("default", slots=4, queues=("default",), cooldown=300, scale_out_step=10)
 SHAPE = Shape(POOL, min=0, max=40, boot=45.0)
 MILLIONS = "[pools.default]\nslots = 4\nmax = 400\n"
 SIMULATED = "simulated"
@@ -71,9 +71,9 @@ def simulated_week(count: int = WEEK) -> list[Figure]:
     waits: list[Figure] = []
     rest: list[Figure] = []
     for name, (policy, least) in policies(tasks).items():
-        fleet = replay(tasks, SHAPE, policy, least=least)
-        outcome = measure("week", name, SHAPE, tasks, fleet).outcome
-        waits.append(waiting(name, fleet, len(tasks)))
+        workers = replay(tasks, SHAPE, policy, least=least)
+        outcome = measure("week", name, SHAPE, tasks, workers).outcome
+        waits.append(waiting(name, workers, len(tasks)))
         rest += [
             single("week_wait_p95", name, "s", outcome.wait_p95),
             single("week_workers", name, "worker hours", outcome.worker_hours),
@@ -84,9 +84,9 @@ def simulated_week(count: int = WEEK) -> list[Figure]:
     return waits + [each for name in names for each in rest if each.figure == name]
 
 
-def waiting(subject: str, fleet: Fleet, count: int) -> Figure:
+def waiting(subject: str, workers: WorkerGroup, count: int) -> Figure:
     """Seconds from queued to running, of every task."""
-    p50, p99, longest = (float(f"{each:.4g}") for each in percentiles(fleet.waits, count, (50, 99, 100)))
+    p50, p99, longest = (float(f"{each:.4g}") for each in percentiles(workers.waits, count, (50, 99, 100)))
     return Figure("week_wait", subject, "s", count, p50, p99, longest, SIMULATED)
 
 

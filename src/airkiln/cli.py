@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, told in (
         ("run", "be this host's controller (airkiln-failover.service)"),
         ("status", "who leads, and which hosts are ready"),
-        ("hand-over", "have another host lead, and wait until it does"),
+        ("switchover", "have another host lead, and wait until it does"),
         ("pause", "forbid takeovers: the leader goes on"),
         ("resume", "allow them again"),
         ("clean-up", "kill what an ended controller led, and release its lease"),
@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         act.set_defaults(command=f"airkiln.failover.commands:{name.replace('-', '_')}")
         if name == "status":
             act.add_argument("--json", action="store_true", help="as JSON")
-        if name == "hand-over":
+        if name == "switchover":
             act.add_argument("--to", metavar="HOST", help="default: any that is ready")
             act.add_argument(
                 "--timeout", type=float, default=30.0, metavar="S", help="seconds (default: %(default)s)"

@@ -47,7 +47,7 @@ def plan(server: Postgres) -> Plan:
 def client(plan: Plan, server: Postgres) -> Iterator[Callable[[str], LeaseClient]]:
     """Makes controllers by their host's name, on a lease that nobody holds."""
     server.sql(
-        "UPDATE airkiln.lease SET expires_at = 'epoch', paused = false, hand_over_to = NULL; "
+        "UPDATE airkiln.lease SET expires_at = 'epoch', paused = false, switchover_to = NULL; "
         "DELETE FROM airkiln.host; DELETE FROM job",
         "airflow",
     )

@@ -14,7 +14,7 @@ from rehearsal.deployment.postgres import Postgres
 from rehearsal.linux.addresses import POSTGRES
 
 Session = psycopg.Connection[tuple[Any, ...]]
-LIMITS = Timings(limit=10.0, patience=10.0)
+LIMITS = Timings(call_timeout=10.0, poll_timeout_max=10.0)
 """These tests are of what is answered, not of how soon."""
 URL = f"postgresql+psycopg://airflow:own%40er@{POSTGRES}/airflow?sslmode=require"
 VARIABLES = {

@@ -138,13 +138,13 @@ def test_pause_and_resume(host: Host, client: MakeClient) -> None:
     assert one.acquire() is not None
 
 
-# hand-over
+# switchover
 
 
-def test_a_hand_over_is_refused_where_nobody_leads(host: Host, client: MakeClient) -> None:
+def test_a_switchover_is_refused_where_nobody_leads(host: Host, client: MakeClient) -> None:
     client("one").poll(True)
-    code, text = host.does("hand-over")
-    assert (code, "nobody leads: there is nothing to hand over" in text) == (REFUSED, True)
+    code, text = host.does("switchover")
+    assert (code, "no host leads, so no switchover is possible" in text) == (REFUSED, True)
 
 
 @pytest.mark.parametrize(
@@ -155,39 +155,39 @@ def test_a_hand_over_is_refused_where_nobody_leads(host: Host, client: MakeClien
         (["--to", "one"], "one leads already"),
     ],
 )
-def test_a_hand_over_that_cannot_be_is_refused_and_asked_of_nobody(
+def test_a_switchover_that_cannot_be_is_refused_and_asked_of_nobody(
     host: Host, client: MakeClient, arguments: list[str], sentence: str
 ) -> None:
     one = client("one")
     epoch = take(one).epoch
     client("two").poll(False)
-    code, text = host.does("hand-over", *arguments)
+    code, text = host.does("switchover", *arguments)
     assert (code, sentence in text) == (REFUSED, True), text
-    assert one.renew(True, epoch)[1].hand_over_to is None
+    assert one.renew(True, epoch)[1].switchover_to is None
 
 
-def test_a_hand_over_is_refused_while_paused(host: Host, client: MakeClient) -> None:
+def test_a_switchover_is_refused_while_paused(host: Host, client: MakeClient) -> None:
     one = client("one")
     take(one)
     one.request("pause", None, "a person")
-    code, text = host.does("hand-over")
+    code, text = host.does("switchover")
     assert (code, "the failover is paused" in text) == (REFUSED, True)
 
 
-def answer_a_hand_over(
+def answer_a_switchover(
     leader: LeaseClient, successor: LeaseClient, epoch: int, ended: threading.Event
 ) -> None:
     """What two controllers do about a request: one gives the lease up, the other takes it."""
     while not ended.wait(0.05):
         successor.poll(True)
-        if leader.renew(True, epoch)[1].hand_over_to:
-            leader.release(epoch, "a hand-over was requested")
+        if leader.renew(True, epoch)[1].switchover_to:
+            leader.release(epoch, "a switchover was requested")
             take(successor)
             return
 
 
 @pytest.mark.parametrize(("successor", "done"), [("two", True), ("one", False)], ids=["taken", "taken back"])
-def test_a_hand_over_is_done_when_another_host_leads(
+def test_a_switchover_is_done_when_another_host_leads(
     host: Host, client: MakeClient, successor: str, done: bool
 ) -> None:
     one, two = client("one"), client("two")
@@ -195,7 +195,7 @@ def test_a_hand_over_is_done_when_another_host_leads(
     two.poll(True)
     ended = threading.Event()
     by = two if successor == "two" else client("one")
-    beside = threading.Thread(target=answer_a_hand_over, args=(one, by, epoch, ended))
+    beside = threading.Thread(target=answer_a_switchover, args=(one, by, epoch, ended))
     beside.start()
     keeps = threading.Event()
     third = client("two")
@@ -204,7 +204,7 @@ def test_a_hand_over_is_done_when_another_host_leads(
     )
     standing_by.start()
     try:
-        code, text = host.does("hand-over", "--timeout", "10" if done else "2")
+        code, text = host.does("switchover", "--timeout", "10" if done else "2")
     finally:
         ended.set()
         keeps.set()
@@ -216,13 +216,13 @@ def test_a_hand_over_is_done_when_another_host_leads(
         assert (code, "no other host took over within 2 s; one leads" in text) == (FAILED, True)
 
 
-def test_a_hand_over_that_nobody_answers_is_withdrawn(host: Host, client: MakeClient) -> None:
+def test_a_switchover_that_nobody_answers_is_withdrawn(host: Host, client: MakeClient) -> None:
     one = client("one")
     epoch = take(one).epoch
     client("two").poll(True)
-    code, text = host.does("hand-over", "--to", "two", "--timeout", "0.2")
+    code, text = host.does("switchover", "--to", "two", "--timeout", "0.2")
     assert (code, "the request is withdrawn" in text) == (FAILED, True)
-    assert client("one").poll(True).hand_over_to is None
+    assert client("one").poll(True).switchover_to is None
     assert one.renew(True, epoch)
 
 

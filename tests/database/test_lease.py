@@ -271,7 +271,7 @@ def test_a_foreign_session_that_holds_the_schedulers_lock_is_named_and_ended(
     foreign = session(plan, "airflow")
     foreign.autocommit = False
     foreign.execute("SELECT pg_advisory_xact_lock(2)")
-    found = one.foreign_locks(grant.epoch)
+    found = one.blocking_locks(grant.epoch)
     assert [(lock.user, lock.held) for lock in found] == [("airflow", "critical section")]
     assert one.end_session(found[0])
     with pytest.raises(psycopg.OperationalError):
@@ -288,7 +288,7 @@ def test_a_superusers_lock_is_named_and_left_and_the_leader_keeps_its_connection
         held = pool.submit(
             server.sql, "BEGIN; SELECT pg_advisory_xact_lock(2); SELECT pg_sleep(3); COMMIT", "airflow"
         )
-        while not (found := one.foreign_locks(grant.epoch)):
+        while not (found := one.blocking_locks(grant.epoch)):
             assert not held.done()
         connection = one.fileno()
         assert [lock.user for lock in found] == ["postgres"]
@@ -303,7 +303,7 @@ def test_the_leaders_own_locks_are_not_foreign(plan: Plan, client: Callable[[str
     own = session(plan, grant.user, grant.password)
     own.autocommit = False
     own.execute("SELECT pg_advisory_xact_lock(2)")
-    assert one.foreign_locks(grant.epoch) == []
+    assert one.blocking_locks(grant.epoch) == []
     own.close()
 
 

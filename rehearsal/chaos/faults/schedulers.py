@@ -21,7 +21,7 @@ from rehearsal.errors import RehearsalError
 
 Inject = Callable[[Cluster, Host], AbstractContextManager[float]]
 """Takes the cluster and the host that leads."""
-SWITCHOVER = "hand-over"
+SWITCHOVER = "switchover"
 """The operator's command below `airkiln failover`."""
 
 

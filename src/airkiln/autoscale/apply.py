@@ -1,8 +1,8 @@
-"""What the decisions need of AWS, and what they do there.
+"""Observes the groups and carries actions out, in AWS.
 
-Before each call that changes something `still_leads` is asked: a host that lost the lease in the middle stops
-there, and its successor decides anew from what it finds. What AWS refuses is told once in ten minutes a kind,
-and the next cycle tries again from what it sees then.
+Before each call that changes something, `still_leads` is called: a host that lost the lease stops there, and
+its successor decides from what it observes. Each kind of failure is one line in the journal in ten minutes,
+and the next cycle decides anew.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from airkiln.autoscale.amazon import AT_ONCE, Cloud, batches
-from airkiln.autoscale.model import Action, End, Group, Grow, Note, Protect, Unprotect
+from airkiln.autoscale.model import Action, Group, Note, Protect, ScaleOut, Terminate, Unprotect
 from airkiln.aws.clients import describe_error
 from airkiln.errors import AirkilnError
 from airkiln.pools.model import group_name
 from airkiln.systemd.journal import NOTICE, RateLimit, say
 
 BUDGET = 8.0
-"""Seconds that the changes of one cycle may take; what is left is decided again in the next one."""
+"""Seconds that the changes of one cycle may take; the next cycle decides about the rest."""
 
 
 class Failures:
@@ -47,11 +47,11 @@ class _Call:
 def _calls(pool: str, group: str, actions: Iterable[Action]) -> Iterator[_Call]:
     for action in actions:
         match action:
-            case Grow():
-                yield _Call(pool, "grow", f"desired={action.desired}", _grow(group, action.desired))
-            case End():
+            case ScaleOut():
+                yield _Call(pool, "scale-out", f"desired={action.desired}", _scale_out(group, action.desired))
+            case Terminate():
                 for one in action.instances:
-                    yield _Call(pool, "end", f"instance={one}", _end(one))
+                    yield _Call(pool, "terminate", f"instance={one}", _terminate(one))
             case Protect() | Unprotect():
                 shall = isinstance(action, Protect)
                 what = "protect" if shall else "unprotect"
@@ -61,11 +61,11 @@ def _calls(pool: str, group: str, actions: Iterable[Action]) -> Iterator[_Call]:
                 pass
 
 
-def _grow(group: str, desired: int) -> Callable[[Cloud], None]:
+def _scale_out(group: str, desired: int) -> Callable[[Cloud], None]:
     return lambda cloud: cloud.set_desired(group, desired)
 
 
-def _end(instance: str) -> Callable[[Cloud], None]:
+def _terminate(instance: str) -> Callable[[Cloud], None]:
     return lambda cloud: cloud.terminate(instance)
 
 
@@ -73,12 +73,12 @@ def _protect(group: str, instances: tuple[str, ...], shall: bool) -> Callable[[C
     return lambda cloud: cloud.protect(group, instances, protected=shall)
 
 
-class Lost(Exception):  # noqa: N818 - no error: another host leads
-    """This host leads no longer, or does not know."""
+class Lost(Exception):  # noqa: N818 - not an error: another host leads
+    """This host no longer leads, or cannot find out."""
 
 
 class Applier:
-    """AWS's side of one environment."""
+    """The groups of one environment."""
 
     def __init__(
         self,
@@ -98,12 +98,12 @@ class Applier:
         """The name of a pool's group."""
         return group_name(self.environment, pool)
 
-    def look(self, pools: Iterable[str]) -> dict[str, Group]:
-        """The groups by pool; a pool is missing where its group is not known."""
+    def observe(self, pools: Iterable[str]) -> dict[str, Group]:
+        """The groups by pool; a pool is missing where its group is unknown."""
         names = {self.group(pool): pool for pool in pools}
         try:
             found = self._cloud.groups(list(names))
-        except Exception as error:  # of any kind: told, and asked again in the next cycle
+        except Exception as error:  # of any kind: reported, and read again in the next cycle
             self.failures.report("groups-unknown", describe_error(error))
             return {}
         for name in names:
@@ -113,14 +113,14 @@ class Applier:
         return {names[name]: self._with_addresses(group) for name, group in found.items() if name in names}
 
     def _learn(self, instances: list[str]) -> None:
-        """Ask for the addresses of those that are new: an address stays the instance's."""
+        """Read the addresses of new instances: an instance keeps its address."""
         self._addresses = {one: self._addresses[one] for one in instances if one in self._addresses}
         new = [one for one in instances if one not in self._addresses]
         if not new:
             return
         try:
             self._addresses |= self._cloud.addresses(new)
-        except Exception as error:  # such a worker counts as busy, and the pool grows all the same
+        except Exception as error:  # such a worker counts as busy; the pool can scale out all the same
             self.failures.report("addresses-unknown", describe_error(error))
 
     def _with_addresses(self, group: Group) -> Group:
@@ -128,7 +128,7 @@ class Applier:
         return replace(group, instances=known)
 
     def carry_out(self, pool: str, actions: Iterable[Action], until: float) -> bool:
-        """Do what was decided; False where this host leads no longer.
+        """Carry out what was decided; False where this host no longer leads.
 
         :param until: the end of the cycle's time, on the clock given.
         """
@@ -148,17 +148,17 @@ class Applier:
         try:
             leads = self._still_leads()
         except AirkilnError as error:
-            raise Lost(f"whether this host leads is not known: {error}") from None
+            raise Lost(f"it is unknown whether this host leads: {error}") from None
         if not leads:
-            raise Lost("this host leads no longer")
+            raise Lost("this host no longer leads")
 
     def _make(self, call: _Call) -> None:
         try:
             call.make(self._cloud)
-        except Exception as error:  # throttled, gone, at a bound: decided anew in the next cycle
+        except Exception as error:  # throttled, gone, at a bound: the next cycle decides anew
             self.failures.report(
                 f"{call.what}-failed", describe_error(error), f"pool={call.pool} {call.detail}"
             )
         else:
-            if call.what == "end":
-                say(f"event=ended pool={call.pool} {call.detail} reason=idle, and more than demand asks for")
+            if call.what == "terminate":
+                say(f"event=terminated pool={call.pool} {call.detail} reason=idle and not needed")

@@ -14,7 +14,7 @@ from airkiln.autoscale.amazon import Amazon, Cloud
 from airkiln.autoscale.apply import Applier
 from airkiln.autoscale.decision import decide
 from airkiln.autoscale.demand import Database, Source, by_pool
-from airkiln.autoscale.model import Group, Note, Seen, State
+from airkiln.autoscale.model import Group, Note, Observation, State
 from airkiln.autoscale.settings import Settings
 from airkiln.database import controller
 from airkiln.errors import RefusedError
@@ -79,14 +79,14 @@ def read_status(
     cloud: Cloud,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
-    """What is, and what somebody who has just begun to look would decide: nothing ends for a cool-down."""
-    groups = Applier(environment, cloud, lambda: False, clock).look(settings.pools)
-    truth = by_pool(database.count(), settings.pools, settings.executors)
+    """Demand and capacity, and what a leader would decide that has just begun: it terminates nothing."""
+    groups = Applier(environment, cloud, lambda: False, clock).observe(settings.pools)
+    totals = by_pool(database.count(), settings.pools, settings.executors)
     found = []
     for name, pool in settings.pools.items():
-        group, demand = groups.get(name), truth.of(name, groups.get(name))
-        _, actions = decide(pool, State(), Seen(clock(), time.time(), demand, group))
-        note = next(action for action in actions if isinstance(action, Note))
+        group, demand = groups.get(name), totals.of(name, groups.get(name))
+        decision = decide(State(), Observation(clock(), time.time(), demand, group), pool)
+        note = next(action for action in decision.actions if isinstance(action, Note))
         found.append(
             {
                 "pool": name,
@@ -106,7 +106,7 @@ def read_status(
         "environment": environment,
         "leads": database.leads(),
         "pools": found,
-        "without_pool": dict(truth.strangers),
+        "without_pool": dict(totals.without_pool),
     }
 
 
@@ -138,7 +138,7 @@ def describe(found: dict[str, Any]) -> str:
             f"{pool['running']} running, {pool['slots']} slots a worker"
         )
         if group is None:
-            lines.append("  group    not known")
+            lines.append("  group    unknown")
             continue
         lines.append(
             f"  group    {group['desired']} of {group['min']} to {group['max']} workers, "

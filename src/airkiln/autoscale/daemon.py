@@ -1,7 +1,7 @@
-"""`airkiln autoscale run`: every ten seconds, one look, one decision a pool, and what comes of it.
+"""`airkiln autoscale run`: every ten seconds it observes the pools, decides about each, and carries out.
 
-Nothing of it is kept: what a leader remembers ends with it, and its successor ends no worker before a whole
-cool-down has passed before its own eyes.
+Nothing is stored. What a leader remembers ends with it, and its successor terminates no worker before it has
+observed a whole cool-down.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from airkiln.autoscale.amazon import Usage
 from airkiln.autoscale.apply import BUDGET, Applier
 from airkiln.autoscale.decision import decide
-from airkiln.autoscale.demand import Source, Truth, by_pool
+from airkiln.autoscale.demand import Source, Totals, by_pool
 from airkiln.autoscale.figures import Figures, metrics
-from airkiln.autoscale.model import Action, Demand, Group, Kind, Note, Seen, State
+from airkiln.autoscale.model import Action, Demand, Group, Kind, Note, Observation, State
 from airkiln.autoscale.settings import Settings
 from airkiln.errors import AirkilnError, DeniedError, RefusedError
 from airkiln.host.daemon import Status, Stop, run_every
@@ -25,14 +25,14 @@ from airkiln.systemd.journal import INFO, NOTICE, say
 EVERY = 10.0
 """Seconds from one cycle to the next."""
 SAY_EVERY = 60.0
-"""Seconds between two lines of a pool where nothing new is decided."""
+"""Seconds between two lines about a pool where nothing new is decided."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """One pool at one moment, and what was decided."""
 
-    seen: Seen
+    observed: Observation
     actions: tuple[Action, ...]
 
     @property
@@ -45,7 +45,7 @@ class View:
 
 
 class Daemon:
-    """One run. `turn` is one cycle."""
+    """One run of the daemon. `turn` is one cycle."""
 
     def __init__(self, settings: Settings, database: Source, applier: Applier, figures: Figures) -> None:
         self._environment, self._clock = applier.environment, applier.clock
@@ -59,7 +59,7 @@ class Daemon:
         self._status = Status()
 
     def run(self) -> None:
-        """Until it is told to stop."""
+        """Run until a signal comes."""
         self._figures.start()
         say(f"event=started environment={self._environment} pools={','.join(self._settings.pools)}")
         run_every(EVERY, self.turn, Stop(), self._clock)
@@ -77,24 +77,24 @@ class Daemon:
             self._failures.report("database-away", str(error))
             self._status.show("no database: capacity stays")
             for name in pools:
-                self._decide(name, Seen(self._clock(), time.time(), None, None), {})
+                self._decide(name, Observation(self._clock(), time.time(), None, None), {})
             return
         if not leads:
-            # Somebody else decides: what is remembered here says nothing of what follows.
+            # Another host decides: what is remembered here is out of date when this host leads again.
             self._states.clear()
             self._said.clear()
             self._status.show("another host leads")
             return
         self._alive()
-        groups = self._applier.look(pools)
+        groups = self._applier.observe(pools)
         self._alive()
-        truth = self._count()
+        totals = self._count()
         usage = self._figures.usage(pools)
         offered = []
         for name in pools:
             group = groups.get(name)
-            demand = None if truth is None else truth.of(name, group)
-            view = self._decide(name, Seen(self._clock(), time.time(), demand, group), usage)
+            demand = None if totals is None else totals.of(name, group)
+            view = self._decide(name, Observation(self._clock(), time.time(), demand, group), usage)
             if demand is not None:
                 offered += metrics(self._environment, name, demand, group, view.note.wanted)
             if not self._applier.carry_out(name, view.actions, began + BUDGET):
@@ -102,41 +102,41 @@ class Daemon:
                 return
             self._alive()
         self._figures.offer(offered)
-        if truth is not None:
-            self._tell_strangers(truth)
+        if totals is not None:
+            self._report_without_pool(totals)
         workers = sum(group.desired for group in groups.values())
         self._status.show(f"{len(groups)} of {len(pools)} pools, {workers} workers")
 
-    def _count(self) -> Truth | None:
+    def _count(self) -> Totals | None:
         try:
             return by_pool(self._database.count(), self._settings.pools, self._settings.executors)
         except AirkilnError as error:
             self._failures.report("database-away", str(error))
             return None
 
-    def _decide(self, name: str, seen: Seen, usage: Mapping[str, Usage]) -> View:
+    def _decide(self, name: str, observed: Observation, usage: Mapping[str, Usage]) -> View:
         used = usage.get(name, Usage())
-        seen = replace(seen, cpu=used.cpu, memory=used.memory)
-        state, actions = decide(self._settings.pools[name], self._states.get(name, State()), seen)
-        self._states[name] = state
-        view = View(seen, actions)
-        self._tell(name, view)
+        observed = replace(observed, cpu=used.cpu, memory=used.memory)
+        decision = decide(self._states.get(name, State()), observed, self._settings.pools[name])
+        self._states[name] = decision.state
+        view = View(observed, decision.actions)
+        self._say(name, view)
         return view
 
-    def _tell(self, name: str, view: View) -> None:
-        note, now = view.note, view.seen.now
+    def _say(self, name: str, view: View) -> None:
+        note, now = view.note, view.observed.now
         at, kind, capacity = self._said.get(name, (-SAY_EVERY, Kind.HOLD, 0))
         differs = (kind, capacity) != (note.kind, note.capacity)
-        demand = view.seen.demand
+        demand = view.observed.demand
         rests = note.capacity == 0 and demand is not None and not demand.queued and not demand.running
         if not differs and (rests or now - at < SAY_EVERY):
             return
         self._said[name] = (now, note.kind, note.capacity)
-        priority = NOTICE if note.kind in (Kind.GROW, Kind.SHRINK) else INFO
+        priority = NOTICE if note.kind in (Kind.SCALE_OUT, Kind.SCALE_IN) else INFO
         say(f"event=decided pool={name} {inputs(view)} reason={note.reason}", priority)
 
-    def _tell_strangers(self, truth: Truth) -> None:
-        for queue, count in truth.strangers.items():
+    def _report_without_pool(self, totals: Totals) -> None:
+        for queue, count in totals.without_pool.items():
             self._failures.report(
                 "no-pool",
                 f"no pool takes the queue {queue}: correct the tasks' queue or AIRKILN_POOLS",
@@ -149,13 +149,13 @@ class Daemon:
 
 
 def inputs(view: View) -> str:
-    """A decision and all it was made from, as the journal has it."""
-    seen, note = view.seen, view.note
+    """A decision and its inputs, for the journal."""
+    observed, note = view.observed, view.note
     words = [f"decision={note.kind}"]
     if note.kind is not Kind.UNKNOWN:
         words += [f"capacity={note.capacity}", f"wanted={note.wanted}", f"peak={note.peak}"]
-    words += [*_of_demand(seen.demand), *_of_group(seen.group)]
-    for name, value in (("cpu", seen.cpu), ("memory", seen.memory)):
+    words += [*_of_demand(observed.demand), *_of_group(observed.group)]
+    for name, value in (("cpu", observed.cpu), ("memory", observed.memory)):
         words.append(f"{name}={'unknown' if value is None else f'{value:.0f}'}")
     return " ".join(words)
 

@@ -1,18 +1,18 @@
-"""How many workers a pool has: pure, from what is seen and what is remembered to what is done.
+"""How many workers a pool has. Pure; see airkiln.decisions.
 
-Invariants, which tests/unit/airkiln/autoscale/test_decision_invariants.py holds over invented histories:
+Invariants, which tests/unit/airkiln/autoscale/test_decision_invariants.py checks over generated histories:
 
-- Desired capacity never goes below the group's minimum nor above its maximum, and is never set lower: fewer
-  workers come of ending idle ones by name.
-- A worker with a running task is never ended, nor one whose address is not known.
-- Nothing ends while the demand of the last cool-down asked for it. A gap in what is seen begins the cool-down
-  anew, and so does a new leader.
-- One step adds at most the pool's `growth`.
-- What is not known changes nothing: without demand or group there is no action.
-- The wall clock decides about the schedule alone.
+- The desired capacity stays between the group's minimum and maximum, and is never set lower: a scale-in
+  terminates idle workers by name.
+- A worker with a running task, or with an unknown address, is never terminated.
+- No worker is terminated that the demand of the last cool-down needed. A gap between observations begins the
+  cool-down anew, and so does a new leader.
+- One decision adds at most the pool's `scale_out_step` workers.
+- Without demand or group there is no action.
+- The time of day matters for the schedule alone.
 
-A queued task may have been taken by a worker and not have begun. Such a worker can be told to end, and no
-harm is done: its drain runs the task first.
+A queued task may already be with a worker that has not begun it. Such a worker may be terminated: its drain
+runs the task first.
 """
 
 from __future__ import annotations
@@ -25,72 +25,76 @@ from airkiln.autoscale.model import (
     STAYING,
     Action,
     Demand,
-    End,
     Group,
-    Grow,
     Instance,
     Kind,
     Note,
+    Observation,
     Peak,
     Protect,
-    Seen,
+    ScaleOut,
     State,
+    Terminate,
     Unprotect,
 )
+from airkiln.decisions import Decision
 from airkiln.pools.model import Pool
 
 GAP = 60.0
-"""Seconds between two looks after which what lay between counts as unknown."""
+"""Seconds between two observations after which the time between counts as unknown."""
 SETTLED = 60.0
-"""Seconds in service before a worker ends, and without a task before it loses its protection."""
+"""Seconds in service before a worker may be terminated, and without a task before its protection ends."""
 GUARD_EVERY = 120.0
 """Seconds between two workers that CPU or memory add: a new one takes load off only after its boot, and the
 figures are those of the minute before."""
-UNSEEN = 60.0
-"""Seconds for which AWS may show an instance as staying after it was told to end it."""
-
-Decided = tuple[State, tuple[Action, ...]]
+LISTED = 60.0
+"""Seconds for which AWS may list an instance as staying after it was terminated."""
 
 
-def decide(pool: Pool, state: State, seen: Seen) -> Decided:
-    """One step of one pool: what to remember, and what to do."""
-    demand, group = seen.demand, seen.group
+def decide(state: State, observed: Observation, pool: Pool) -> Decision[State, Action]:
+    """One decision about one pool."""
+    demand, group = observed.demand, observed.group
     if demand is None or group is None:
         what = "the demand" if demand is None else "the group"
         capacity = group.desired if group is not None else 0
-        return state, (Note(Kind.UNKNOWN, capacity, 0, 0, f"{what} is not known: capacity stays"),)
+        note = Note(Kind.UNKNOWN, capacity, 0, 0, f"{what} is unknown: capacity stays")
+        return Decision(state, (note,))
     staying = [each for each in group.instances if each.lifecycle in STAYING]
     tasks = demand.queued + _running(demand, group, staying)
     capacity = group.desired
-    wanted = _bounded(-(-tasks // pool.slots), pool, group, seen.wall)
-    pressure = _pressure(pool, seen) if tasks else ""
+    wanted = _bounded(-(-tasks // pool.slots), pool, group, observed.wall)
+    pressure = _pressure(pool, observed) if tasks else ""
     relief = bool(pressure) and wanted <= capacity
     if relief:  # full, whatever the slots say
-        wanted = max(capacity, min(capacity + _guard_is_due(state, seen.now, staying, capacity), group.max))
-    state = _remember(pool, state, seen, staying, wanted)
-    protection = _protection(demand, state, seen.now, staying)
+        wanted = max(
+            capacity, min(capacity + _guard_is_due(state, observed.now, staying, capacity), group.max)
+        )
+    state = _remember(pool, state, observed, staying, wanted)
+    protection = _protection(demand, state, observed.now, staying)
     peak = state.peaks[0].wanted
     if wanted > capacity:
-        aim = min(wanted, capacity + pool.growth)
-        reason = pressure if relief else f"{tasks} tasks ask for {wanted} workers"
+        aim = min(wanted, capacity + pool.scale_out_step)
+        reason = pressure if relief else f"{tasks} tasks need {wanted} workers"
         if relief:
-            state = replace(state, guarded_at=seen.now)
-        return state, (Grow(aim), *protection, Note(Kind.GROW, aim, wanted, peak, reason))
-    surplus = _surplus(pool, state, seen, group, peak)
+            state = replace(state, guarded_at=observed.now)
+        note = Note(Kind.SCALE_OUT, aim, wanted, peak, reason)
+        return Decision(state, (ScaleOut(aim), *protection, note))
+    surplus = _surplus(pool, state, observed, group, peak)
     if surplus > 0 and not pressure:
-        chosen = _idle(demand, state, seen.now, staying, surplus)
+        chosen = _idle(demand, state, observed.now, staying, surplus)
         if chosen:
-            ended = {**state.ended, **dict.fromkeys(chosen, seen.now)}
+            terminated = {**state.terminated, **dict.fromkeys(chosen, observed.now)}
             reason = f"{peak} workers were enough for {pool.cooldown:g} s"
             left = capacity - len(chosen)
-            note = Note(Kind.SHRINK, left, wanted, peak, reason)
-            return replace(state, ended=ended), (End(chosen), *_but(protection, chosen), note)
+            note = Note(Kind.SCALE_IN, left, wanted, peak, reason)
+            state = replace(state, terminated=terminated)
+            return Decision(state, (Terminate(chosen), *_but(protection, chosen), note))
     reason = pressure or _why_hold(tasks, wanted, capacity, peak, group)
-    return state, (*protection, Note(Kind.HOLD, capacity, wanted, peak, reason))
+    return Decision(state, (*protection, Note(Kind.HOLD, capacity, wanted, peak, reason)))
 
 
 def _running(demand: Demand, group: Group, staying: Iterable[Instance]) -> int:
-    """Tasks that run on workers that stay. What runs on others ends there, and asks for nobody."""
+    """Tasks that run on workers that stay. Those on other workers end there, and need no worker."""
     running = demand.running
     if not running:
         return 0
@@ -109,47 +113,47 @@ def _bounded(wanted: int, pool: Pool, group: Group, wall: float) -> int:
     return max(min(max(wanted, least), group.max), group.min)
 
 
-def _pressure(pool: Pool, seen: Seen) -> str:
-    """Which limit the group's machines are beyond, in words."""
-    if seen.cpu is not None and seen.cpu > pool.cpu_limit:
-        return f"CPU is at {seen.cpu:.0f} %, beyond {pool.cpu_limit:g} %"
-    if seen.memory is not None and seen.memory > pool.memory_limit:
-        return f"memory is at {seen.memory:.0f} %, beyond {pool.memory_limit:g} %"
+def _pressure(pool: Pool, observed: Observation) -> str:
+    """The limit that the group's machines exceed, in words; nothing where they exceed none."""
+    if observed.cpu is not None and observed.cpu > pool.cpu_limit:
+        return f"CPU is at {observed.cpu:.0f} %, beyond {pool.cpu_limit:g} %"
+    if observed.memory is not None and observed.memory > pool.memory_limit:
+        return f"memory is at {observed.memory:.0f} %, beyond {pool.memory_limit:g} %"
     return ""
 
 
 def _guard_is_due(state: State, now: float, staying: Iterable[Instance], capacity: int) -> bool:
-    """Not while one that was added lately, or for tasks, is still to take its share."""
+    """Whether CPU or memory may add a worker: not while one that was just added is still starting."""
     if sum(each.lifecycle == IN_SERVICE for each in staying) < capacity:
         return False
     return state.guarded_at is None or now - state.guarded_at >= GUARD_EVERY
 
 
-def _remember(pool: Pool, state: State, seen: Seen, staying: list[Instance], wanted: int) -> State:
-    now = seen.now
+def _remember(pool: Pool, state: State, observed: Observation, staying: list[Instance], wanted: int) -> State:
+    now = observed.now
     since = state.known_since
-    if since is None or now - state.looked_at > GAP:
+    if since is None or now - state.observed_at > GAP:
         since = now
     serving = [each for each in staying if each.lifecycle == IN_SERVICE]
-    running: Mapping[str, int] = seen.demand.running if seen.demand is not None else {}
+    running: Mapping[str, int] = observed.demand.running if observed.demand is not None else {}
     served = {each.id: state.served_since.get(each.id, now) for each in serving}
     busy = {
         each.id: now if each.address is None or running.get(each.address) else state.busy_at[each.id]
         for each in serving
         if each.address is None or running.get(each.address) or each.id in state.busy_at
     }
-    ended = state.ended
-    if ended:
+    terminated = state.terminated
+    if terminated:
         here = {each.id for each in staying}
-        ended = {one: at for one, at in ended.items() if one in here and now - at < UNSEEN}
+        terminated = {one: at for one, at in terminated.items() if one in here and now - at < LISTED}
     return State(
         known_since=since,
-        looked_at=now,
+        observed_at=now,
         peaks=_peaks(state.peaks, now, wanted, pool.cooldown),
         guarded_at=state.guarded_at,
         served_since=served,
         busy_at=busy,
-        ended=ended,
+        terminated=terminated,
     )
 
 
@@ -163,17 +167,17 @@ def _peaks(peaks: tuple[Peak, ...], now: float, wanted: int, cooldown: float) ->
     return (*peaks[first:last], Peak(now, wanted))
 
 
-def _surplus(pool: Pool, state: State, seen: Seen, group: Group, peak: int) -> int:
-    """How many workers the whole cool-down did without."""
-    if state.known_since is None or seen.now - state.known_since < pool.cooldown:
+def _surplus(pool: Pool, state: State, observed: Observation, group: Group, peak: int) -> int:
+    """How many workers were not needed within the whole cool-down."""
+    if state.known_since is None or observed.now - state.known_since < pool.cooldown:
         return 0
-    return group.desired - len(state.ended) - max(peak, group.min)
+    return group.desired - len(state.terminated) - max(peak, group.min)
 
 
 def _idle(
     demand: Demand, state: State, now: float, staying: Iterable[Instance], count: int
 ) -> tuple[str, ...]:
-    """At most `count` workers that may end, each from the zone that has most, the newest first."""
+    """At most `count` workers to terminate, each from the zone that has most, the newest first."""
     zones: dict[str, int] = {}
     for each in staying:
         zones[each.zone] = zones.get(each.zone, 0) + 1
@@ -183,7 +187,7 @@ def _idle(
         if each.lifecycle == IN_SERVICE
         and each.address is not None
         and not demand.running.get(each.address)
-        and each.id not in state.ended
+        and each.id not in state.terminated
         and now - state.served_since[each.id] >= SETTLED
     ]
     chosen: list[str] = []
@@ -202,7 +206,7 @@ def _protection(
     bare: list[str] = []
     covered: list[str] = []
     for each in staying:
-        if each.lifecycle != IN_SERVICE or each.id in state.ended:
+        if each.lifecycle != IN_SERVICE or each.id in state.terminated:
             continue
         if each.address is None or demand.running.get(each.address):
             if not each.protected:
@@ -218,7 +222,7 @@ def _protection(
 
 
 def _but(actions: Iterable[Protect | Unprotect], ending: tuple[str, ...]) -> tuple[Protect | Unprotect, ...]:
-    """Without those that end anyway."""
+    """Without the instances that are terminated anyway."""
     kept = [
         replace(action, instances=tuple(one for one in action.instances if one not in ending))
         for action in actions

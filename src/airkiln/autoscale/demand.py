@@ -58,13 +58,13 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Truth:
-    """Demand by pool; `hosts` are all running task instances by worker; `strangers` are those queued where no
-    pool takes any, by queue."""
+class Totals:
+    """Demand by pool; `hosts` are all running task instances by worker; `without_pool` are those queued in a
+    queue that no pool takes, by queue."""
 
     pools: Mapping[str, Demand]
     hosts: Mapping[str, int]
-    strangers: Mapping[str, int]
+    without_pool: Mapping[str, int]
 
     def of(self, name: str, group: Group | None) -> Demand:
         """A pool's demand. On its own workers every task counts: a queue may have been another pool's when a
@@ -143,7 +143,7 @@ class Database:
             raise explain(error, self._keywords) from None
 
 
-def by_pool(counted: Iterable[Counted], pools: Mapping[str, Pool], executors: str) -> Truth:
+def by_pool(counted: Iterable[Counted], pools: Mapping[str, Pool], executors: str) -> Totals:
     """Sum up by pool.
 
     :param executors: AIRFLOW__CORE__EXECUTOR. What other executors than Celery's run needs no worker.
@@ -154,14 +154,14 @@ def by_pool(counted: Iterable[Counted], pools: Mapping[str, Pool], executors: st
     oldest = dict.fromkeys(pools, 0.0)
     running: dict[str, dict[str, int]] = {name: {} for name in pools}
     hosts: dict[str, int] = {}
-    strangers: dict[str, int] = {}
+    without_pool: dict[str, int] = {}
     for each in counted:
         if not ours.celery(each.executor):
             continue
         name = owner.get(each.queue)
         if each.state == "queued":
             if name is None:
-                strangers[each.queue] = strangers.get(each.queue, 0) + each.count
+                without_pool[each.queue] = without_pool.get(each.queue, 0) + each.count
                 continue
             queued[name] += each.count
             oldest[name] = max(oldest[name], each.oldest)
@@ -170,7 +170,7 @@ def by_pool(counted: Iterable[Counted], pools: Mapping[str, Pool], executors: st
             if name is not None:
                 running[name][each.host] = running[name].get(each.host, 0) + each.count
     demands = {name: Demand(queued[name], running[name], oldest[name]) for name in pools}
-    return Truth(demands, hosts, strangers)
+    return Totals(demands, hosts, without_pool)
 
 
 class _Executors:

@@ -1,7 +1,6 @@
-"""What the autoscaling sees, remembers and does, as values. `decision.py` goes from one to the next.
+"""The values that the autoscaling decides with: observation, state and actions. See decision.py.
 
-All times are seconds. `now` is of a clock that only runs (CLOCK_BOOTTIME); `wall` is the time of day, since
-the epoch.
+All times are in seconds. `now` is of CLOCK_BOOTTIME; `wall` is the time of day, since 1970.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 STAYING = ("Pending", "Pending:Wait", "Pending:Proceed", "InService")
-"""Lifecycle states of instances that are capacity, or will be. Any other instance is going, or set aside."""
+"""Lifecycle states of instances that are capacity, or will be. Any other is ending, or out of service."""
 IN_SERVICE = "InService"
 
 
@@ -23,12 +22,12 @@ class Demand:
     running: Mapping[str, int]
     """By the address of the worker."""
     oldest: float = 0.0
-    """Age of the one that has been queued longest; 0 where none is."""
+    """Seconds for which the oldest has been queued; 0 where none is queued."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One instance of a group. `address` is None while nobody knows it: then it counts as busy."""
+    """One instance of a group. `address` is None while it is unknown: the instance counts as busy then."""
 
     id: str
     address: str | None
@@ -39,7 +38,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A pool's Auto Scaling group. What is launching is in `desired` already."""
+    """A pool's Auto Scaling group. `desired` includes what is being launched."""
 
     min: int
     max: int
@@ -48,8 +47,8 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What is known of one pool at one moment. None: not known."""
+class Observation:
+    """What is known of one pool at one moment. None: unknown."""
 
     now: float
     wall: float
@@ -62,7 +61,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """That many workers were wanted at that moment."""
+    """The workers wanted at one moment."""
 
     at: float
     wanted: int
@@ -70,72 +69,72 @@ class Peak:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is remembered of one pool. A new leader begins with none, and so ends nothing for a cool-down."""
+    """What is remembered of one pool. A new leader remembers nothing, so no worker ends for a cool-down."""
 
     known_since: float | None = None
-    """Since when demand and group have been seen without a gap."""
-    looked_at: float = 0.0
+    """Since when demand and group have been observed without a gap."""
+    observed_at: float = 0.0
     peaks: tuple[Peak, ...] = ()
-    """Falling: the first is the most that the cool-down has seen."""
+    """Falling: the first is the highest of the cool-down."""
     guarded_at: float | None = None
-    """When CPU or memory last made it grow."""
+    """When CPU or memory last caused a scale-out."""
     served_since: Mapping[str, float] = field(default_factory=dict)
-    """Instances in service, and since when they have been seen there."""
+    """Instances in service, and since when they have been observed in service."""
     busy_at: Mapping[str, float] = field(default_factory=dict)
     """When they last had a task."""
-    ended: Mapping[str, float] = field(default_factory=dict)
-    """Instances that were told to end: AWS may go on showing them for a moment."""
+    terminated: Mapping[str, float] = field(default_factory=dict)
+    """Instances that were terminated: AWS may list them for a while."""
 
 
 @dataclass(frozen=True, slots=True)
-class Grow:
-    """Set the desired capacity, which is higher than the one that is."""
+class ScaleOut:
+    """Action: raise the desired capacity."""
 
     desired: int
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """End these instances and have as many fewer; each drains before it goes."""
+class Terminate:
+    """Action: terminate these instances and lower the desired capacity by as many. Each drains first."""
 
     instances: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Protect:
-    """Let no scale-in, rebalancing of zones or refresh choose these instances: they are busy."""
+    """Action: protect these instances from scale-in, zone rebalancing and refresh, because they are busy."""
 
     instances: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Unprotect:
-    """Let them be chosen again."""
+    """Action: end that protection."""
 
     instances: tuple[str, ...]
 
 
 class Kind(StrEnum):
-    """What was decided of a pool's size."""
+    """What was decided about the size of a pool."""
 
-    GROW = "grow"
-    SHRINK = "shrink"
+    SCALE_OUT = "scale-out"
+    SCALE_IN = "scale-in"
     HOLD = "hold"
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What was decided, from what and why: always the last of the actions, and only for people to read."""
+    """What was decided, from what and why: always the last action, for the journal and the status."""
 
     kind: Kind
     capacity: int
     """Desired capacity after the decision."""
     wanted: int
-    """Workers that the demand asks for at this moment."""
+    """Workers that the demand needs at this moment."""
     peak: int
-    """The most that were wanted within the cool-down."""
+    """The most workers wanted within the cool-down."""
     reason: str
 
 
-Action = Grow | End | Protect | Unprotect | Note
+Action = ScaleOut | Terminate | Protect | Unprotect | Note

@@ -1,4 +1,4 @@
-"""How far Airflow is behind, for the leader's figures.
+"""How far Airflow is behind, for the leader's metrics.
 
 Read once a minute over a connection of its own, so that the lease's never waits for it.
 """

@@ -1,4 +1,4 @@
-"""`airkiln failover run|status|hand-over|pause|resume|clean-up`."""
+"""`airkiln failover run|status|switchover|pause|resume|clean-up`."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from airkiln.host import daemon, instance
 from airkiln.host.layout import Layout
 from airkiln.systemd.journal import ERROR, WARNING, say
 
-CLEAN_UP_LIMIT = 1.0
-"""Seconds for the release after the controller's end; without it the lease ends by itself."""
-ENDED_LOOKS = 40
-"""Times, 10 ms apart, that a kill's end is looked for."""
+CLEAN_UP_TIMEOUT = 1.0
+"""Seconds for the release after the controller's end. Without it the lease ends by itself."""
+KILL_POLLS = 40
+"""Checks, 10 ms apart, of whether a kill has ended everything."""
 
 _STATUS = """
 SELECT l.holder, l.epoch, l.seq, extract(epoch FROM l.expires_at - clock_timestamp())::float, l.paused,
-       l.hand_over_to, l.reason FROM airkiln.lease l
+       l.switchover_to, l.reason FROM airkiln.lease l
 """
 _MEMBERS = """
 SELECT host, ready, extract(epoch FROM clock_timestamp() - seen_at)::float FROM airkiln.host ORDER BY host
@@ -91,7 +91,7 @@ def _only_one(directory: RuntimeDirectory) -> Iterator[None]:
 
 
 def _check(keywords: dict[str, str]) -> None:
-    """What no waiting would mend ends the start; a database that is away does not."""
+    """Refuse a start that cannot succeed. A database that is away does not prevent it."""
     try:
         with _session(keywords):
             pass
@@ -120,14 +120,14 @@ def _check_version(connection: Connection) -> None:
     if not row or row[0] != schema.VERSION:
         raise RefusedError(
             [
-                f"the lease table has version {row[0] if row else None} and this release speaks "
+                f"the lease table has version {row[0] if row else None} and this release needs "
                 f"{schema.VERSION}: run the database step of this release"
             ]
         )
 
 
 def status(options: argparse.Namespace) -> None:
-    """Who leads, who is ready."""
+    """Show who leads, and which hosts are ready."""
     with _session(_keywords()) as session:
         found = read_status(session)
     sys.stdout.write(json.dumps(found, indent=2) + "\n" if options.json else describe(found))
@@ -152,7 +152,7 @@ def read_status(session: Connection) -> dict[str, Any]:
         "seq": seq,
         "remaining": round(max(remaining, 0.0), 2),
         "paused": paused,
-        "hand_over_to": wanted,
+        "switchover_to": wanted,
         "reason": reason,
         "host": host,
         "phase": (Phase.LEADING if leader == host else Phase.STANDBY).value,
@@ -172,8 +172,8 @@ def describe(found: dict[str, Any]) -> str:
     ]
     if found["paused"]:
         lines.append("paused   yes: nothing is taken over until `airkiln failover resume`")
-    if found["hand_over_to"]:
-        lines.append(f"asked    a hand-over to {found['hand_over_to']}")
+    if found["switchover_to"]:
+        lines.append(f"asked    a switchover to {found['switchover_to']}")
     if found["reason"]:
         lines.append(f"reason   {found['reason']}")
     for member in found["members"]:
@@ -183,13 +183,13 @@ def describe(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def hand_over(options: argparse.Namespace) -> None:
-    """Ask for another leader, and wait for it."""
+def switchover(options: argparse.Namespace) -> None:
+    """Request another leader, and wait until it leads."""
     with _session(_keywords()) as session:  # one for all questions: logins would cost the successor its time
         before = read_status(session)
-        if refusal := refuse_hand_over(before, options.to):
+        if refusal := refuse_switchover(before, options.to):
             raise RefusedError([refusal])
-        _request("hand-over", options.to or "*")
+        _request("switchover", options.to or "*")
         until = time.monotonic() + options.timeout
         while time.monotonic() < until:
             now = read_status(session)
@@ -205,12 +205,12 @@ def hand_over(options: argparse.Namespace) -> None:
     )
 
 
-def refuse_hand_over(found: dict[str, Any], target: str | None) -> str | None:
-    """Why a hand-over cannot be; None if it can."""
+def refuse_switchover(found: dict[str, Any], target: str | None) -> str | None:
+    """Why a switchover is refused; None if it is not."""
     if found["paused"]:
         return "the failover is paused: `airkiln failover resume` first"
     if found["leader"] is None:
-        return "nobody leads: there is nothing to hand over"
+        return "no host leads, so no switchover is possible"
     fit = [m["host"] for m in found["members"] if m["ready"] and m["seen"] < 3 and not m["leads"]]
     if target == found["leader"]:
         return f"{target} leads already"
@@ -224,7 +224,7 @@ def refuse_hand_over(found: dict[str, Any], target: str | None) -> str | None:
 def pause(_options: argparse.Namespace) -> None:
     """Forbid takeovers."""
     _request("pause", None)
-    sys.stdout.write("paused: the leader goes on, and nobody takes over until `airkiln failover resume`\n")
+    sys.stdout.write("paused: the leader goes on, and no host takes over until `airkiln failover resume`\n")
 
 
 def resume(_options: argparse.Namespace) -> None:
@@ -242,7 +242,7 @@ def _request(what: str, target: str | None) -> None:
 
 
 def _client(holder: str, limit: float) -> LeaseClient:
-    timings = replace(load(), limit=limit, patience=limit)
+    timings = replace(load(), call_timeout=limit, poll_timeout_max=limit)
     return LeaseClient(_keywords(), instance.read(Layout()).host, holder, timings)
 
 
@@ -251,7 +251,7 @@ def _keywords() -> dict[str, str]:
 
 
 def clean_up(_options: argparse.Namespace) -> None:
-    """After the controller's end, however it came: kill what it led, release its lease. Fails nothing."""
+    """After a controller's end, for whatever reason: kill what it led, release its lease. Never fails."""
     directory = RuntimeDirectory()
     directory.service.unlink(missing_ok=True)
     try:
@@ -261,14 +261,14 @@ def clean_up(_options: argparse.Namespace) -> None:
         return  # it led nothing
     groups = ControlGroups()
     groups.kill()
-    for _ in range(ENDED_LOOKS):
+    for _ in range(KILL_POLLS):
         if groups.killed():
             break
         time.sleep(0.01)
     else:
         say(f"event=not-ended epoch={epoch} reason=processes are left after the kill", ERROR)
     try:
-        client = _client(holder, CLEAN_UP_LIMIT)
+        client = _client(holder, CLEAN_UP_TIMEOUT)
         released = client.release(epoch, "the controller ended")
         client.close()
     except AirkilnError as error:

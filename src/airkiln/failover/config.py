@@ -1,7 +1,6 @@
-"""`/etc/airkiln/failover.toml`: the controller's limits, and the refusal of limits that contradict.
+"""`/etc/airkiln/failover.toml`: the timings of the controller, and the rules that they keep.
 
-Every value is in seconds. The defaults are those of docs/failover.md, whose table of faults follows
-from them.
+Every value is in seconds. docs/failover.md derives the takeover times from the defaults.
 """
 
 from __future__ import annotations
@@ -13,128 +12,146 @@ from pathlib import Path
 from airkiln.errors import RefusedError
 
 PATH = Path("/etc/airkiln/failover.toml")
+LONGEST = 3600.0
+"""Seconds: the largest value of any key."""
+MOST_OFTEN = 0.4
+"""Seconds: the shortest interval of polls and renewals. More often is more than three statements a second."""
 
 
 @dataclass(frozen=True)
 class Timings:
-    """How long things may take, in seconds."""
+    """The timings of one controller, in seconds."""
 
-    ttl: float = 4.0
+    lease_ttl: float = 4.0
     """Life of a lease that is not renewed, on the database's clock."""
-    renew: float = 0.5
+    renew_interval: float = 0.5
     """Between two renewals of a leader."""
-    poll: float = 1.0
-    """Between two questions of a standby."""
-    limit: float = 1.0
-    """Of one call to the database, with its connection; kept on this side of the network too."""
-    patience: float = 4.0
-    """Of a standby's poll, at most: each that got no answer is followed by one that has twice as long, for
-    a database so busy that a login takes longer than `limit`."""
-    deadline: float = 2.5
-    """From sending the last good renewal until a leader kills its own scheduler (CLOCK_BOOTTIME)."""
-    kill: float = 0.4
+    poll_interval: float = 1.0
+    """Between two polls of a standby."""
+    call_timeout: float = 1.0
+    """Of one request to the database, its connection included; enforced by the server and by the client."""
+    poll_timeout_max: float = 4.0
+    """The longest time-out of a standby's poll. Each poll without a reply doubles the time-out of the
+    next one, for a database so busy that a login takes longer than `call_timeout`."""
+    self_fence_deadline: float = 2.5
+    """From sending the last successful renewal until a leader kills its own scheduler (CLOCK_BOOTTIME)."""
+    kill_timeout: float = 0.4
     """For the kernel to end what was killed."""
-    margin: float = 1.0
-    """What is left before another host can lead: for clocks that run at different rates."""
-    heartbeat: float = 2.0
+    clock_margin: float = 1.0
+    """Left before another host can lead: for clocks that run at different rates."""
+    scheduler_heartbeat: float = 2.0
     """Between two heartbeats of the scheduler: AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC."""
-    stopped: float = 4.0
-    """For a scheduler in process state T (stopped), before it counts as stuck."""
-    stuck: float = 8.0
-    """After a heartbeat was due, without one and without progress."""
-    foreign: float = 8.0
-    """For a lock of somebody else's session that a scheduler needs, before that session is ended."""
-    watchdog: float = 3.0
+    stopped_timeout: float = 4.0
+    """For which a scheduler is in process state T (stopped) before it counts as stuck."""
+    stuck_timeout: float = 8.0
+    """After a heartbeat was due, without one and without progress, until a scheduler counts as stuck."""
+    blocking_lock_timeout: float = 8.0
+    """For which another session may hold a lock that the scheduler needs, before that session is ended."""
+    watchdog_timeout: float = 3.0
     """WatchdogSec of airkiln-failover.service: systemd kills a controller that hangs."""
-    dump: float = 0.5
+    dump_timeout: float = 0.5
     """For a stuck scheduler to write its stacks before it is killed."""
-    dead: float = 0.01
-    """Between two looks for sessions that must end."""
-    yielding: float = 3.0
-    """For which a host that gave the lease away leaves it to others, where another host is ready."""
-    forget: float = 900.0
-    """After which a scheduler's being stuck no longer counts against its host."""
+    fence_interval: float = 0.01
+    """Between two fences, while sessions of older epochs are left."""
+    yield_time: float = 3.0
+    """For which a host that gave the lease up leaves it to others, where another host is ready."""
+    failure_window: float = 900.0
+    """After which a scheduler that was stuck no longer counts against its host."""
 
     def problems(self) -> list[str]:
-        """What contradicts, one sentence each."""
-        found = [
-            f"{field.name} is {getattr(self, field.name):g} s: give more than 0 and at most 3600."
+        """What is wrong or contradictory: a sentence each, none where all is well."""
+        wrong = [
+            f"{field.name} is {getattr(self, field.name):g} s: set more than 0 and at most {LONGEST:g}."
             for field in fields(self)
-            if not 0 < getattr(self, field.name) <= 3600
+            if not 0 < getattr(self, field.name) <= LONGEST
         ]
-        if found:
-            return found
-        t, chain = self, self.deadline + self.kill + self.margin
-        rules = (
+        return wrong or [sentence for holds, sentence in self._rules() if not holds]
+
+    def _rules(self) -> tuple[tuple[bool, str], ...]:
+        """Each rule: whether it holds, and what to say where it does not."""
+        t = self
+        fenced = t.self_fence_deadline + t.kill_timeout + t.clock_margin
+        renewals = t.renew_interval + 2 * t.call_timeout
+        hung = t.stuck_timeout + t.scheduler_heartbeat
+        return (
             (
-                chain <= t.ttl,
-                f"deadline + kill + margin is {chain:g} s, and ttl {t.ttl:g} s: a host that is cut off would "
-                "still run its scheduler when another may lead: raise ttl or lower deadline.",
+                fenced <= t.lease_ttl,
+                f"self_fence_deadline + kill_timeout + clock_margin is {fenced:g} s, and lease_ttl "
+                f"{t.lease_ttl:g} s: a host that is cut off would still run its scheduler when another may "
+                "lead: raise lease_ttl or lower self_fence_deadline.",
             ),
             (
-                t.margin >= 0.2 * t.ttl,
-                f"margin is {t.margin:g} s, less than a fifth of ttl ({t.ttl:g} s): clocks that run at "
-                "different rates would use it up: raise margin.",
+                t.clock_margin >= 0.2 * t.lease_ttl,
+                f"clock_margin is {t.clock_margin:g} s, less than a fifth of lease_ttl ({t.lease_ttl:g} s): "
+                "clocks that run at different rates would use it up: raise clock_margin.",
             ),
             (
-                t.renew + 2 * t.limit <= t.deadline,
-                f"renew + 2 x limit is {t.renew + 2 * t.limit:g} s, more than deadline ({t.deadline:g} s): "
-                "one lost packet would end a healthy leader: lower renew or limit.",
+                renewals <= t.self_fence_deadline,
+                f"renew_interval + 2 x call_timeout is {renewals:g} s, more than self_fence_deadline "
+                f"({t.self_fence_deadline:g} s): one lost packet would end a healthy leader: lower "
+                "renew_interval or call_timeout.",
             ),
             (
-                t.patience >= t.limit,
-                f"patience is {t.patience:g} s, less than limit ({t.limit:g} s), which every call has: raise "
-                "patience.",
+                t.poll_timeout_max >= t.call_timeout,
+                f"poll_timeout_max is {t.poll_timeout_max:g} s, less than call_timeout "
+                f"({t.call_timeout:g} s), which every request has: raise poll_timeout_max.",
             ),
             (
-                t.poll <= t.ttl / 2,
-                f"poll is {t.poll:g} s, more than half of ttl ({t.ttl:g} s): a free lease would be seen "
-                "late: lower poll.",
+                t.poll_interval <= t.lease_ttl / 2,
+                f"poll_interval is {t.poll_interval:g} s, more than half of lease_ttl ({t.lease_ttl:g} s): "
+                "a free lease would be found late: lower poll_interval.",
             ),
             (
-                t.renew >= 0.4,
-                f"renew is {t.renew:g} s: more than three statements a second a host: raise it to 0.4.",
+                t.renew_interval >= MOST_OFTEN,
+                f"renew_interval is {t.renew_interval:g} s: more than three statements a second for each "
+                f"host: raise it to {MOST_OFTEN:g}.",
             ),
             (
-                t.poll >= 0.4,
-                f"poll is {t.poll:g} s: more than three statements a second a host: raise it to 0.4.",
+                t.poll_interval >= MOST_OFTEN,
+                f"poll_interval is {t.poll_interval:g} s: more than three statements a second for each "
+                f"host: raise it to {MOST_OFTEN:g}.",
             ),
             (
-                t.limit + 0.5 <= t.watchdog,
-                f"watchdog is {t.watchdog:g} s, and one call may take {t.limit:g} s: systemd would kill a "
-                "healthy controller: raise watchdog.",
+                t.call_timeout + 0.5 <= t.watchdog_timeout,
+                f"watchdog_timeout is {t.watchdog_timeout:g} s, and one request may take "
+                f"{t.call_timeout:g} s: systemd would kill a healthy controller: raise watchdog_timeout.",
             ),
             (
-                t.watchdog <= t.ttl,
-                f"watchdog is {t.watchdog:g} s, more than ttl ({t.ttl:g} s): a controller that hangs would "
-                "lose its lease before systemd ends its scheduler: lower watchdog.",
+                t.watchdog_timeout <= t.lease_ttl,
+                f"watchdog_timeout is {t.watchdog_timeout:g} s, more than lease_ttl ({t.lease_ttl:g} s): a "
+                "controller that hangs would lose its lease before systemd ends its scheduler: lower "
+                "watchdog_timeout.",
             ),
             (
-                t.stopped <= t.stuck,
-                f"stopped is {t.stopped:g} s, more than stuck ({t.stuck:g} s): a stopped process is stuck "
-                "for certain, so it may not be given longer.",
+                t.stopped_timeout <= t.stuck_timeout,
+                f"stopped_timeout is {t.stopped_timeout:g} s, more than stuck_timeout "
+                f"({t.stuck_timeout:g} s): a stopped process is certainly stuck: lower stopped_timeout.",
             ),
             (
-                t.stuck >= 2 * t.heartbeat,
-                f"stuck is {t.stuck:g} s, less than two heartbeats of {t.heartbeat:g} s: a late heartbeat "
-                "would kill a healthy scheduler: raise stuck.",
+                t.stuck_timeout >= 2 * t.scheduler_heartbeat,
+                f"stuck_timeout is {t.stuck_timeout:g} s, less than two heartbeats of "
+                f"{t.scheduler_heartbeat:g} s: a late heartbeat would kill a healthy scheduler: raise "
+                "stuck_timeout.",
             ),
             (
-                t.foreign <= t.stuck + t.heartbeat,
-                f"foreign is {t.foreign:g} s, more than stuck + heartbeat ({t.stuck + t.heartbeat:g} s): "
-                "the scheduler would be killed for another session's lock: lower foreign.",
+                t.blocking_lock_timeout <= hung,
+                f"blocking_lock_timeout is {t.blocking_lock_timeout:g} s, more than stuck_timeout + "
+                f"scheduler_heartbeat ({hung:g} s): the scheduler would be killed for another session's "
+                "lock: lower blocking_lock_timeout.",
             ),
             (
-                t.yielding > t.poll,
-                f"yielding is {t.yielding:g} s, not more than poll ({t.poll:g} s): a host would take back "
-                "what it gave away: raise yielding.",
+                t.yield_time > t.poll_interval,
+                f"yield_time is {t.yield_time:g} s, not more than poll_interval ({t.poll_interval:g} s): a "
+                "host would take back what it gave up: raise yield_time.",
             ),
         )
-        return [sentence for holds, sentence in rules if not holds]
 
 
 def load(path: Path = PATH) -> Timings:
-    """The file's limits; the defaults where there is none. RefusedError says what is wrong, all at once."""
+    """The timings in the file; the defaults where there is none.
+
+    Raises RefusedError, which names everything that is wrong.
+    """
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -148,11 +165,9 @@ def load(path: Path = PATH) -> Timings:
         f"{path}: unknown key {key!r}: use only {', '.join(sorted(known))}"
         for key in given
         if key not in known
-        for key in given
-        if key not in known
     ]
     problems += [
-        f"{path}: {key} is no number of seconds"
+        f"{path}: {key} must be a number of seconds"
         for key, value in given.items()
         if key in known and (isinstance(value, bool) or not isinstance(value, int | float))
     ]

@@ -1,7 +1,7 @@
-"""`airkiln failover run`: the loop around decision.py. It waits for events and never for the network.
+"""`airkiln failover run`: observes, decides, and carries out. It waits for events, never for the network.
 
-What it waits on: the thread that calls the database, the gate, the processes behind it, signals, and the
-moment that the decision asked for. What it does is what the decision returned, nothing else.
+The events are: replies of the thread that talks to the database, the gate and the processes behind it,
+signals, and the moment that the decision asked for.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from pathlib import Path
 
 from airkiln.failover.config import Timings
 from airkiln.failover.control_groups import ControlGroups
-from airkiln.failover.decision import step, wake_at
+from airkiln.failover.decision import decide, wake_at
 from airkiln.failover.gate import Gate
 from airkiln.failover.health import Health, sample
 from airkiln.failover.model import (
     Abandon,
     Action,
-    Answer,
-    Call,
-    Dump,
-    Follow,
+    DumpStacks,
+    Exit,
     Kill,
-    Leave,
     Note,
+    Observation,
     OpenGate,
     Phase,
+    Reply,
     ReportUnhealthy,
-    Seen,
+    Request,
+    StartFollowers,
     State,
 )
 from airkiln.failover.reporting import Figures, Reporter
 from airkiln.failover.runtime import RuntimeDirectory, service_entry
-from airkiln.failover.session import Caller, Client
+from airkiln.failover.session import Client, DatabaseSession
 from airkiln.host import files
 from airkiln.host.clock import boottime
 from airkiln.host.daemon import Status, Stop
@@ -54,12 +54,12 @@ from airkiln.systemd.journal import say
 from airkiln.systemd.systemctl import JobQueue
 
 LONGEST_SLEEP = 1.0
-"""Seconds: the watchdog is fed that often."""
-KILL_LOOKS = 0.01
-"""Seconds between two looks for what is left of a kill."""
+"""Seconds between two turns at most: the watchdog is fed that often."""
+KILL_POLL = 0.01
+"""Seconds between two checks of whether a kill has ended everything."""
 SAMPLE_EVERY = 0.5
 START_EVERY = 15.0
-"""Seconds between two times that a scheduler is asked for, while none has come to the gate."""
+"""Seconds between two requests to start the scheduler, while none waits at the gate."""
 
 
 LEAVING = ("Terminated", "Detached", "Standby")
@@ -99,30 +99,30 @@ class Daemon:
         host = parts.instance.host
         self._state = State(host, f"{host}/{secrets.token_hex(4)}")
         self._forget_login()
-        self._caller = Caller(lambda: parts.make_client(self._state.holder))
+        self._session = DatabaseSession(lambda: parts.make_client(self._state.holder))
         self._gate = Gate(self._directory.gate, SCHEDULER_UNIT, pwd.getpwnam(SERVICE_USER).pw_gid)
         self._groups, self._jobs = parts.groups, parts.jobs
         self._reporter, self._watcher = parts.reporter, parts.watcher
         self._health: Health | None = None
-        self._answer: Answer | None = None
+        self._reply: Reply | None = None
         self._stop = Stop()
         self._done = False
         self._sampled_at = 0.0
-        self._asked_at = -START_EVERY
+        self._requested_at = -START_EVERY
         self._fed_at = -inf
         self._status = Status()
         self._wake, self._woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def run(self) -> None:
-        """Until it is told to stop and leads nothing."""
+        """Run until a signal has come and this host leads nothing."""
         self._stop.install()
         signal.set_wakeup_fd(self._woken)
         self._reporter.start()
         self._watcher.start()
-        # What an earlier run may have left runs without a lease that anybody renews.
+        # What an earlier run may have left runs under a lease that nobody renews.
         if self._directory.state.exists():
             self._groups.kill()
-            self._ask_followers("stop")
+            self._request_followers("stop")
         say(f"event=started host={self._state.host} holder={self._state.holder}")
         notify.send("READY=1")
         while not self._done:
@@ -130,13 +130,14 @@ class Daemon:
         notify.send("STOPPING=1")
 
     def _turn(self) -> None:
-        seen = self._look()
-        self._state, actions = step(self._state, seen, self._timings)
-        for action in actions:
+        observed = self._observe()
+        decision = decide(self._state, observed, self._timings)
+        self._state = decision.state
+        for action in decision.actions:
             self._carry_out(action)
-        self._feed(replace(seen, answer=None, killed=self._groups.killed()))
+        self._show(replace(observed, reply=None, killed=self._groups.killed()))
         self._jobs.advance()
-        if not self._done and self._answer is None:
+        if not self._done and self._reply is None:
             self._wait()
 
     def _wait(self) -> None:
@@ -145,76 +146,76 @@ class Daemon:
         if self._state.phase is Phase.LEADING:
             until = min(until, self._sampled_at + SAMPLE_EVERY)
         if self._state.phase is Phase.ENDING or self._jobs.busy:
-            until = min(until, now + KILL_LOOKS)
+            until = min(until, now + KILL_POLL)
         watched = select.poll()
-        for descriptor in (self._wake, self._caller.fileno(), *self._gate.descriptors()):
+        for descriptor in (self._wake, self._session.fileno(), *self._gate.descriptors()):
             watched.register(descriptor, select.POLLIN)
         watched.poll(max(0.0, until - now) * 1000 + 0.5)
         with suppress(BlockingIOError):
             os.read(self._wake, 64)
 
-    def _look(self) -> Seen:
+    def _observe(self) -> Observation:
         now = boottime()
-        answer, notified = self._caller.take()
-        if self._answer is not None:
-            answer, self._answer = self._answer, None
+        reply, notified = self._session.take()
+        if self._reply is not None:
+            reply, self._reply = self._reply, None
         self._gate.handle()
         warm, alive = self._gate.warm, self._gate.alive
         if (
             warm is None
             and alive is None
-            and now - self._asked_at >= START_EVERY
+            and now - self._requested_at >= START_EVERY
             and not self._stop.requested
         ):
-            self._asked_at = now
+            self._requested_at = now
             self._jobs.request("start", SCHEDULER_UNIT)
-        return Seen(
+        return Observation(
             now,
-            answer=answer,
+            reply=reply,
             notified=notified,
             warm=warm,
             alive=alive,
             killed=self._groups.killed(),
-            stuck=self._stuck(now, answer, alive),
+            stuck=self._stuck(now, reply, alive),
             leaving=leaving(self._watcher.notices),
             stopping=self._stop.requested,
         )
 
-    def _stuck(self, now: float, answer: Answer | None, alive: int | None) -> str | None:
+    def _stuck(self, now: float, reply: Reply | None, alive: int | None) -> str | None:
         if self._health is None or alive is None:
             return None
-        if answer is not None and answer.view is not None:
-            self._health.beats(now, answer.view.heartbeat, busy=answer.view.busy)
-        if self._state.lost_at is not None or self._state.foreign:
+        if reply is not None and reply.view is not None:
+            self._health.beats(now, reply.view.heartbeat, busy=reply.view.busy)
+        if self._state.lost_at is not None or self._state.locks:
             self._health.excuse(now)
         if now - self._sampled_at >= SAMPLE_EVERY:
             self._sampled_at = now
-            self._health.look(now, sample(alive))
+            self._health.sampled(now, sample(alive))
             self._measure(now)
         return self._health.stuck(now)
 
     def _measure(self, now: float) -> None:
         if self._health is not None:
             self._reporter.figures = Figures(
-                heartbeat_age=now - self._health.age,
-                lease_age=now - self._state.good_at,
+                heartbeat_age=now - self._health.heartbeat_at,
+                lease_age=now - self._state.renewed_at,
                 epoch=self._state.epoch,
                 takeovers=self._state.takeovers,
             )
 
     def _carry_out(self, action: Action) -> None:
         match action:
-            case Call():
-                self._answer = self._caller.send(action)
+            case Request():
+                self._reply = self._session.send(action)
             case Abandon():
-                self._caller.abandon()
+                self._session.abandon()
             case Kill():
                 self._kill()
             case OpenGate():
                 self._open(action)
-            case Follow():
-                self._ask_followers("start")
-            case Dump():
+            case StartFollowers():
+                self._request_followers("start")
+            case DumpStacks():
                 self._dump(action.pid)
             case ReportUnhealthy():
                 self._reporter.report_unhealthy(action.reason)
@@ -224,11 +225,11 @@ class Daemon:
                     f"reason={action.reason}",
                     action.priority,
                 )
-            case Leave():
+            case Exit():
                 self._done = True
 
     def _open(self, action: OpenGate) -> None:
-        grant = self._caller.grant
+        grant = self._session.grant
         if grant is None or grant.epoch != action.epoch:
             return  # the gate stays closed, and the decision sees no process behind it
         left = json.dumps({"holder": self._state.holder, "epoch": action.epoch})
@@ -242,12 +243,12 @@ class Daemon:
         self._gate.close()
         self._forget_login()
         self._groups.kill()
-        self._ask_followers("stop")
+        self._request_followers("stop")
         self._health = None
         self._reporter.figures = None
-        self._asked_at = boottime()
+        self._requested_at = boottime()
 
-    def _ask_followers(self, verb: str) -> None:
+    def _request_followers(self, verb: str) -> None:
         for unit in FOLLOWERS:
             self._jobs.request(verb, unit)
 
@@ -260,13 +261,15 @@ class Daemon:
         with suppress(OSError):
             signal.pidfd_send_signal(self._gate.pidfd, signal.SIGUSR2)
 
-    def _feed(self, seen: Seen) -> None:
+    def _show(self, observed: Observation) -> None:
         state = self._state
-        status = f"{state.phase}, epoch {state.epoch}" if state.epoch else f"{state.phase}, {_local(seen)}"
+        status = (
+            f"{state.phase}, epoch {state.epoch}" if state.epoch else f"{state.phase}, {_local(observed)}"
+        )
         if state.lost_at is not None:
             status += ", no database"
         now = boottime()
-        fed = state.fed(replace(seen, now=now), self._timings.deadline)
+        fed = state.may_feed_watchdog(replace(observed, now=now), self._timings)
         self._status.show(status)
         if fed and now - self._fed_at >= LONGEST_SLEEP / 2:
             notify.send("WATCHDOG=1")
@@ -275,5 +278,5 @@ class Daemon:
             self._directory.state.unlink()
 
 
-def _local(seen: Seen) -> str:
-    return f"process {seen.warm} is warm" if seen.warm else "no scheduler is warm yet"
+def _local(observed: Observation) -> str:
+    return f"process {observed.warm} is warm" if observed.warm else "no scheduler is warm yet"

@@ -1,9 +1,9 @@
-"""Whether the scheduler is stuck: alive, and getting nowhere.
+"""Whether the scheduler is stuck: alive, and making no progress.
 
-Airflow writes its heartbeat between two loops only, so a long loop looks stuck by that alone. Stuck is who
-is stopped (process state T), or who has written no heartbeat for long *and* meanwhile used no processor time
-and had no statement under way.
-The heartbeat is stamped with another clock: its change is looked for, never its age.
+Airflow writes its heartbeat only between two loops, so a long loop alone looks stuck. A scheduler is stuck
+when it is stopped (process state T), or when it has written no heartbeat for long *and* meanwhile has used no
+processor time and had no statement in progress. The heartbeat is stamped with another clock, so only its
+changes count, never its age.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ PROGRESS = 5
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at the process. `ticks` are user and system time, of all its threads."""
+    """The process at one moment. `ticks` are user and system time of all its threads."""
 
     state: str
     ticks: int
 
 
 def sample(pid: int, proc: Path = Path("/proc")) -> Sample | None:
-    """From /proc/<pid>/stat (proc(5)); None where the process is gone."""
+    """A sample from /proc/<pid>/stat (proc(5)); None where the process is gone."""
     try:
         fields = (proc / str(pid) / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
@@ -36,7 +36,7 @@ def sample(pid: int, proc: Path = Path("/proc")) -> Sample | None:
 
 
 class Health:
-    """Of one scheduler, from the moment it was let through. Times are of CLOCK_BOOTTIME, in seconds."""
+    """The health of one scheduler since it was let through. Times are of CLOCK_BOOTTIME, in seconds."""
 
     def __init__(self, now: float, timings: Timings) -> None:
         self._timings = timings
@@ -47,11 +47,11 @@ class Health:
         self._stopped_at: float | None = None
 
     @property
-    def age(self) -> float:
+    def heartbeat_at(self) -> float:
         """When its heartbeat last changed, or it was let through."""
         return self._beat_at
 
-    def look(self, now: float, found: Sample | None) -> None:
+    def sampled(self, now: float, found: Sample | None) -> None:
         """Take a sample of the process into account."""
         if found is None:
             return
@@ -70,15 +70,15 @@ class Health:
             self._progress_at = now
 
     def excuse(self, now: float) -> None:
-        """What it may have missed is not its fault: the database is away, or somebody holds a lock."""
+        """Start counting anew: the database is away, or another session holds a lock."""
         self._beat_at = self._progress_at = now
 
     def stuck(self, now: float) -> str | None:
         """Why it counts as stuck, or None."""
         limits = self._timings
-        if self._stopped_at is not None and now - self._stopped_at >= limits.stopped:
+        if self._stopped_at is not None and now - self._stopped_at >= limits.stopped_timeout:
             return f"stopped for {now - self._stopped_at:.1f} s"
         silent, idle = now - self._beat_at, now - self._progress_at
-        if silent >= limits.heartbeat + limits.stuck and idle >= limits.stuck:
+        if silent >= limits.scheduler_heartbeat + limits.stuck_timeout and idle >= limits.stuck_timeout:
             return f"no heartbeat for {silent:.1f} s and no progress for {idle:.1f} s"
         return None

@@ -33,20 +33,20 @@ Row = dict[str, Any]
 
 
 class EpochOverError(AirkilnError):
-    """What was asked belongs to an epoch that is over: somebody else leads."""
+    """The request belongs to an epoch that is over: another host leads."""
 
 
 @dataclass(frozen=True)
-class View:
-    """What a controller sees in the database. `remaining` (s) is at most 0 where the lease is free; `busy` is
-    whether the server works for the leader's scheduler, as far as it may be seen."""
+class LeaseRow:
+    """The lease as the database describes it. `remaining` (s) is at most 0 where it is free; `busy` is
+    whether the server is working for the leader's scheduler, as far as the controller's role may see."""
 
     holder: str
     epoch: int
     seq: int
     remaining: float
     paused: bool
-    hand_over_to: str | None
+    switchover_to: str | None
     standbys: int
     heartbeat: datetime | None
     database_started: datetime
@@ -55,7 +55,7 @@ class View:
 
 @dataclass(frozen=True)
 class Grant:
-    """An epoch that was taken, and the login of its scheduler."""
+    """An epoch that was granted, and the login of its scheduler."""
 
     epoch: int
     user: str
@@ -63,8 +63,8 @@ class Grant:
 
 
 @dataclass(frozen=True)
-class ForeignLock:
-    """A session of somebody else that holds what the scheduler needs."""
+class BlockingSession:
+    """Another session that holds a lock which the scheduler needs."""
 
     pid: int
     user: str
@@ -81,27 +81,27 @@ class LeaseClient:
     """
 
     def __init__(self, keywords: Mapping[str, str], host: str, holder: str, timings: Timings) -> None:
-        limit = f"{round(timings.limit * 1000)}"
+        limit = f"{round(timings.call_timeout * 1000)}"
         self._keywords = {
             **keywords,
             "application_name": "airkiln-failover",
-            "connect_timeout": str(max(1, round(timings.patience))),
+            "connect_timeout": str(max(1, round(timings.poll_timeout_max))),
             "options": f"-c statement_timeout={limit} -c lock_timeout={limit}",
             "tcp_user_timeout": limit,
             "keepalives_idle": "1",
             "keepalives_interval": "1",
             "keepalives_count": "2",
         }
-        self._host, self._holder, self._ttl = host, holder, timings.ttl
+        self._host, self._holder, self._ttl = host, holder, timings.lease_ttl
         self._connection: psycopg.Connection[Row] | None = None
         self._socket: socket.socket | None = None
 
-    def poll(self, ready: bool) -> View:
-        """Say that this host is here and whether its scheduler is warm; see who leads."""
+    def poll(self, ready: bool) -> LeaseRow:
+        """Report that this host is here and whether its scheduler is warm; read the lease."""
         return _view(self._one("SELECT * FROM airkiln.poll(%s, %s)", self._host, ready))
 
-    def renew(self, ready: bool, epoch: int) -> tuple[bool, View]:
-        """Hold the lease for another ttl; False where it is no longer held."""
+    def renew(self, ready: bool, epoch: int) -> tuple[bool, LeaseRow]:
+        """Renew the lease for another `lease_ttl`; False where it is no longer held."""
         row = self._one(
             "SELECT * FROM airkiln.renew(%s, %s, %s, %s, %s)",
             self._host,
@@ -113,7 +113,7 @@ class LeaseClient:
         return bool(row["renewed"]), _view(row)
 
     def acquire(self) -> Grant | None:
-        """Take the lease if it is free: a new epoch and the login of its scheduler, older ones refused."""
+        """Acquire the lease if it is free: a new epoch, and the login of its scheduler."""
         password = secrets.token_urlsafe(32)
         # SCRAM salts with chance, not with the name: the verifier can be made before the epoch is known.
         verifier = self._open().pgconn.encrypt_password(password.encode(), b"", b"scram-sha-256").decode()
@@ -129,33 +129,33 @@ class LeaseClient:
         return int(self._value("SELECT airkiln.adopt(%s, %s)", self._holder, epoch))
 
     def release(self, epoch: int, reason: str) -> bool:
-        """Give the lease up and wake the standby; False where it was not held."""
+        """Release the lease and notify the standbys; False where it was not held."""
         return bool(self._value("SELECT airkiln.release(%s, %s, %s)", self._holder, epoch, reason))
 
     def request(self, what: str, target: str | None, by: str) -> None:
-        """Ask for 'hand-over' (target: a host or '*'), 'cancel', 'pause' or 'resume'."""
+        """Request a 'switchover' (target: a host or '*'), 'cancel', 'pause' or 'resume'."""
         self._value("SELECT airkiln.request(%s, %s, %s)::text", what, target, by)
 
-    def foreign_locks(self, epoch: int) -> list[ForeignLock]:
-        """Sessions of others that hold what this epoch's scheduler needs."""
-        rows = self._all("SELECT * FROM airkiln.foreign_locks(%s)", epoch)
+    def blocking_locks(self, epoch: int) -> list[BlockingSession]:
+        """Other sessions that hold locks which this epoch's scheduler needs."""
+        rows = self._all("SELECT * FROM airkiln.blocking_locks(%s)", epoch)
         return [
-            ForeignLock(
+            BlockingSession(
                 row["pid"], row["usename"] or "", row["held"], row["virtualtransaction"], row["details"]
             )
             for row in rows
         ]
 
-    def end_session(self, lock: ForeignLock) -> bool:
+    def end_session(self, session: BlockingSession) -> bool:
         """End that session, if it is still in that transaction."""
-        return bool(self._value("SELECT airkiln.end_session(%s, %s)", lock.pid, lock.transaction))
+        return bool(self._value("SELECT airkiln.end_session(%s, %s)", session.pid, session.transaction))
 
     def fileno(self) -> int:
         """The connection's socket for select(2), readable when it may be notified; -1 without one."""
         return -1 if self._connection is None or self._connection.closed else self._connection.fileno()
 
     def notified(self) -> bool:
-        """Whether somebody released the lease or asked for something since the last call; never blocks."""
+        """Whether the lease was released, or something requested, since the last call. Never blocks."""
         if self._connection is None:
             return False
         try:
@@ -246,5 +246,5 @@ class LeaseClient:
         return explain(error, self._keywords)
 
 
-def _view(row: Row) -> View:
-    return View(**{name: row[name] for name in View.__dataclass_fields__})
+def _view(row: Row) -> LeaseRow:
+    return LeaseRow(**{name: row[name] for name in LeaseRow.__dataclass_fields__})

@@ -1,6 +1,6 @@
-"""What the controller's decision is made of: what it knows, what it sees, and what it can have done.
+"""The values that the controller decides with: settings, state, observation and actions. See decision.py.
 
-Values only. decision.py turns one State and one Seen into the next State and a tuple of actions.
+Times are in seconds of this host's CLOCK_BOOTTIME, unless they say otherwise.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Protocol
 from airkiln.failover.config import Timings
 
 
-class View(Protocol):
-    """What the database answers to a poll or a renewal, as of its own clock."""
+class LeaseView(Protocol):
+    """The lease as the database describes it to a poll or a renewal, on its own clock."""
 
     @property
     def holder(self) -> str:
@@ -30,40 +30,40 @@ class View(Protocol):
 
     @property
     def paused(self) -> bool:
-        """Whether an operator forbade takeovers."""
+        """Whether an operator has forbidden takeovers."""
 
     @property
-    def hand_over_to(self) -> str | None:
+    def switchover_to(self) -> str | None:
         """The host that an operator wants to lead, `*` for any other, None without a request."""
 
     @property
     def standbys(self) -> int:
-        """Other hosts that are ready and were seen within three seconds."""
+        """Other hosts that are ready and polled within the last three seconds."""
 
     @property
     def heartbeat(self) -> datetime | None:
-        """Latest heartbeat of the newest running scheduler."""
+        """The latest heartbeat of the newest running scheduler."""
 
     @property
     def busy(self) -> bool:
-        """Whether the server works for the leader's scheduler."""
+        """Whether the server is working for the leader's scheduler."""
 
 
 class Phase(StrEnum):
-    """Where a controller stands."""
+    """The phase of a controller."""
 
     STANDBY = "standby"
     FENCING = "fencing"
-    """Granted an epoch: ends the sessions of all older ones."""
+    """An epoch is granted: the sessions of all older epochs are being ended."""
     ADOPTING = "adopting"
     LEADING = "leading"
     """The gate was opened."""
     ENDING = "ending"
-    """Kills what it let through, then releases the lease."""
+    """What was let through is killed; then the lease is released."""
 
 
-class What(StrEnum):
-    """One call to the database."""
+class Operation(StrEnum):
+    """What a request asks of the database."""
 
     POLL = "poll"
     RENEW = "renew"
@@ -71,44 +71,44 @@ class What(StrEnum):
     FENCE = "fence"
     ADOPT = "adopt"
     RELEASE = "release"
-    FOREIGN_LOCKS = "foreign_locks"
+    BLOCKING_LOCKS = "blocking_locks"
     END_SESSION = "end_session"
-    DROP_REQUEST = "drop_request"
+    CANCEL_SWITCHOVER = "cancel_switchover"
 
 
-class Trouble(StrEnum):
-    """Why a call has no result."""
+class Failure(StrEnum):
+    """Why a request has no result."""
 
     UNAVAILABLE = "unavailable"
     """Not reached, too slow, or the connection was lost: it may have been carried out all the same."""
     REFUSED = "refused"
-    """The database said no: the epoch has moved on."""
+    """The database refuses it: the epoch has moved on."""
 
 
 @dataclass(frozen=True)
-class Lock:
-    """A foreign session's lock that a scheduler needs."""
+class BlockingLock:
+    """A lock of another session that a scheduler needs."""
 
     pid: int
     transaction: str
     text: str
-    """Who and what, for the journal."""
+    """The session and the lock, for the journal."""
 
 
 @dataclass(frozen=True)
-class HeldLock:
-    """Since when it was seen, on this host's clock."""
+class ObservedLock:
+    """A blocking lock, and since when it has been observed."""
 
-    lock: Lock
+    lock: BlockingLock
     since: float
-    named: bool = False
+    reported: bool = False
 
 
 @dataclass(frozen=True)
-class Call:
-    """Action: make this call. One is under way at a time."""
+class Request:
+    """Action: send this request to the database. One is in flight at a time."""
 
-    what: What
+    operation: Operation
     epoch: int = 0
     ready: bool = False
     reason: str = ""
@@ -118,12 +118,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Abandon:
-    """Action: give up the call under way and its connection."""
+    """Action: give up the request in flight and its connection."""
 
 
 @dataclass(frozen=True)
 class Kill:
-    """Action: close the gate, take back the credentials, kill the leader units' control groups."""
+    """Action: close the gate, withdraw the credentials, kill the leader units' control groups."""
 
 
 @dataclass(frozen=True)
@@ -135,12 +135,12 @@ class OpenGate:
 
 
 @dataclass(frozen=True)
-class Follow:
-    """Action: start what follows the scheduler (the DAG processor)."""
+class StartFollowers:
+    """Action: start the units that follow the scheduler, such as the DAG processor."""
 
 
 @dataclass(frozen=True)
-class Dump:
+class DumpStacks:
     """Action: have this process write its stacks to the journal."""
 
     pid: int
@@ -148,14 +148,14 @@ class Dump:
 
 @dataclass(frozen=True)
 class ReportUnhealthy:
-    """Action: ask the Auto Scaling group to replace this instance."""
+    """Action: have the Auto Scaling group replace this instance."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Note:
-    """Action: one line in the journal."""
+    """Action: write a line to the journal."""
 
     event: str
     epoch: int
@@ -164,39 +164,39 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Leave:
+class Exit:
     """Action: end the controller; it leads nothing."""
 
 
-Action = Call | Abandon | Kill | OpenGate | Follow | Dump | ReportUnhealthy | Note | Leave
+Action = Request | Abandon | Kill | OpenGate | StartFollowers | DumpStacks | ReportUnhealthy | Note | Exit
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came of the call under way. `result` is of the kind that `what` has; None with a trouble."""
+class Reply:
+    """The result of the request in flight, as its operation has one; none with a failure."""
 
-    call: Call
-    view: View | None = None
+    request: Request
+    view: LeaseView | None = None
     """Of a poll or a renewal."""
     number: int | None = None
-    """The epoch of an acquisition (None: somebody else's), the sessions left of a fence."""
-    good: bool = False
-    """Whether a renewal was one."""
-    locks: tuple[Lock, ...] = ()
-    trouble: Trouble | None = None
+    """The epoch of an acquisition (None: another host was faster), or the sessions left by a fence."""
+    done: bool = False
+    """Whether a renewal or a release was carried out."""
+    locks: tuple[BlockingLock, ...] = ()
+    failure: Failure | None = None
     text: str = ""
-    """Of the trouble, for the journal."""
+    """The failure, for the journal."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What this host looks like now."""
+class Observation:
+    """What is known at one moment."""
 
     now: float
-    """CLOCK_BOOTTIME, in seconds: it goes on while the machine is suspended."""
-    answer: Answer | None = None
+    """CLOCK_BOOTTIME: it runs on while the machine is suspended."""
+    reply: Reply | None = None
     notified: bool = False
-    """Whether the database has said that the lease changed."""
+    """Whether the database has notified that the lease changed."""
     warm: int | None = None
     """The process that waits at the gate."""
     alive: int | None = None
@@ -206,69 +206,74 @@ class Seen:
     stuck: str | None = None
     """Why the scheduler counts as stuck, from health.py."""
     leaving: str | None = None
-    """Why this instance will end soon, from AWS."""
+    """Why this instance ends soon, from instance metadata."""
     stopping: bool = False
-    """Whether systemd asked the controller to end."""
+    """Whether systemd has asked the controller to end."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What one controller knows. Times are of its own CLOCK_BOOTTIME."""
+    """What one controller remembers."""
 
     host: str
     holder: str
-    """Unique to this run of the controller."""
+    """This run of the controller, among all runs of all hosts."""
     phase: Phase = Phase.STANDBY
     epoch: int = 0
-    """What was granted to this run, or 0."""
-    good_at: float = 0.0
-    """When the last good renewal (or the acquisition) was sent."""
-    under_way: Call | None = None
+    """The epoch granted to this run, or 0."""
+    renewed_at: float = 0.0
+    """When the last successful renewal (or the acquisition) was sent."""
+    in_flight: Request | None = None
     sent_at: float = 0.0
-    unanswered: int = 0
-    """Polls in a row that were given up."""
+    polls_given_up: int = 0
+    """Polls in a row that got no reply in time."""
     due_at: float = 0.0
     """When the next poll or renewal is due."""
-    view: View | None = None
+    view: LeaseView | None = None
     view_at: float = 0.0
-    """When the view arrived: the lease ends no later than what remained of it, from then."""
-    considered: bool = False
-    """Whether the lease was seen to be free, and left."""
-    zeros: int = 0
+    """When the view arrived: the lease ends no later than its remaining time from then."""
+    passed_over: bool = False
+    """Whether the lease was found free and is not for this host: no timer is set for it."""
+    empty_fences: int = 0
     """Fences in a row that found no session."""
     fence_at: float = 0.0
     running: int | None = None
     """The process that was let through."""
     ending: str = ""
+    """Why it ends."""
     ended_at: float = 0.0
     release: bool = False
+    """Whether the lease is to be released then."""
     orphan: int = 0
-    """An epoch that the database says is ours and that was never granted here: its answer was lost."""
+    """An epoch that the database says is ours and that was never granted here: its reply was lost."""
     yield_until: float = 0.0
     free_since: float | None = None
     lost_at: float | None = None
-    told_lost_at: float = 0.0
-    refused_request: str | None = None
+    """Since when the database cannot be reached."""
+    reported_lost_at: float = 0.0
+    refused_switchover: str | None = None
+    """The target of a switchover that was refused because no other host is ready."""
     dumped_at: float | None = None
     failures: tuple[float, ...] = ()
-    foreign: tuple[HeldLock, ...] = ()
-    foreign_at: float = 0.0
+    """When the scheduler was stuck."""
+    locks: tuple[ObservedLock, ...] = ()
+    locks_due_at: float = 0.0
     takeovers: int = 0
-    left: bool = False
+    exited: bool = False
 
-    def limit(self, timings: Timings) -> float:
-        """Seconds for the call under way."""
-        if self.under_way is None or self.under_way.what is not What.POLL:
-            return timings.limit
-        return min(timings.limit * 2.0**self.unanswered, timings.patience)
+    def call_timeout(self, timings: Timings) -> float:
+        """Seconds for the request in flight. A poll has twice as long after each one that was given up."""
+        if self.in_flight is None or self.in_flight.operation is not Operation.POLL:
+            return timings.call_timeout
+        return min(timings.call_timeout * 2.0**self.polls_given_up, timings.poll_timeout_max)
 
-    def ready(self, seen: Seen) -> bool:
+    def ready(self, observed: Observation) -> bool:
         """Whether this host could take over."""
-        waits = seen.warm is not None or self.running is not None
-        return waits and seen.leaving is None and not seen.stopping
+        loaded = observed.warm is not None or self.running is not None
+        return loaded and observed.leaving is None and not observed.stopping
 
-    def fed(self, seen: Seen, deadline: float) -> bool:
-        """Whether the watchdog may be fed: nothing runs here that a lease no longer covers."""
-        if self.running is None and seen.killed:
+    def may_feed_watchdog(self, observed: Observation, timings: Timings) -> bool:
+        """Whether nothing runs here that the lease no longer covers."""
+        if self.running is None and observed.killed:
             return True
-        return bool(self.epoch) and seen.now - self.good_at < deadline
+        return bool(self.epoch) and observed.now - self.renewed_at < timings.self_fence_deadline

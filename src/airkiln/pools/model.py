@@ -50,7 +50,7 @@ class Pool:
     queues: tuple[str, ...]
     cooldown: float = 300
     """For which demand has to stay lower before workers end."""
-    growth: int = 10
+    scale_out_step: int = 10
     """Workers that one step may add."""
     drain_limit: float = 43200
     """For running tasks to end when their worker is to end."""

@@ -35,7 +35,7 @@ REBALANCE: Final = ("drain", "ignore")
 NUMBERS: Final[Mapping[str, tuple[type, float, float]]] = {
     "slots": (int, 1, 1000),
     "cooldown": (float, 0, DAY),
-    "growth": (int, 1, 1000),
+    "scale_out_step": (int, 1, 1000),
     "drain_limit": (float, 60, 2 * DAY),
     "cpu_limit": (float, 1, 100),
     "memory_limit": (float, 1, 100),

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from airkiln.simulation.history import Tasks
-from airkiln.simulation.queueing import Fleet
+from airkiln.simulation.queueing import WorkerGroup
 from airkiln.simulation.settings import Shape
 
 OURS: Final = "airkiln"
@@ -54,32 +54,32 @@ class Replay:
     end: float
 
 
-def measure(setting: str, policy: str, shape: Shape, tasks: Tasks, fleet: Fleet) -> Replay:
+def measure(setting: str, policy: str, shape: Shape, tasks: Tasks, workers: WorkerGroup) -> Replay:
     """The outcome of a replay."""
-    begin = fleet.changes[0][0]
+    begin = workers.changes[0][0]
     span = max(map(float.__add__, tasks.queued_at, tasks.seconds)) - begin
-    hours = fleet.cost() / HOUR
-    started = len(tasks) - fleet.unserved
-    p50, p95, most = percentiles(fleet.waits, started, (50, 95, 100))
-    flaps, regrown = turns(fleet.changes, shape.pool.cooldown)
+    hours = workers.cost() / HOUR
+    started = len(tasks) - workers.unserved
+    p50, p95, most = percentiles(workers.waits, started, (50, 95, 100))
+    flaps, regrown = turns(workers.changes, shape.pool.cooldown)
     per_month = None if shape.price is None else hours * shape.price * MONTH / max(span, HOUR)
     outcome = Outcome(
         setting=setting,
         policy=policy,
         pool=shape.pool.name,
         tasks=len(tasks),
-        unserved=fleet.unserved,
+        unserved=workers.unserved,
         wait_p50=round(p50, 1),
         wait_p95=round(p95, 1),
         wait_max=round(most, 1),
         worker_hours=round(hours, 2),
         monthly_cost=None if per_month is None else round(per_month, 2),
-        changes_per_day=round((len(fleet.changes) - 1) / max(span / DAY, 1 / 24), 2),
+        changes_per_day=round((len(workers.changes) - 1) / max(span / DAY, 1 / 24), 2),
         flaps=flaps,
         regrown=regrown,
-        workers_max=max(count for _since, count in fleet.changes),
+        workers_max=max(count for _since, count in workers.changes),
     )
-    return Replay(outcome, tuple(fleet.changes), fleet.now)
+    return Replay(outcome, tuple(workers.changes), workers.now)
 
 
 def percentiles(waits: array[float], count: int, percents: Iterable[float]) -> list[float]:

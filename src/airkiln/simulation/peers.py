@@ -14,7 +14,7 @@ from typing import Final
 from airkiln.pools.model import Pool
 from airkiln.simulation.history import Tasks
 from airkiln.simulation.policies import Policy
-from airkiln.simulation.queueing import Fleet
+from airkiln.simulation.queueing import WorkerGroup
 
 MINUTE: Final = 60.0
 NEVER: Final = float("-inf")
@@ -45,26 +45,26 @@ class Turbine:
         self._measured: float | None = None
         self._acted = NEVER
 
-    def look(self, fleet: Fleet) -> None:
+    def act(self, workers: WorkerGroup) -> None:
         """Sample, publish at the period's end, and act on every full minute."""
         self._looks += 1
-        self._visible = max(self._visible, fleet.queued)
-        self._serving += fleet.serving()
-        if not fleet.queued:
-            self._empty += fleet.polling() * self.EMPTY_RECEIVES * self.every
-        if fleet.now % MINUTE:
+        self._visible = max(self._visible, workers.queued)
+        self._serving += workers.serving()
+        if not workers.queued:
+            self._empty += workers.polling() * self.EMPTY_RECEIVES * self.every
+        if workers.now % MINUTE:
             return
         self._load = self._measured  # what the run of the last minute found
-        if not fleet.now % self.PERIOD:
+        if not workers.now % self.PERIOD:
             self._measure()
-        if self._load is None or fleet.now - self._acted < self.COOLDOWN:
+        if self._load is None or workers.now - self._acted < self.COOLDOWN:
             return
-        if self._load >= self.GROWTH and fleet.desired < fleet.most:
-            fleet.grow(fleet.desired + 1)
-            self._acted = fleet.now
-        elif self._load <= self.SHRINK and fleet.desired > fleet.least:
-            fleet.end_some(fleet.desired - 1)
-            self._acted = fleet.now
+        if self._load >= self.GROWTH and workers.desired < workers.most:
+            workers.scale_out(workers.desired + 1)
+            self._acted = workers.now
+        elif self._load <= self.SHRINK and workers.desired > workers.least:
+            workers.scale_in(workers.desired - 1)
+            self._acted = workers.now
 
     def _measure(self) -> None:
         serving = self._serving / self._looks
@@ -99,21 +99,21 @@ class TargetTracking:
         self._target = max(self.ACCEPTABLE * slots / mean, 1.0) if mean else float(slots)
         self._above = self._below = 0
 
-    def look(self, fleet: Fleet) -> None:
+    def act(self, workers: WorkerGroup) -> None:
         """The figure of the last minute, and the alarms."""
-        serving = fleet.serving()
+        serving = workers.serving()
         if not serving:
             self._above = self._below = 0
             return
-        backlog = fleet.queued / serving
+        backlog = workers.queued / serving
         self._above = self._above + 1 if backlog > self._target else 0
         self._below = self._below + 1 if backlog < self.FAR_BELOW * self._target else 0
         if self._above >= self.HIGH:
-            aim = min(math.ceil(fleet.queued / self._target), fleet.most)
-            if aim > fleet.desired:
-                fleet.grow(aim)
-        elif self._below >= self.LOW and fleet.desired > fleet.least:
-            fleet.end_some(fleet.desired - 1)
+            aim = min(math.ceil(workers.queued / self._target), workers.most)
+            if aim > workers.desired:
+                workers.scale_out(aim)
+        elif self._below >= self.LOW and workers.desired > workers.least:
+            workers.scale_in(workers.desired - 1)
 
 
 class Keda:
@@ -134,29 +134,29 @@ class Keda:
         self._active = NEVER
         self._window: list[tuple[float, int]] = []
 
-    def look(self, fleet: Fleet) -> None:
+    def act(self, workers: WorkerGroup) -> None:
         """A poll of KEDA's, and each third time one of the HPA's."""
-        now, wanted = fleet.now, -(-(fleet.queued + fleet.running) // self._slots)
+        now, wanted = workers.now, -(-(workers.queued + workers.running) // self._slots)
         if wanted:
             self._active = now
-        if not fleet.desired:
+        if not workers.desired:
             self._window = []
             if wanted:
-                fleet.grow(1)
-        elif not fleet.least and now - self._active >= self.COOLDOWN:
-            fleet.end_some(0, newest=True)
+                workers.scale_out(1)
+        elif not workers.least and now - self._active >= self.COOLDOWN:
+            workers.scale_in(0, newest=True)
         elif not now % self.SYNC:
-            self._scale(fleet, max(min(wanted, fleet.most), fleet.least, 1))
+            self._scale(workers, max(min(wanted, workers.most), workers.least, 1))
 
-    def _scale(self, fleet: Fleet, wanted: int) -> None:
-        self._window = [each for each in self._window if each[0] > fleet.now - self.WINDOW]
-        self._window.append((fleet.now, wanted))
-        if wanted > fleet.desired:
-            fleet.grow(min(wanted, max(2 * fleet.desired, fleet.desired + 4)))
+    def _scale(self, workers: WorkerGroup, wanted: int) -> None:
+        self._window = [each for each in self._window if each[0] > workers.now - self.WINDOW]
+        self._window.append((workers.now, wanted))
+        if wanted > workers.desired:
+            workers.scale_out(min(wanted, max(2 * workers.desired, workers.desired + 4)))
             return
         peak = max(each[1] for each in self._window)
-        if peak < fleet.desired:
-            fleet.end_some(peak, newest=True)
+        if peak < workers.desired:
+            workers.scale_in(peak, newest=True)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from airkiln.autoscale.decision import decide
-from airkiln.autoscale.model import Demand, End, Grow, Protect, Seen, State, Unprotect
+from airkiln.autoscale.model import Demand, Observation, Protect, ScaleOut, State, Terminate, Unprotect
 from airkiln.pools.model import Pool
-from airkiln.simulation.queueing import Fleet
+from airkiln.simulation.queueing import WorkerGroup
 
 CYCLE: Final = 10.0
 """Seconds between two looks of the product."""
@@ -19,7 +19,7 @@ class Policy(Protocol):
     every: float
     """Seconds between two looks."""
 
-    def look(self, fleet: Fleet) -> None:
+    def act(self, workers: WorkerGroup) -> None:
         """One look, and what comes of it."""
 
 
@@ -31,15 +31,16 @@ class Airkiln:
         self._pool = pool
         self._state = State()
 
-    def look(self, fleet: Fleet) -> None:
+    def act(self, workers: WorkerGroup) -> None:
         """One cycle."""
-        demand = Demand(fleet.queued, fleet.busy, fleet.oldest)
-        seen = Seen(fleet.now, fleet.now, demand, fleet.group)
-        self._state, actions = decide(self._pool, self._state, seen)
-        for action in actions:
-            if isinstance(action, Grow):
-                fleet.grow(action.desired)
-            elif isinstance(action, End):
-                fleet.end(action.instances)
+        demand = Demand(workers.queued, workers.busy, workers.oldest)
+        observed = Observation(workers.now, workers.now, demand, workers.group)
+        decision = decide(self._state, observed, self._pool)
+        self._state = decision.state
+        for action in decision.actions:
+            if isinstance(action, ScaleOut):
+                workers.scale_out(action.desired)
+            elif isinstance(action, Terminate):
+                workers.terminate(action.instances)
             elif isinstance(action, Protect | Unprotect):
-                fleet.protect(action.instances, protected=isinstance(action, Protect))
+                workers.protect(action.instances, protected=isinstance(action, Protect))

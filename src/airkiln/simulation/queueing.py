@@ -37,7 +37,7 @@ class Machines:
     """Seconds from the asking for one until it serves."""
 
 
-class Fleet:
+class WorkerGroup:
     """Tasks and workers of one pool at one moment, in seconds since the epoch."""
 
     def __init__(self, tasks: Tasks, machines: Machines, begin: float) -> None:
@@ -173,16 +173,16 @@ class Fleet:
         first = self._ends[0][0] if self._ends else float("inf")
         return min(first, self._boots[0][0]) if self._boots else first
 
-    def grow(self, desired: int) -> None:
+    def scale_out(self, desired: int) -> None:
         """Have so many workers, which is more than there are."""
         for _ in range(desired - self.desired):
             self._boots.append((self.now + self.boot, self._launch(self.now)))
         self._changed(desired)
 
-    def end(self, workers: Iterable[str]) -> None:
+    def terminate(self, names: Iterable[str]) -> None:
         """Let these workers end, and have as many fewer."""
         count = 0
-        for worker in workers:
+        for worker in names:
             count += 1
             self._closed.add(worker)
             if self.busy[worker]:
@@ -191,11 +191,11 @@ class Fleet:
                 self._gone(worker, self.now)
         self._changed(self.desired - count)
 
-    def end_some(self, desired: int, *, newest: bool = False) -> None:
+    def scale_in(self, desired: int, *, newest: bool = False) -> None:
         """Have so many workers, whichever end, busy or not: the oldest, or the newest."""
         staying = [each.id for each in self.group.instances if each.lifecycle != TERMINATING]
         count = self.desired - desired
-        self.end(staying[-count:] if newest else staying[:count])
+        self.terminate(staying[-count:] if newest else staying[:count])
 
     def protect(self, workers: Iterable[str], *, protected: bool) -> None:
         """Set their protection from scale-in."""

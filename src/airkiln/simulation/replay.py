@@ -11,7 +11,7 @@ from airkiln.simulation.history import History, Tasks
 from airkiln.simulation.outcomes import DAY, HOUR, OURS, Replay, measure
 from airkiln.simulation.peers import PEERS
 from airkiln.simulation.policies import Airkiln, Policy
-from airkiln.simulation.queueing import Fleet, Machines
+from airkiln.simulation.queueing import Machines, WorkerGroup
 from airkiln.simulation.settings import Setting, Shape
 from airkiln.systemd.journal import WARNING, say
 
@@ -21,27 +21,27 @@ GIVEN_UP: Final = 7 * DAY
 """Seconds beyond all that the tasks can take, one after the other, at which a replay ends."""
 
 
-def replay(tasks: Tasks, shape: Shape, policy: Policy, *, least: int = 0) -> Fleet:
+def replay(tasks: Tasks, shape: Shape, policy: Policy, *, least: int = 0) -> WorkerGroup:
     """One pool from its first task until the last has ended and the workers with it.
 
     :param least: workers that the policy cannot go below, whatever the shape allows.
     """
     begin = math.floor(tasks.queued_at[0] / 60.0) * 60.0  # a full minute, for those who count by them
     floor = min(max(shape.min, least), shape.max)
-    fleet = Fleet(tasks, Machines(shape.pool.slots, floor, shape.max, shape.boot), begin)
+    workers = WorkerGroup(tasks, Machines(shape.pool.slots, floor, shape.max, shape.boot), begin)
     given_up = tasks.queued_at[-1] + sum(tasks.seconds) + GIVEN_UP
     every, now, until = policy.every, begin, math.inf
     number = 0
     while now < until:
         number += 1
         now = begin + number * every
-        fleet.advance(now)
-        policy.look(fleet)
-        if fleet.done:
-            until = now if fleet.desired == floor else min(until, now + TAIL)
+        workers.advance(now)
+        policy.act(workers)
+        if workers.done:
+            until = now if workers.desired == floor else min(until, now + TAIL)
         elif now > given_up:
             break
-    return fleet
+    return workers
 
 
 def simulate(history: History, settings: Sequence[Setting], peers: Sequence[str]) -> list[Replay]:
@@ -54,12 +54,12 @@ def simulate(history: History, settings: Sequence[Setting], peers: Sequence[str]
                 name = shape.pool.name
                 say(f"event=no-tasks setting={setting.name} pool={name} reason=no task in its queues")
                 continue
-            fleet = replay(tasks, shape, Airkiln(shape.pool))
-            found.append(measure(setting.name, OURS, shape, tasks, fleet))
+            workers = replay(tasks, shape, Airkiln(shape.pool))
+            found.append(measure(setting.name, OURS, shape, tasks, workers))
             for name in peers if number == 0 else ():
                 peer = PEERS[name]
-                fleet = replay(tasks, shape, peer.make(shape.pool, tasks), least=peer.least)
-                found.append(measure(setting.name, name, shape, tasks, fleet))
+                workers = replay(tasks, shape, peer.make(shape.pool, tasks), least=peer.least)
+                found.append(measure(setting.name, name, shape, tasks, workers))
     if not found:
         raise RefusedError(
             [f"no pool takes a queue of the history ({', '.join(sorted(history.queues))}): correct `queues`"]

@@ -19,7 +19,7 @@ from unittest import mock
 from airkiln.autoscale.amazon import Amazon
 from airkiln.autoscale.apply import Applier, Failures
 from airkiln.autoscale.figures import Figures, metrics
-from airkiln.autoscale.model import Demand, End, Grow, Protect, Unprotect
+from airkiln.autoscale.model import Demand, Protect, ScaleOut, Terminate, Unprotect
 from airkiln.boot.stack_signal import Signal, Unit
 from airkiln.failover import reporting
 from airkiln.failover.backlog import Backlog
@@ -136,9 +136,9 @@ def leader_sizes_the_pools(_role: str) -> None:
     applier = Applier(ENVIRONMENT, cloud, lambda: True)
     figures = Figures(ENVIRONMENT, cloud)
     with mock.patch.object(Failures, "report", _refuse):
-        applier.look(["default"])
+        applier.observe(["default"])
         cloud.addresses([INSTANCE])
-        actions = (Grow(2), End((INSTANCE,)), Protect((INSTANCE,)), Unprotect((INSTANCE,)))
+        actions = (ScaleOut(2), Terminate((INSTANCE,)), Protect((INSTANCE,)), Unprotect((INSTANCE,)))
         applier.carry_out("default", actions, float("inf"))
         figures.usage(["default"])
         figures.offer(metrics(ENVIRONMENT, "default", Demand(1, {}), None, 1))

@@ -10,7 +10,7 @@ import pytest
 from rehearsal.aws.services.cloudformation.template import Json
 from tests.stacks.static.template import SAMPLES, Template
 
-COMMANDS = ("AirflowCommand", "TailJournal", "DrainWorker", "HandOverLeader", "SupportBundle")
+COMMANDS = ("AirflowCommand", "TailJournal", "DrainWorker", "SwitchOverLeader", "SupportBundle")
 SHELL_WORDS = (
     "a; id",
     "$(id)",

@@ -46,7 +46,7 @@ def test_every_setting_of_the_example_is_one(forms: Any) -> None:  # noqa: ANN40
     text = (CLOUDFORMATION.parent / "inventory/group_vars/example.yml").read_text()
     block = text.partition("airkiln_pools:\n")[2].partition("\n\n")[0].partition("  # batch:")[0]
     given = yaml.safe_load(block.replace("    # ", "    "))
-    assert {"slots", "schedule", "growth"} <= set(given["default"])
+    assert {"slots", "schedule", "scale_out_step"} <= set(given["default"])
     assert pools.problems(given, {}, forms) == []
 
 

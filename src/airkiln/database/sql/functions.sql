@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS airkiln.lease (
     seq bigint NOT NULL DEFAULT 0,
     expires_at timestamptz NOT NULL DEFAULT 'epoch',
     paused boolean NOT NULL DEFAULT false,
-    hand_over_to text,
+    switchover_to text,
     requested_at timestamptz,
     reason text NOT NULL DEFAULT ''
 );
@@ -52,7 +52,7 @@ $$;
 -- server works for the leader's scheduler, which shows only where airkiln_fence may read all statistics.
 CREATE FUNCTION airkiln.poll(p_host text, p_ready boolean)
 RETURNS TABLE (schema_version integer, holder text, epoch bigint, seq bigint, remaining double precision,
-               paused boolean, hand_over_to text, standbys integer, heartbeat timestamptz,
+               paused boolean, switchover_to text, standbys integer, heartbeat timestamptz,
                database_started timestamptz, busy boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -61,7 +61,7 @@ BEGIN
     RETURN QUERY
     SELECT v.version, l.holder, l.epoch, l.seq,
            extract(epoch FROM l.expires_at - clock_timestamp())::double precision,
-           l.paused, l.hand_over_to,
+           l.paused, l.switchover_to,
            (SELECT count(*)::integer FROM airkiln.host o
              WHERE o.host <> p_host AND o.ready AND o.seen_at > clock_timestamp() - interval '3 seconds'),
            airkiln_job.heartbeat(), pg_postmaster_start_time(),
@@ -75,7 +75,7 @@ $$;
 CREATE FUNCTION airkiln.renew(p_host text, p_ready boolean, p_holder text, p_epoch bigint,
                                          p_ttl double precision)
 RETURNS TABLE (renewed boolean, schema_version integer, holder text, epoch bigint, seq bigint,
-               remaining double precision, paused boolean, hand_over_to text, standbys integer,
+               remaining double precision, paused boolean, switchover_to text, standbys integer,
                heartbeat timestamptz, database_started timestamptz, busy boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -125,7 +125,7 @@ BEGIN
     EXECUTE format('CREATE ROLE %I LOGIN PASSWORD %L', 'airflow_scheduler_' || taken, p_verifier);
     EXECUTE format('GRANT airflow TO %I WITH INHERIT TRUE, SET FALSE', 'airflow_scheduler_' || taken);
     UPDATE airkiln.lease l
-       SET holder = p_holder, epoch = taken, seq = 1, hand_over_to = NULL, requested_at = NULL, reason = '',
+       SET holder = p_holder, epoch = taken, seq = 1, switchover_to = NULL, requested_at = NULL, reason = '',
            expires_at = clock_timestamp() + make_interval(secs => p_ttl);
     -- Instances that were replaced; who is here says so every second.
     DELETE FROM airkiln.host WHERE seen_at < clock_timestamp() - interval '1 hour';
@@ -188,15 +188,15 @@ BEGIN
 END
 $$;
 
--- Note what a person asks for: 'hand-over' (to a host, or '*' for any), 'pause' or 'resume'.
+-- Note what a person asks for: 'switchover' (to a host, or '*' for any), 'pause' or 'resume'.
 CREATE FUNCTION airkiln.request(p_what text, p_target text, p_by text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     CASE p_what
-        WHEN 'hand-over' THEN
-            UPDATE airkiln.lease SET hand_over_to = p_target, requested_at = clock_timestamp(), reason = p_by;
+        WHEN 'switchover' THEN
+            UPDATE airkiln.lease SET switchover_to = p_target, requested_at = clock_timestamp(), reason = p_by;
         WHEN 'cancel' THEN
-            UPDATE airkiln.lease SET hand_over_to = NULL, requested_at = NULL, reason = p_by;
+            UPDATE airkiln.lease SET switchover_to = NULL, requested_at = NULL, reason = p_by;
         WHEN 'pause' THEN
             UPDATE airkiln.lease SET paused = true, reason = p_by;
         WHEN 'resume' THEN
@@ -210,7 +210,7 @@ $$;
 
 -- Sessions of others that hold what a scheduler needs: the lock of its critical section (Airflow's
 -- DBLocks.SCHEDULER_CRITICAL_SECTION is 2), rows of slot_pool, or anything that one of its sessions waits for.
-CREATE FUNCTION airkiln.foreign_locks(p_epoch bigint)
+CREATE FUNCTION airkiln.blocking_locks(p_epoch bigint)
 RETURNS TABLE (pid integer, usename text, held text, virtualtransaction text, details text)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH holders AS (

@@ -12,13 +12,13 @@ from airkiln.autoscale.model import (
     Group,
     Instance,
     Note,
-    Seen,
+    Observation,
     State,
 )
 from airkiln.pools.model import Pool
 
 CYCLE = 10.0
-POOL = Pool("default", slots=4, queues=("default",), cooldown=300, growth=10)
+POOL = Pool("default", slots=4, queues=("default",), cooldown=300, scale_out_step=10)
 
 
 def worker(
@@ -52,13 +52,19 @@ def note(actions: tuple[Action, ...]) -> Note:
     return last
 
 
+def step(pool: Pool, state: State, observed: Observation) -> tuple[State, tuple[Action, ...]]:
+    """A decision in two parts."""
+    decision = decide(state, observed, pool)
+    return decision.state, decision.actions
+
+
 def held(
-    seen: Seen, seconds: float, pool: Pool = POOL, state: State | None = None
+    observed: Observation, seconds: float, pool: Pool = POOL, state: State | None = None
 ) -> tuple[State, tuple[Action, ...]]:
     """The same view for so long, cycle by cycle; returns the last step."""
-    state, actions = decide(pool, state or State(), seen)
-    until = seen.now + seconds
-    while seen.now < until:
-        seen = replace(seen, now=seen.now + CYCLE, wall=seen.wall + CYCLE)
-        state, actions = decide(pool, state, seen)
+    state, actions = step(pool, state or State(), observed)
+    until = observed.now + seconds
+    while observed.now < until:
+        observed = replace(observed, now=observed.now + CYCLE, wall=observed.wall + CYCLE)
+        state, actions = step(pool, state, observed)
     return state, actions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airkiln.autoscale.apply import Applier
-from airkiln.autoscale.model import End, Grow, Kind, Note, Protect, Unprotect
+from airkiln.autoscale.model import Kind, Note, Protect, ScaleOut, Terminate, Unprotect
 from airkiln.errors import UnavailableError
 from tests.unit.airkiln.autoscale.fakes import AwsError, Clock, FakeCloud
 
@@ -29,7 +29,7 @@ class Bench:
             raise found
         return found
 
-    def carry_out(self, *actions: Grow | End | Protect | Unprotect | Note) -> bool:
+    def carry_out(self, *actions: ScaleOut | Terminate | Protect | Unprotect | Note) -> bool:
         return self.applier.carry_out("default", actions, self.clock() + 8)
 
 
@@ -45,7 +45,9 @@ def lines(capsys: pytest.CaptureFixture[str], event: str) -> list[str]:
 
 
 def test_each_action_is_its_call(bench: Bench) -> None:
-    assert bench.carry_out(Grow(5), End(("i-1", "i-2")), Protect(("i-3",)), Unprotect(("i-3",)), NOTE)
+    assert bench.carry_out(
+        ScaleOut(5), Terminate(("i-1", "i-2")), Protect(("i-3",)), Unprotect(("i-3",)), NOTE
+    )
     assert bench.cloud.calls == [
         ("set_desired", GROUP, 5),
         ("terminate", "i-1"),
@@ -65,14 +67,14 @@ def test_protection_goes_in_batches_of_fifty(bench: Bench) -> None:
 
 def test_a_leader_lost_in_the_middle_stops_there(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     bench.answers = [True, False]
-    assert not bench.carry_out(End(("i-1", "i-2", "i-3")))
+    assert not bench.carry_out(Terminate(("i-1", "i-2", "i-3")))
     assert bench.cloud.calls == [("terminate", "i-1")]
-    assert "reason=this host leads no longer" in lines(capsys, "stopped")[0]
+    assert "reason=this host no longer leads" in lines(capsys, "stopped")[0]
 
 
 def test_who_does_not_know_whether_it_leads_changes_nothing(bench: Bench) -> None:
     bench.answers = [UnavailableError("database airflow at db: no answer")]
-    assert not bench.carry_out(Grow(9))
+    assert not bench.carry_out(ScaleOut(9))
     assert bench.cloud.calls == []
 
 
@@ -84,16 +86,20 @@ def test_nothing_to_change_asks_nobody(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("code", "action", "what"),
     [
-        ("Throttling", Grow(5), "grow"),
-        ("ScalingActivityInProgress", Grow(5), "grow"),
-        ("ValidationError", End(("i-1",)), "end"),
+        ("Throttling", ScaleOut(5), "scale-out"),
+        ("ScalingActivityInProgress", ScaleOut(5), "scale-out"),
+        ("ValidationError", Terminate(("i-1",)), "terminate"),
         ("ValidationError", Protect(("i-1",)), "protect"),
     ],
 )
 def test_what_aws_refuses_is_told_once_in_ten_minutes_and_tried_again(
-    bench: Bench, capsys: pytest.CaptureFixture[str], code: str, action: Grow | End | Protect, what: str
+    bench: Bench,
+    capsys: pytest.CaptureFixture[str],
+    code: str,
+    action: ScaleOut | Terminate | Protect,
+    what: str,
 ) -> None:
-    kinds = {"grow": "set_desired", "end": "terminate", "protect": "protect"}
+    kinds = {"scale-out": "set_desired", "terminate": "terminate", "protect": "protect"}
     bench.cloud.fails = {kinds[what]: AwsError(code, "not now: i-1")}
     for _ in range(60):
         assert bench.carry_out(action), "the leader goes on"
@@ -110,7 +116,7 @@ def test_what_aws_refuses_is_told_once_in_ten_minutes_and_tried_again(
 
 def test_one_that_cannot_be_ended_holds_up_no_other(bench: Bench) -> None:
     bench.cloud.fails = {"terminate": AwsError("ValidationError", "Instance Id not found")}
-    bench.carry_out(End(("i-1", "i-2")), Grow(4))
+    bench.carry_out(Terminate(("i-1", "i-2")), ScaleOut(4))
     assert [call[0] for call in bench.cloud.calls] == ["terminate", "terminate", "set_desired"]
 
 
@@ -121,26 +127,26 @@ def test_slow_answers_leave_the_rest_to_the_next_cycle(
         bench.clock.now += 5
 
     bench.cloud.slow = slow
-    assert bench.carry_out(End(("i-1", "i-2", "i-3")))
+    assert bench.carry_out(Terminate(("i-1", "i-2", "i-3")))
     assert len(bench.cloud.calls) == 2
     assert len(lines(capsys, "out-of-time")) == 1
 
 
 def test_a_look_has_the_group_of_each_pool_with_addresses(bench: Bench) -> None:
-    found = bench.applier.look(["default"])
+    found = bench.applier.observe(["default"])
     assert [each.address for each in found["default"].instances] == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
-    bench.applier.look(["default"])
+    bench.applier.observe(["default"])
     assert bench.cloud.asked == [("i-1", "i-2", "i-3")], "each address once"
     bench.cloud.add(GROUP, 4)
-    bench.applier.look(["default"])
+    bench.applier.observe(["default"])
     assert bench.cloud.asked[1:] == [("i-4",)]
 
 
 def test_an_address_that_is_not_there_yet_is_asked_for_again(bench: Bench) -> None:
     del bench.cloud.known["i-3"]
-    assert bench.applier.look(["default"])["default"].instances[2].address is None
+    assert bench.applier.observe(["default"])["default"].instances[2].address is None
     bench.cloud.known["i-3"] = "10.0.0.3"
-    assert bench.applier.look(["default"])["default"].instances[2].address == "10.0.0.3"
+    assert bench.applier.observe(["default"])["default"].instances[2].address == "10.0.0.3"
     assert bench.cloud.asked[1:] == [("i-3",)]
 
 
@@ -148,7 +154,7 @@ def test_without_addresses_the_group_is_known_all_the_same(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench.cloud.fails = {"addresses": AwsError("UnauthorizedOperation")}
-    found = bench.applier.look(["default"])
+    found = bench.applier.observe(["default"])
     assert [each.address for each in found["default"].instances] == [None] * 3
     assert len(lines(capsys, "addresses-unknown")) == 1
 
@@ -157,7 +163,7 @@ def test_a_group_that_is_missing_is_named_and_the_others_are_there(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(3):
-        assert list(bench.applier.look(["default", "batch"])) == ["default"]
+        assert list(bench.applier.observe(["default", "batch"])) == ["default"]
     found = lines(capsys, "no-group")
     assert len(found) == 1
     assert "group=airkiln-prod-worker-batch" in found[0]
@@ -166,5 +172,5 @@ def test_a_group_that_is_missing_is_named_and_the_others_are_there(
 def test_without_aws_no_group_is_known(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     bench.cloud.fails = {"groups": AwsError("ThrottlingException", "Rate exceeded")}
     for _ in range(3):
-        assert bench.applier.look(["default"]) == {}
+        assert bench.applier.observe(["default"]) == {}
     assert len(lines(capsys, "groups-unknown")) == 1

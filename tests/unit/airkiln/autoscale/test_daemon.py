@@ -69,8 +69,9 @@ def test_the_first_task_brings_a_worker(host: Host, capsys: pytest.CaptureFixtur
     host.turns()
     assert host.cloud.calls == [("set_desired", GROUP, 2)]
     assert said(capsys, "decided") == [
-        "event=decided pool=default decision=grow capacity=2 wanted=2 peak=2 queued=5 running=0 oldest=2 "
-        "desired=0 serving=0 min=0 max=10 cpu=unknown memory=unknown reason=5 tasks ask for 2 workers"
+        "event=decided pool=default decision=scale-out capacity=2 wanted=2 peak=2 queued=5 running=0 "
+        "oldest=2 "
+        "desired=0 serving=0 min=0 max=10 cpu=unknown memory=unknown reason=5 tasks need 2 workers"
     ]
 
 
@@ -81,7 +82,7 @@ def test_idle_workers_end_after_the_cool_down(host: Host, capsys: pytest.Capture
     assert [call for call in host.cloud.calls if call[0] == "terminate"] == []
     host.turns(10)
     assert [call for call in host.cloud.calls if call[0] == "terminate"] == [("terminate", "i-2")]
-    assert "event=ended pool=default instance=i-2 " in capsys.readouterr().err
+    assert "event=terminated pool=default instance=i-2 " in capsys.readouterr().err
 
 
 def test_a_decision_that_stays_is_told_once_a_minute(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
@@ -248,7 +249,7 @@ def test_it_stops_between_two_cycles(host: Host, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_group_is_looked_at_before_the_tasks_are_counted(host: Host) -> None:
-    """A worker that has just taken a task is seen busy: the tasks are the fresher of the two."""
+    """A worker that has just taken a task is observed busy: the tasks are the fresher of the two."""
     order: list[str] = []
     host.cloud.on_look = lambda: order.append("groups")
     host.database.on_count = lambda: order.append("tasks")

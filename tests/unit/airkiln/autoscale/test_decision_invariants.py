@@ -8,22 +8,22 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airkiln.autoscale.decision import SETTLED, decide
+from airkiln.autoscale.decision import SETTLED
 from airkiln.autoscale.model import (
     Action,
     Demand,
-    End,
     Group,
-    Grow,
     Instance,
     Note,
+    Observation,
     Protect,
-    Seen,
+    ScaleOut,
     State,
+    Terminate,
     Unprotect,
 )
 from airkiln.pools.model import Pool
-from tests.unit.airkiln.autoscale.groups import CYCLE, note
+from tests.unit.airkiln.autoscale.groups import CYCLE, note, step
 
 
 @dataclass
@@ -67,20 +67,20 @@ class World:
                 tasks -= self.running[each.address]
         return tasks
 
-    def look(self, queued: int, wall: float, cpu: float | None) -> Seen:
+    def look(self, queued: int, wall: float, cpu: float | None) -> Observation:
         everyone = tuple(each for each, _ in self.instances.values())
         here = Group(self.least, self.most, self.desired, everyone)
-        return Seen(self.now, wall, Demand(queued, dict(self.running)), here, cpu)
+        return Observation(self.now, wall, Demand(queued, dict(self.running)), here, cpu)
 
     def carry_out(self, actions: tuple[Action, ...]) -> None:
         for action in actions:
             match action:
-                case Grow():
+                case ScaleOut():
                     assert action.desired > self.desired, "it never lowers the desired capacity"
-                    assert action.desired - self.desired <= self.pool.growth
+                    assert action.desired - self.desired <= self.pool.scale_out_step
                     self.desired = action.desired
                     self.changes.append((self.now, +1))
-                case End():
+                case Terminate():
                     for name in action.instances:
                         each, ready = self.instances[name]
                         assert each.lifecycle == "InService"
@@ -108,7 +108,7 @@ def worlds(draw: st.DrawFn) -> World:
         slots=draw(st.integers(1, 6)),
         queues=("default",),
         cooldown=draw(st.sampled_from([0, 10, 60, 130, 300])),
-        growth=draw(st.integers(1, 5)),
+        scale_out_step=draw(st.integers(1, 5)),
     )
     world = World(pool, least, most, draw(st.integers(least, most)))
     world.launch()
@@ -140,13 +140,13 @@ def test_whatever_happens_the_invariants_hold(
         for _ in range(times):
             world.pass_time(seconds)
             wall += seconds + jump
-            seen = world.look(world.serve(tasks), wall, cpu)
+            observed = world.look(world.serve(tasks), wall, cpu)
             if not known:
-                after, actions = decide(world.pool, state, replace(seen, demand=None))
+                after, actions = step(world.pool, state, replace(observed, demand=None))
                 assert after == state
                 assert [type(action) for action in actions] == [Note]
                 continue
-            state, actions = decide(world.pool, state, seen)
+            state, actions = step(world.pool, state, observed)
             told = note(actions)
             wanted_at.append((world.now, told.wanted))
             before = world.desired
@@ -163,7 +163,7 @@ def test_steady_demand_is_followed_and_then_nothing_changes(world: World, tasks:
     state = State()
     for _ in range(200):
         world.pass_time(CYCLE)
-        state, actions = decide(world.pool, state, world.look(world.serve(tasks), world.now, None))
+        state, actions = step(world.pool, state, world.look(world.serve(tasks), world.now, None))
         world.carry_out(actions)
     wanted = -(-tasks // world.pool.slots)
     assert world.desired == min(max(wanted, world.least), world.most)
@@ -174,11 +174,11 @@ def test_steady_demand_is_followed_and_then_nothing_changes(world: World, tasks:
 
 @settings(max_examples=60)
 @given(worlds(), st.lists(st.integers(0, 60), min_size=100, max_size=300))
-def test_after_a_growth_nothing_ends_for_a_cool_down(world: World, load: list[int]) -> None:
+def test_after_a_scale_out_nothing_ends_for_a_cool_down(world: World, load: list[int]) -> None:
     state = State()
     for tasks in load:
         world.pass_time(CYCLE)
-        state, actions = decide(world.pool, state, world.look(world.serve(tasks), world.now, None))
+        state, actions = step(world.pool, state, world.look(world.serve(tasks), world.now, None))
         world.carry_out(actions)
     for (at, direction), (then, following) in pairwise(world.changes):
         if direction > 0 > following:
@@ -191,11 +191,11 @@ def test_when_demand_ends_the_pool_is_back_at_its_minimum(world: World, tasks: i
     state = State()
     for _ in range(30):
         world.pass_time(CYCLE)
-        state, actions = decide(world.pool, state, world.look(world.serve(tasks), world.now, None))
+        state, actions = step(world.pool, state, world.look(world.serve(tasks), world.now, None))
         world.carry_out(actions)
         last = world.now
     while world.desired > world.least:
         world.pass_time(CYCLE)
         assert world.now - last <= max(world.pool.cooldown, SETTLED + 45) + 2 * CYCLE
-        state, actions = decide(world.pool, state, world.look(world.serve(0), world.now, None))
+        state, actions = step(world.pool, state, world.look(world.serve(0), world.now, None))
         world.carry_out(actions)

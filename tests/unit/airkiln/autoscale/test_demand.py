@@ -36,7 +36,7 @@ def test_a_pool_has_the_demand_of_all_its_queues() -> None:
         "default": Demand(5, {"10.0.0.1": 3}, 9.0),
         "batch": Demand(7, {"10.0.0.2": 1}, 1.0),
     }
-    assert found.strangers == {}
+    assert found.without_pool == {}
 
 
 def test_a_task_that_was_cleared_while_it_ran_has_its_slot_until_it_ends() -> None:
@@ -46,7 +46,7 @@ def test_a_task_that_was_cleared_while_it_ran_has_its_slot_until_it_ends() -> No
 
 def test_a_queue_that_no_pool_takes_is_named() -> None:
     found = by_pool([queued(3, "gpu"), queued(1, "gpu", executor=CELERY)], POOLS, CELERY)
-    assert found.strangers == {"gpu": 4}
+    assert found.without_pool == {"gpu": 4}
 
 
 @pytest.mark.parametrize(

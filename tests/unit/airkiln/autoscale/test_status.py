@@ -33,7 +33,7 @@ def test_it_shows_every_pool_and_changes_nothing(layout: Layout) -> None:
     assert cloud.calls == []
     default, batch = found["pools"]
     assert (default["queued"], default["running"], default["wanted"]) == (9, 2, 3)
-    assert (default["decision"], default["capacity"]) == ("grow", 3)
+    assert (default["decision"], default["capacity"]) == ("scale-out", 3)
     assert [each["running"] for each in default["group"]["instances"]] == [2, 0]
     assert (batch["group"], batch["decision"], batch["wanted"]) == (None, "unknown", None)
     assert found["without_pool"] == {"gpu": 1}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airkiln.autoscale.model import End, Seen
+from airkiln.autoscale.model import Observation, Terminate
 from tests.unit.airkiln.autoscale.groups import POOL, demand, group, held, of, worker
 
 
@@ -16,9 +16,12 @@ def ended(zones: str, *, busy: tuple[int, ...] = (), wanted: int = 0) -> list[in
     """The numbers of the workers that one step ends, in its order; worker 1 is in the first zone listed."""
     here = [worker(number, zone=zone) for number, zone in enumerate(zones, 1)]
     needed = demand(POOL.slots * (wanted - len(busy)), **{f"w{number}": POOL.slots for number in busy})
-    _, actions = held(Seen(0, 0, needed, group(here)), POOL.cooldown)
+    _, actions = held(Observation(0, 0, needed, group(here)), POOL.cooldown)
     return [
-        int(name[2:]) for action in of(actions, End) if isinstance(action, End) for name in action.instances
+        int(name[2:])
+        for action in of(actions, Terminate)
+        if isinstance(action, Terminate)
+        for name in action.instances
     ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from airkiln.failover.config import Timings
-from airkiln.failover.model import Answer, Call
+from airkiln.failover.model import Reply, Request
 
 T = Timings()
 
@@ -31,7 +31,7 @@ class Row:
     epoch: int
     remaining: float
     paused: bool
-    hand_over_to: str | None
+    switchover_to: str | None
     standbys: int
     heartbeat: datetime | None = None
     busy: bool = False
@@ -45,26 +45,26 @@ class Database:
     epoch: int = 0
     expires: float = -1.0
     paused: bool = False
-    hand_over_to: str | None = None
+    switchover_to: str | None = None
     hosts: dict[str, tuple[float, bool]] = field(default_factory=dict)
     roles: dict[int, Role] = field(default_factory=dict)
 
     def view(self, host: str, now: float) -> Row:
         standbys = sum(ready and now - seen < 3 for name, (seen, ready) in self.hosts.items() if name != host)
-        return Row(self.holder, self.epoch, self.expires - now, self.paused, self.hand_over_to, standbys)
+        return Row(self.holder, self.epoch, self.expires - now, self.paused, self.switchover_to, standbys)
 
     def held(self, holder: str, epoch: int, now: float) -> bool:
         return self.holder == holder and self.epoch == epoch and self.expires > now
 
-    def acquire(self, holder: str, call: Call, password: int, now: float) -> Answer:
+    def acquire(self, holder: str, call: Request, password: int, now: float) -> Reply:
         """One transaction: the older roles lose their rights, the new epoch's is made."""
         if self.paused or self.expires > now:
-            return Answer(call)
+            return Reply(call)
         self.epoch = max([self.epoch, *self.roles]) + 1
         for role in self.roles.values():
             role.member = False
         for old in [epoch for epoch in self.roles if epoch < self.epoch - 2]:
             del self.roles[old]
         self.roles[self.epoch] = Role(password)
-        self.holder, self.expires, self.hand_over_to = holder, now + T.ttl, None
-        return Answer(call, number=self.epoch)
+        self.holder, self.expires, self.switchover_to = holder, now + T.lease_ttl, None
+        return Reply(call, number=self.epoch)

@@ -10,17 +10,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airkiln.errors import UnavailableError
-from airkiln.failover.lease import ForeignLock, Grant, View
+from airkiln.failover.lease import BlockingSession, Grant, LeaseRow
 
 PASSWORD = "the epoch's very own password"
 
-FREE = View(
+FREE = LeaseRow(
     holder="",
     epoch=6,
     seq=0,
     remaining=-1.0,
     paused=False,
-    hand_over_to=None,
+    switchover_to=None,
     standbys=1,
     heartbeat=None,
     database_started=datetime(2026, 1, 1, tzinfo=UTC),
@@ -32,7 +32,7 @@ FREE = View(
 class Lease:
     """The one row that all clients of a test share, and the calls that came."""
 
-    view: View = FREE
+    view: LeaseRow = FREE
     held_by: str = ""
 
     def __post_init__(self) -> None:
@@ -81,10 +81,10 @@ class FakeClient:
         assert self.other_end is not None
         self.other_end.close()
 
-    def poll(self, ready: bool) -> View:
+    def poll(self, ready: bool) -> LeaseRow:
         return self._called("poll", self.lease.view)  # type: ignore[no-any-return]  # as all that follow
 
-    def renew(self, ready: bool, epoch: int) -> tuple[bool, View]:
+    def renew(self, ready: bool, epoch: int) -> tuple[bool, LeaseRow]:
         held = self.lease.held_by == self.holder and self.lease.view.epoch == epoch
         return self._called("renew", (held, self.lease.view))  # type: ignore[no-any-return]
 
@@ -111,11 +111,11 @@ class FakeClient:
     def request(self, what: str, target: str | None, by: str) -> None:
         self._called(f"request {what}", None)
 
-    def foreign_locks(self, epoch: int) -> list[ForeignLock]:
-        return list(self._called("foreign_locks", []))
+    def blocking_locks(self, epoch: int) -> list[BlockingSession]:
+        return list(self._called("blocking_locks", []))
 
-    def end_session(self, lock: ForeignLock) -> bool:
-        return bool(self._called(f"end_session {lock.pid} {lock.transaction}", True))
+    def end_session(self, session: BlockingSession) -> bool:
+        return bool(self._called(f"end_session {session.pid} {session.transaction}", True))
 
     def fileno(self) -> int:
         return -1 if self.connection is None else self.connection.fileno()

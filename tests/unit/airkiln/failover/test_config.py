@@ -1,4 +1,4 @@
-"""The controller's limits: what is refused, and that every refusal is a sentence."""
+"""The controller's timings: what is refused, and that every refusal is a sentence."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
 
 def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
     path = tmp_path / "failover.toml"
-    path.write_text("ttl = 8\ndeadline = 4.0\nmargin = 2\n")
-    assert load(path) == replace(Timings(), ttl=8.0, deadline=4.0, margin=2.0)
+    path.write_text("lease_ttl = 8\nself_fence_deadline = 4.0\nclock_margin = 2\n")
+    assert load(path) == replace(Timings(), lease_ttl=8.0, self_fence_deadline=4.0, clock_margin=2.0)
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"deadline": 2.7}, "deadline + kill + margin is 4.1 s"),
-        ({"kill": 1.0}, "deadline + kill + margin"),
-        ({"margin": 0.5}, "margin is 0.5 s"),
-        ({"limit": 1.1}, "renew + 2 x limit"),
-        ({"patience": 0.9}, "patience is 0.9 s"),
-        ({"poll": 2.5}, "poll is 2.5 s"),
-        ({"poll": 0.1}, "three statements"),
-        ({"renew": 0.2}, "three statements"),
-        ({"watchdog": 1.2}, "watchdog is 1.2 s"),
-        ({"watchdog": 5.0}, "watchdog is 5 s, more than ttl"),
-        ({"stopped": 9.0}, "stopped is 9 s"),
-        ({"heartbeat": 5.0}, "two heartbeats of 5 s"),
-        ({"foreign": 12.0}, "foreign is 12 s"),
-        ({"yielding": 0.5}, "yielding is 0.5 s"),
+        ({"self_fence_deadline": 2.7}, "self_fence_deadline + kill_timeout + clock_margin is 4.1 s"),
+        ({"kill_timeout": 1.0}, "self_fence_deadline + kill_timeout + clock_margin"),
+        ({"clock_margin": 0.5}, "clock_margin is 0.5 s"),
+        ({"call_timeout": 1.1}, "renew_interval + 2 x call_timeout"),
+        ({"poll_timeout_max": 0.9}, "poll_timeout_max is 0.9 s"),
+        ({"poll_interval": 2.5}, "poll_interval is 2.5 s"),
+        ({"poll_interval": 0.1}, "three statements"),
+        ({"renew_interval": 0.2}, "three statements"),
+        ({"watchdog_timeout": 1.2}, "watchdog_timeout is 1.2 s"),
+        ({"watchdog_timeout": 5.0}, "watchdog_timeout is 5 s, more than lease_ttl"),
+        ({"stopped_timeout": 9.0}, "stopped_timeout is 9 s"),
+        ({"scheduler_heartbeat": 5.0}, "two heartbeats of 5 s"),
+        ({"blocking_lock_timeout": 12.0}, "blocking_lock_timeout is 12 s"),
+        ({"yield_time": 0.5}, "yield_time is 0.5 s"),
     ],
 )
 def test_limits_that_contradict_are_refused_in_a_sentence(changes: dict[str, float], named: str) -> None:
@@ -59,11 +59,11 @@ def test_no_limit_is_nothing_or_without_end(name: str, value: float) -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("ttl = ", "cannot be read as TOML"),
-        ("tll = 4", "unknown key 'tll'"),
-        ('ttl = "4"', "ttl is no number"),
-        ("ttl = true", "ttl is no number"),
-        ("deadline = 3.5", "deadline + kill + margin"),
+        ("lease_ttl = ", "cannot be read as TOML"),
+        ("ttl = 4", "unknown key 'ttl'"),
+        ('lease_ttl = "4"', "lease_ttl must be a number"),
+        ("lease_ttl = true", "lease_ttl must be a number"),
+        ("self_fence_deadline = 3.5", "self_fence_deadline + kill_timeout + clock_margin"),
     ],
 )
 def test_a_file_that_cannot_be_followed_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:

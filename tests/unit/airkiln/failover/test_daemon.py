@@ -152,7 +152,7 @@ def test_why_an_instance_ends_soon(notices: Notices, reason: str | None) -> None
 @pytest.mark.timeout(20)
 def test_told_to_stop_it_does_not_sleep_on(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon, "LONGEST_SLEEP", 3600)
-    machine.timings = Timings(poll=3600)
+    machine.timings = Timings(poll_interval=3600)
     machine.runs(
         lambda: eventually(lambda: len(machine.told) > 2)
     )  # it has gone to sleep, or will any moment
@@ -166,12 +166,12 @@ def test_told_to_stop_while_it_leads_nothing_it_kills_nothing(machine: Machine) 
 def test_a_network_that_swallows_everything_does_not_keep_it_from_killing(
     machine: Machine, start: Start, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    machine.timings = Timings(limit=0.2, deadline=0.6)
+    machine.timings = Timings(call_timeout=0.2, self_fence_deadline=0.6)
     scheduler = machine.scheduler(start)
 
     def story() -> None:
         scheduler.epoch()
-        machine.lease.swallowed = {"renew", "release", "foreign_locks"}
+        machine.lease.swallowed = {"renew", "release", "blocking_locks"}
         assert scheduler.ended() < 0
 
     machine.runs(story)
@@ -181,7 +181,7 @@ def test_a_network_that_swallows_everything_does_not_keep_it_from_killing(
 def test_a_stopped_scheduler_is_given_up(
     machine: Machine, start: Start, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    machine.timings = Timings(stopped=0.1, dump=0.05)
+    machine.timings = Timings(stopped_timeout=0.1, dump_timeout=0.05)
     scheduler = machine.scheduler(start)
 
     def story() -> None:
@@ -254,7 +254,7 @@ def test_it_is_not_fed_while_something_runs_that_no_lease_covers(
     machine: Machine, start: Start, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(daemon, "LONGEST_SLEEP", 0.02)
-    machine.timings = Timings(poll=0.1)
+    machine.timings = Timings(poll_interval=0.1)
     scheduler = machine.scheduler(start)
 
     def story() -> None:

@@ -6,25 +6,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from airkiln.failover.config import Timings
-from airkiln.failover.decision import step, wake_at
+from airkiln.failover.decision import decide, wake_at
 from airkiln.failover.model import (
     Abandon,
     Action,
-    Answer,
-    Call,
-    Dump,
-    Follow,
+    BlockingLock,
+    DumpStacks,
+    Exit,
+    Failure,
     Kill,
-    Leave,
-    Lock,
     Note,
+    Observation,
     OpenGate,
+    Operation,
     Phase,
+    Reply,
     ReportUnhealthy,
-    Seen,
+    Request,
+    StartFollowers,
     State,
-    Trouble,
-    What,
 )
 
 T = Timings()
@@ -39,7 +39,7 @@ class Row:
     epoch: int = 6
     remaining: float = 3.5
     paused: bool = False
-    hand_over_to: str | None = None
+    switchover_to: str | None = None
     standbys: int = 1
     heartbeat: datetime | None = None
     busy: bool = False
@@ -50,23 +50,24 @@ class Host:
 
     def __init__(self, now: float = 1000.0) -> None:
         self.state = State("a", "a/1")
-        self.seen = Seen(now, warm=PID)
+        self.observed = Observation(now, warm=PID)
         self.said: list[Note] = []
 
     def goes(self, **changes: object) -> list[Action]:
         """One step; the notes are kept apart."""
-        self.seen = replace(self.seen, **{"answer": None, "notified": False, **changes})  # type: ignore[arg-type]  # of Seen's fields
-        self.state, actions = step(self.state, self.seen, T)
-        self.said += [action for action in actions if isinstance(action, Note)]
-        return [action for action in actions if not isinstance(action, Note)]
+        self.observed = replace(self.observed, **{"reply": None, "notified": False, **changes})  # type: ignore[arg-type]  # of Observation's fields
+        decision = decide(self.state, self.observed, T)
+        self.state = decision.state
+        self.said += [action for action in decision.actions if isinstance(action, Note)]
+        return [action for action in decision.actions if not isinstance(action, Note)]
 
     def after(self, seconds: float, **changes: object) -> list[Action]:
-        return self.goes(now=self.seen.now + seconds, **changes)
+        return self.goes(now=self.observed.now + seconds, **changes)
 
     def hears(self, after: float = 0.005, **answer: object) -> list[Action]:
-        call = self.state.under_way
+        call = self.state.in_flight
         assert call is not None
-        return self.after(after, answer=Answer(call, **answer))  # type: ignore[arg-type]  # of Answer's fields
+        return self.after(after, reply=Reply(call, **answer))  # type: ignore[arg-type]  # of Reply's fields
 
     def events(self) -> list[str]:
         return [note.event for note in self.said]
@@ -76,44 +77,44 @@ class Host:
         self.hears(view=Row(remaining=-1.0))
         self.hears(number=7)
         self.hears(number=1)
-        self.after(T.dead)
+        self.after(T.fence_interval)
         self.hears(number=0)
-        self.after(T.dead)
+        self.after(T.fence_interval)
         self.hears(number=0)
         actions = self.hears(number=1)
-        assert actions == [OpenGate(PID, 7), Follow()]
-        self.seen = replace(self.seen, warm=None, alive=PID)
+        assert actions == [OpenGate(PID, 7), StartFollowers()]
+        self.observed = replace(self.observed, warm=None, alive=PID)
         return self
 
-    def renews(self, good: bool = True, **row: object) -> list[Action]:
+    def renews(self, done: bool = True, **row: object) -> list[Action]:
         """The next renewal, answered."""
-        if self.state.under_way is None:
-            self.goes(now=max(self.seen.now, self.state.due_at))
-        call = self.state.under_way
+        if self.state.in_flight is None:
+            self.goes(now=max(self.observed.now, self.state.due_at))
+        call = self.state.in_flight
         assert call is not None
-        assert call.what is What.RENEW
-        view = Row(holder="a/1" if good else "b/1", epoch=7 if good else 8, **row)  # type: ignore[arg-type]  # of Row's fields
-        return self.hears(view=view, good=good)
+        assert call.operation is Operation.RENEW
+        view = Row(holder="a/1" if done else "b/1", epoch=7 if done else 8, **row)  # type: ignore[arg-type]  # of Row's fields
+        return self.hears(view=view, done=done)
 
 
-def calls(actions: list[Action]) -> list[What]:
-    return [action.what for action in actions if isinstance(action, Call)]
+def calls(actions: list[Action]) -> list[Operation]:
+    return [action.operation for action in actions if isinstance(action, Request)]
 
 
 def test_a_standby_asks_once_a_second() -> None:
     host = Host()
-    assert host.goes() == [Call(What.POLL, ready=True)]
+    assert host.goes() == [Request(Operation.POLL, ready=True)]
     assert host.hears(view=Row()) == []
     assert wake_at(host.state, T) == 1001.0
     assert host.after(0.5) == []
-    assert calls(host.after(0.5)) == [What.POLL]
+    assert calls(host.after(0.5)) == [Operation.POLL]
 
 
 def test_a_notification_has_it_ask_at_once() -> None:
     host = Host()
     host.goes()
     host.hears(view=Row())
-    assert calls(host.after(0.1, notified=True)) == [What.POLL]
+    assert calls(host.after(0.1, notified=True)) == [Operation.POLL]
 
 
 def test_a_lease_that_ends_between_two_questions_is_asked_for_when_it_ends() -> None:
@@ -121,27 +122,27 @@ def test_a_lease_that_ends_between_two_questions_is_asked_for_when_it_ends() -> 
     host.goes()
     host.hears(view=Row(remaining=0.3))
     assert wake_at(host.state, T) < 1000.4
-    assert calls(host.after(0.31)) == [What.ACQUIRE]
+    assert calls(host.after(0.31)) == [Operation.ACQUIRE]
 
 
 def test_a_host_that_is_not_warm_leaves_a_free_lease_alone_and_takes_it_when_it_is_warm() -> None:
     host = Host()
-    assert host.goes(warm=None) == [Call(What.POLL, ready=False)]
+    assert host.goes(warm=None) == [Request(Operation.POLL, ready=False)]
     assert host.hears(view=Row(remaining=-1.0)) == []
     assert wake_at(host.state, T) == 1001.0
-    assert calls(host.after(0.1, warm=PID)) == [What.ACQUIRE]
+    assert calls(host.after(0.1, warm=PID)) == [Operation.ACQUIRE]
 
 
 def test_the_gate_opens_after_two_fences_in_a_row_found_nothing() -> None:
     host = Host()
     host.goes()
-    assert calls(host.hears(view=Row(remaining=-1.0))) == [What.ACQUIRE]
-    assert calls(host.hears(number=7)) == [What.FENCE]
+    assert calls(host.hears(view=Row(remaining=-1.0))) == [Operation.ACQUIRE]
+    assert calls(host.hears(number=7)) == [Operation.FENCE]
     for left in (2, 0, 1, 0):
         assert host.hears(number=left) == []
-        assert calls(host.after(T.dead)) == [What.FENCE]
-    assert calls(host.hears(number=0)) == [What.ADOPT]
-    assert host.hears(number=1) == [OpenGate(PID, 7), Follow()]
+        assert calls(host.after(T.fence_interval)) == [Operation.FENCE]
+    assert calls(host.hears(number=0)) == [Operation.ADOPT]
+    assert host.hears(number=1) == [OpenGate(PID, 7), StartFollowers()]
 
 
 def test_what_is_lost_between_grant_and_gate_gives_the_grant_up() -> None:
@@ -149,17 +150,19 @@ def test_what_is_lost_between_grant_and_gate_gives_the_grant_up() -> None:
     host.goes()
     host.hears(view=Row(remaining=-1.0))
     host.hears(number=7)
-    assert calls(host.hears(trouble=Trouble.UNAVAILABLE, text="gone")) == [What.RELEASE]
+    assert calls(host.hears(failure=Failure.UNAVAILABLE, text="gone")) == [Operation.RELEASE]
 
 
 def test_a_grant_whose_answer_was_lost_is_released_before_another_is_asked_for() -> None:
     host = Host()
     host.goes()
     host.hears(view=Row(remaining=-1.0))
-    assert Abandon() in host.after(T.limit)
-    assert calls(host.after(0.6)) == [What.POLL]
+    assert Abandon() in host.after(T.call_timeout)
+    assert calls(host.after(0.6)) == [Operation.POLL]
     actions = host.hears(view=Row(holder="a/1", epoch=7, remaining=3.0))
-    assert [(call.what, call.epoch) for call in actions if isinstance(call, Call)] == [(What.RELEASE, 7)]
+    assert [(call.operation, call.epoch) for call in actions if isinstance(call, Request)] == [
+        (Operation.RELEASE, 7)
+    ]
     assert "orphan" in host.events()
 
 
@@ -167,21 +170,21 @@ def test_a_standby_waits_longer_for_a_database_that_is_slow_to_let_it_in() -> No
     host = Host()
     host.goes()
     for limit in (1.0, 2.0, 4.0, 4.0):
-        assert wake_at(host.state, T) == host.seen.now + limit
+        assert wake_at(host.state, T) == host.observed.now + limit
         assert host.after(limit - 0.01) == []
         assert host.after(0.01) == [Abandon()]
-        assert calls(host.after(T.poll / 2)) == [What.POLL]
-    assert calls(host.hears(after=3.5, view=Row())) == [What.POLL]
-    assert Abandon() in host.after(T.limit)
+        assert calls(host.after(T.poll_interval / 2)) == [Operation.POLL]
+    assert calls(host.hears(after=3.5, view=Row())) == [Operation.POLL]
+    assert Abandon() in host.after(T.call_timeout)
 
 
 def test_a_leader_waits_no_longer_for_its_renewal_however_long_it_waited_for_a_poll() -> None:
     host = Host()
     host.goes()
-    host.after(T.limit)
-    host.after(T.poll / 2)
-    assert calls(host.hears(after=1.5, view=Row(remaining=-1.0))) == [What.ACQUIRE]
-    assert Abandon() in host.after(T.limit)
+    host.after(T.call_timeout)
+    host.after(T.poll_interval / 2)
+    assert calls(host.hears(after=1.5, view=Row(remaining=-1.0))) == [Operation.ACQUIRE]
+    assert Abandon() in host.after(T.call_timeout)
 
 
 def test_a_leader_renews_twice_a_second() -> None:
@@ -189,89 +192,89 @@ def test_a_leader_renews_twice_a_second() -> None:
     for _ in range(4):
         sent = host.state.due_at
         host.renews()
-        assert host.state.due_at == max(sent, host.state.sent_at) + T.renew
+        assert host.state.due_at == max(sent, host.state.sent_at) + T.renew_interval
 
 
 def test_without_a_good_renewal_the_scheduler_is_killed_at_the_deadline() -> None:
     host = Host().leads()
-    good = host.state.good_at
+    good = host.state.renewed_at
     host.renews()
-    assert host.state.good_at > good
+    assert host.state.renewed_at > good
     while Kill() not in (actions := host.goes(now=wake_at(host.state, T))):
-        assert host.seen.now < host.state.good_at + T.deadline
-        if host.state.under_way:
-            host.hears(trouble=Trouble.UNAVAILABLE, text="refused")
-    assert host.seen.now == host.state.good_at + T.deadline
+        assert host.observed.now < host.state.renewed_at + T.self_fence_deadline
+        if host.state.in_flight:
+            host.hears(failure=Failure.UNAVAILABLE, text="refused")
+    assert host.observed.now == host.state.renewed_at + T.self_fence_deadline
     assert Kill() in actions
 
 
 def test_the_watchdog_starves_while_what_the_lease_no_longer_covers_still_runs() -> None:
     host = Host().leads()
-    assert host.state.fed(host.seen, T.deadline)
-    late = replace(host.seen, now=host.state.good_at + T.deadline)
-    assert not host.state.fed(late, T.deadline)
+    assert host.state.may_feed_watchdog(host.observed, T)
+    late = replace(host.observed, now=host.state.renewed_at + T.self_fence_deadline)
+    assert not host.state.may_feed_watchdog(late, T)
     host.goes(now=late.now)
-    host.seen = replace(host.seen, killed=False, alive=None)
-    assert not host.state.fed(host.seen, T.deadline)
+    host.observed = replace(host.observed, killed=False, alive=None)
+    assert not host.state.may_feed_watchdog(host.observed, T)
     host.after(0.01, killed=True)
-    host.hears(trouble=Trouble.UNAVAILABLE, text="refused")
-    assert host.state.fed(host.seen, T.deadline)
+    host.hears(failure=Failure.UNAVAILABLE, text="refused")
+    assert host.state.may_feed_watchdog(host.observed, T)
 
 
 def test_a_refused_renewal_kills_at_once_and_releases_nothing() -> None:
     host = Host().leads()
-    assert host.renews(good=False) == [Kill()]
-    host.seen = replace(host.seen, alive=None)
-    assert calls(host.after(0.01, killed=True)) == [What.POLL]
+    assert host.renews(done=False) == [Kill()]
+    host.observed = replace(host.observed, alive=None)
+    assert calls(host.after(0.01, killed=True)) == [Operation.POLL]
 
 
 def test_a_dead_scheduler_gives_the_lease_up_once_nothing_of_it_is_left() -> None:
     host = Host().leads()
     assert host.after(0.1, alive=None, killed=True) == [Kill()]
     assert host.after(0.01, killed=False) == []
-    assert calls(host.after(0.01, killed=True)) == [What.RELEASE]
+    assert calls(host.after(0.01, killed=True)) == [Operation.RELEASE]
 
 
 def test_what_gave_the_lease_away_leaves_it_to_a_host_that_is_ready() -> None:
     host = Host().leads()
     host.after(0.1, alive=None)
     host.after(0.01, killed=True)
-    host.hears(good=True)
-    assert host.state.under_way is not None
+    host.hears(done=True)
+    assert host.state.in_flight is not None
     assert host.hears(view=Row(remaining=-1.0, standbys=1), after=0.01) == []
-    host.seen = replace(host.seen, warm=PID + 1)
-    assert calls(host.after(1.0)) == [What.POLL]
-    assert calls(host.hears(view=Row(remaining=-1.0, standbys=0))) == [What.ACQUIRE]
+    host.observed = replace(host.observed, warm=PID + 1)
+    assert calls(host.after(1.0)) == [Operation.POLL]
+    assert calls(host.hears(view=Row(remaining=-1.0, standbys=0))) == [Operation.ACQUIRE]
 
 
-def test_a_hand_over_is_refused_while_nobody_is_ready_and_the_request_is_dropped() -> None:
+def test_a_switchover_is_refused_while_nobody_is_ready_and_the_request_is_dropped() -> None:
     host = Host().leads()
-    actions = host.renews(hand_over_to="*", standbys=0)
-    assert calls(actions) == [What.DROP_REQUEST]
-    assert host.events()[-1] == "hand-over-refused"
+    actions = host.renews(switchover_to="*", standbys=0)
+    assert calls(actions) == [Operation.CANCEL_SWITCHOVER]
+    assert host.events()[-1] == "switchover-refused"
 
 
-def test_a_hand_over_kills_and_releases_when_somebody_is_ready() -> None:
+def test_a_switchover_kills_and_releases_when_somebody_is_ready() -> None:
     host = Host().leads()
-    assert host.renews(hand_over_to="*") == [Kill()]
+    assert host.renews(switchover_to="*") == [Kill()]
 
 
-def test_a_hand_over_to_the_leader_itself_is_dropped() -> None:
+def test_a_switchover_to_the_leader_itself_is_dropped() -> None:
     host = Host().leads()
-    assert calls(host.renews(hand_over_to="a")) == [What.DROP_REQUEST]
+    assert calls(host.renews(switchover_to="a")) == [Operation.CANCEL_SWITCHOVER]
 
 
 def test_another_host_is_given_a_moment_when_it_was_asked_for_by_name() -> None:
     host = Host()
     host.goes()
-    assert host.hears(view=Row(remaining=-1.0, hand_over_to="c")) == []
-    assert calls(host.after(T.poll)) == [What.ACQUIRE]
+    assert host.hears(view=Row(remaining=-1.0, switchover_to="c")) == []
+    assert calls(host.after(T.poll_interval)) == [Operation.ACQUIRE]
 
 
 def test_an_instance_that_ends_hands_over_early_but_only_to_somebody() -> None:
     host = Host().leads()
     host.renews(standbys=0)
-    host.seen = replace(host.seen, leaving="a Spot notice")
+    host.observed = replace(host.observed, leaving="a Spot notice")
     assert host.renews(standbys=0) == []
     assert host.renews(standbys=1) == [Kill()]
 
@@ -281,24 +284,24 @@ def test_paused_nothing_is_taken_and_nothing_given_up() -> None:
     host.goes()
     assert host.hears(view=Row(remaining=-1.0, paused=True)) == []
     leader = Host().leads()
-    leader.seen = replace(leader.seen, stuck="stopped", leaving="a Spot notice")
-    assert leader.renews(paused=True, hand_over_to="*") == []
+    leader.observed = replace(leader.observed, stuck="stopped", leaving="a Spot notice")
+    assert leader.renews(paused=True, switchover_to="*") == []
 
 
 def test_a_stuck_scheduler_writes_its_stacks_and_is_killed() -> None:
     host = Host().leads()
     host.renews()
-    assert Dump(PID) in host.after(0.1, stuck="no heartbeat")
-    assert Kill() in host.after(T.dump)
+    assert DumpStacks(PID) in host.after(0.1, stuck="no heartbeat")
+    assert Kill() in host.after(T.dump_timeout)
 
 
 def test_the_second_time_it_was_stuck_the_instance_is_unhealthy_if_another_host_is_ready() -> None:
     for standbys, reported in ((1, True), (0, False)):
         host = Host().leads()
         host.renews(standbys=standbys)
-        host.state = replace(host.state, failures=(host.seen.now - 60,))
+        host.state = replace(host.state, failures=(host.observed.now - 60,))
         host.after(0.1, stuck="no heartbeat")
-        actions = host.after(T.dump)
+        actions = host.after(T.dump_timeout)
         assert any(isinstance(action, ReportUnhealthy) for action in actions) is reported
 
 
@@ -306,40 +309,40 @@ def test_nothing_is_stuck_while_the_database_is_away() -> None:
     host = Host().leads()
     host.renews()
     host.goes(now=host.state.due_at)
-    host.hears(trouble=Trouble.UNAVAILABLE, text="refused", after=0.01)
+    host.hears(failure=Failure.UNAVAILABLE, text="refused", after=0.01)
     assert host.after(0.01, stuck="no heartbeat") == []
 
 
-def test_a_foreign_lock_is_named_once_and_its_session_ended_past_the_limit() -> None:
+def test_a_blocking_lock_is_named_once_and_its_session_ended_past_the_limit() -> None:
     host = Host().leads()
-    lock = Lock(99, "3/7", "psql of airflow holds the critical section")
-    began = host.seen.now
-    ended: Call | None = None
-    while ended is None and host.seen.now < began + 30:
+    lock = BlockingLock(99, "3/7", "psql of airflow holds the critical section")
+    began = host.observed.now
+    ended: Request | None = None
+    while ended is None and host.observed.now < began + 30:
         host.after(0.05)
-        while ended is None and (call := host.state.under_way):
-            if call.what is What.END_SESSION:
+        while ended is None and (call := host.state.in_flight):
+            if call.operation is Operation.END_SESSION:
                 ended = call
-            elif call.what is What.RENEW:
-                host.hears(view=Row("a/1", 7), good=True)
+            elif call.operation is Operation.RENEW:
+                host.hears(view=Row("a/1", 7), done=True)
             else:
                 host.hears(locks=(lock,))
     assert ended is not None
     assert (ended.pid, ended.transaction) == (99, "3/7")
-    assert T.foreign <= host.seen.now - began < T.foreign + 5
-    assert host.events().count("foreign-lock") == 1
+    assert T.blocking_lock_timeout <= host.observed.now - began < T.blocking_lock_timeout + 5
+    assert host.events().count("blocking-lock") == 1
 
 
 def test_at_rest_a_host_asks_less_than_three_times_a_second() -> None:
     host = Host().leads()
-    began, asked = host.seen.now, 0
-    while host.seen.now < began + 60:
-        if host.state.under_way is None:
-            host.goes(now=max(host.seen.now, host.state.due_at) + 0.001)
-        while call := host.state.under_way:
+    began, asked = host.observed.now, 0
+    while host.observed.now < began + 60:
+        if host.state.in_flight is None:
+            host.goes(now=max(host.observed.now, host.state.due_at) + 0.001)
+        while call := host.state.in_flight:
             asked += 1
-            if call.what is What.RENEW:
-                host.hears(view=Row("a/1", 7), good=True)
+            if call.operation is Operation.RENEW:
+                host.hears(view=Row("a/1", 7), done=True)
             else:
                 host.hears(locks=())
     assert asked / 60 <= 3
@@ -348,18 +351,18 @@ def test_at_rest_a_host_asks_less_than_three_times_a_second() -> None:
 def test_a_controller_that_is_stopped_hands_over_before_it_leaves() -> None:
     host = Host().leads()
     assert host.after(0.1, stopping=True) == [Kill()]
-    assert calls(host.after(0.01, killed=True, alive=None)) == [What.RELEASE]
-    assert host.hears(good=True) == [Leave()]
+    assert calls(host.after(0.01, killed=True, alive=None)) == [Operation.RELEASE]
+    assert host.hears(done=True) == [Exit()]
 
 
 def test_an_outage_is_told_at_its_beginning_once_a_minute_and_at_its_end() -> None:
     host = Host()
-    end = host.seen.now + 600
+    end = host.observed.now + 600
     host.goes()
-    while host.seen.now < end:
-        if host.state.under_way:
-            host.hears(trouble=Trouble.UNAVAILABLE, text="connection refused", after=0.01)
-        host.goes(now=max(wake_at(host.state, T), host.seen.now))
+    while host.observed.now < end:
+        if host.state.in_flight:
+            host.hears(failure=Failure.UNAVAILABLE, text="connection refused", after=0.01)
+        host.goes(now=max(wake_at(host.state, T), host.observed.now))
     host.hears(view=Row())
     assert host.events().count("database-lost") in (10, 11)
     assert host.events()[-1] == "database-back"

@@ -15,7 +15,7 @@ from airkiln.failover.config import Timings
 from airkiln.failover.health import PROGRESS, Health, Sample, sample
 
 T = Timings()
-LONG = T.heartbeat + T.stuck
+LONG = T.scheduler_heartbeat + T.stuck_timeout
 """Seconds without a heartbeat and without progress that count as stuck."""
 YEAR_2000 = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -33,7 +33,7 @@ class Watched:
 
     def looks(self, state: str = "S", busy: bool = False) -> None:
         self.health.beats(self.now, self.beat, busy=busy)
-        self.health.look(self.now, Sample(state, self.ticks))
+        self.health.sampled(self.now, Sample(state, self.ticks))
 
     def goes_on(
         self,
@@ -85,7 +85,7 @@ def test_what_waiting_itself_uses_is_no_progress() -> None:
 def test_a_long_loop_that_then_hangs_is_given_the_time_from_its_last_progress() -> None:
     watched = Watched()
     watched.goes_on(LONG, ticks=PROGRESS)
-    assert watched.goes_on(T.stuck - 0.5) is None
+    assert watched.goes_on(T.stuck_timeout - 0.5) is None
     assert watched.goes_on(0.5)
 
 
@@ -110,18 +110,18 @@ def test_a_job_that_is_not_there_yet_is_given_its_time() -> None:
 
 def test_stopped_is_stuck_whatever_else_it_does() -> None:
     watched = Watched()
-    assert watched.goes_on(T.stopped, state="T", beats=True, ticks=PROGRESS) is None
+    assert watched.goes_on(T.stopped_timeout, state="T", beats=True, ticks=PROGRESS) is None
     assert watched.goes_on(0.5, state="T", beats=True, ticks=PROGRESS) == "stopped for 4.0 s"
 
 
 def test_a_debuggers_stop_is_one_too() -> None:
-    assert Watched().goes_on(T.stopped + 0.5, state="t")
+    assert Watched().goes_on(T.stopped_timeout + 0.5, state="t")
 
 
 def test_one_that_was_stopped_and_goes_on_is_not() -> None:
     watched = Watched()
     for _ in range(10):
-        watched.goes_on(T.stopped - 0.5, state="T", beats=True)
+        watched.goes_on(T.stopped_timeout - 0.5, state="T", beats=True)
         assert watched.goes_on(0.5, beats=True) is None
 
 
@@ -129,12 +129,12 @@ def test_nothing_counts_while_it_is_excused_nor_what_was_before() -> None:
     watched = Watched()
     watched.goes_on(LONG - 0.5)
     assert watched.goes_on(10 * LONG, excused=True) is None
-    assert watched.goes_on(T.stuck - 0.5) is None
+    assert watched.goes_on(T.stuck_timeout - 0.5) is None
 
 
 def test_a_look_that_found_no_process_says_nothing() -> None:
     watched = Watched()
-    watched.health.look(watched.now + LONG, None)
+    watched.health.sampled(watched.now + LONG, None)
     assert watched.health.stuck(watched.now + 1) is None
 
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import pytest
 
 from airkiln.errors import UnavailableError
-from airkiln.failover.lease import EpochOverError, ForeignLock
-from airkiln.failover.model import Answer, Call, Lock, Trouble, What
-from airkiln.failover.session import MOST_STUCK, Caller
+from airkiln.failover.lease import BlockingSession, EpochOverError
+from airkiln.failover.model import BlockingLock, Failure, Operation, Reply, Request
+from airkiln.failover.session import MOST_ABANDONED, DatabaseSession
 from tests.unit.airkiln.failover.fake_client import FREE, FakeClient, Lease
 from tests.unit.airkiln.failover.scheduler import PATIENCE, eventually
 
-POLL = Call(What.POLL, ready=True)
+POLL = Request(Operation.POLL, ready=True)
 
 
 class Loop:
@@ -25,25 +25,25 @@ class Loop:
         self.others = set(threading.enumerate())
         self.lease = Lease()
         self.clients: list[FakeClient] = []
-        self.caller = Caller(self._make)
+        self.session = DatabaseSession(self._make)
 
     def _make(self) -> FakeClient:
         self.clients.append(FakeClient(self.lease))
         return self.clients[-1]
 
-    def wakes(self) -> tuple[Answer | None, bool]:
+    def wakes(self) -> tuple[Reply | None, bool]:
         """What comes next; fails if nothing does."""
-        assert select.select([self.caller.fileno()], [], [], PATIENCE)[0], "nothing comes"
-        return self.caller.take()
+        assert select.select([self.session.fileno()], [], [], PATIENCE)[0], "nothing comes"
+        return self.session.take()
 
-    def asks(self, what: What, epoch: int = 7, **more: object) -> Answer:
-        call = Call(what, epoch, **more)  # type: ignore[arg-type]  # of Call's fields
-        assert self.caller.send(call) is None
+    def asks(self, what: Operation, epoch: int = 7, **more: object) -> Reply:
+        call = Request(what, epoch, **more)  # type: ignore[arg-type]  # of Call's fields
+        assert self.session.send(call) is None
         answer = self.answer()
-        assert answer.call == call
+        assert answer.request == call
         return answer
 
-    def answer(self) -> Answer:
+    def answer(self) -> Reply:
         while (answer := self.wakes()[0]) is None:
             pass  # the late answer of an abandoned call wakes as well
         return answer
@@ -58,7 +58,7 @@ class Loop:
             client.hang()
 
         self.lease.before = hang
-        assert self.caller.send(POLL) is None
+        assert self.session.send(POLL) is None
         assert waiting.wait(PATIENCE)
         self.lease.before = lambda _: None
 
@@ -70,74 +70,78 @@ def loop() -> Iterator[Loop]:
     found.lease.before = lambda _: None
     for each in found.clients:
         each.abandoned.set()
-    found.caller.abandon()
+    found.session.abandon()
     eventually(lambda: not (set(threading.enumerate()) - found.others))
 
 
 def test_an_answer_wakes_the_loop_once(loop: Loop) -> None:
-    assert loop.asks(What.POLL).view is FREE
-    assert not select.select([loop.caller.fileno()], [], [], 0)[0]
-    assert loop.caller.take() == (None, False)
+    assert loop.asks(Operation.POLL).view is FREE
+    assert not select.select([loop.session.fileno()], [], [], 0)[0]
+    assert loop.session.take() == (None, False)
 
 
 def test_calls_share_a_connection(loop: Loop) -> None:
     for _ in range(3):
-        loop.asks(What.POLL)
+        loop.asks(Operation.POLL)
     assert len(loop.clients) == 1
 
 
 @pytest.mark.parametrize(
     ("what", "given", "answered"),
     [
-        (What.RENEW, (False, FREE), {"view": FREE, "good": False}),
-        (What.ACQUIRE, None, {"number": None}),
-        (What.RELEASE, False, {"good": False}),
+        (Operation.RENEW, (False, FREE), {"view": FREE, "done": False}),
+        (Operation.ACQUIRE, None, {"number": None}),
+        (Operation.RELEASE, False, {"done": False}),
         (
-            What.FOREIGN_LOCKS,
-            [ForeignLock(12, "airflow", "critical section", "3/4", "psql from 10.0.0.9")],
+            Operation.BLOCKING_LOCKS,
+            [BlockingSession(12, "airflow", "critical section", "3/4", "psql from 10.0.0.9")],
             {
                 "locks": (
-                    Lock(12, "3/4", "session 12 of airflow (psql from 10.0.0.9) holds critical section"),
+                    BlockingLock(
+                        12, "3/4", "session 12 of airflow (psql from 10.0.0.9) holds critical section"
+                    ),
                 )
             },
         ),
     ],
 )
-def test_each_call_has_its_answer(loop: Loop, what: What, given: object, answered: dict[str, object]) -> None:
+def test_each_call_has_its_answer(
+    loop: Loop, what: Operation, given: object, answered: dict[str, object]
+) -> None:
     loop.lease.answers[what.value] = given
-    assert loop.asks(what) == Answer(Call(what, 7), **answered)  # type: ignore[arg-type]  # of Answer's fields
+    assert loop.asks(what) == Reply(Request(what, 7), **answered)  # type: ignore[arg-type]  # of Reply's fields
 
 
 def test_a_request_is_withdrawn_and_a_session_ended_by_its_transaction(loop: Loop) -> None:
-    loop.asks(What.DROP_REQUEST)
-    loop.asks(What.END_SESSION, pid=12, transaction="3/4")
+    loop.asks(Operation.CANCEL_SWITCHOVER)
+    loop.asks(Operation.END_SESSION, pid=12, transaction="3/4")
     assert loop.lease.calls == ["request cancel", "end_session 12 3/4"]
 
 
 def test_a_grant_is_kept_beside_the_answer_which_has_no_password(loop: Loop) -> None:
-    answer = loop.asks(What.ACQUIRE)
-    assert loop.caller.grant is not None
-    assert (answer.number, loop.caller.grant.user) == (7, "airflow_scheduler_7")
-    assert loop.caller.grant.password not in repr((answer, loop.caller.grant))
+    answer = loop.asks(Operation.ACQUIRE)
+    assert loop.session.grant is not None
+    assert (answer.number, loop.session.grant.user) == (7, "airflow_scheduler_7")
+    assert loop.session.grant.password not in repr((answer, loop.session.grant))
 
 
 @pytest.mark.parametrize(
     ("error", "trouble", "text"),
     [
-        (UnavailableError("no\n answer"), Trouble.UNAVAILABLE, "no answer"),
-        (EpochOverError("epoch 7 is over"), Trouble.REFUSED, "epoch 7 is over"),
-        (RuntimeError("the password is sesame"), Trouble.UNAVAILABLE, "RuntimeError"),
+        (UnavailableError("no\n answer"), Failure.UNAVAILABLE, "no answer"),
+        (EpochOverError("epoch 7 is over"), Failure.REFUSED, "epoch 7 is over"),
+        (RuntimeError("the password is sesame"), Failure.UNAVAILABLE, "RuntimeError"),
     ],
 )
 def test_what_fails_is_told_without_what_was_sent(
-    loop: Loop, error: Exception, trouble: Trouble, text: str
+    loop: Loop, error: Exception, trouble: Failure, text: str
 ) -> None:
     def fail(_: str) -> None:
         raise error
 
     loop.lease.before = fail
-    answer = loop.asks(What.RENEW)
-    assert (answer.trouble, answer.text) == (trouble, text)
+    answer = loop.asks(Operation.RENEW)
+    assert (answer.failure, answer.text) == (trouble, text)
 
 
 # Abandoned
@@ -145,8 +149,8 @@ def test_what_fails_is_told_without_what_was_sent(
 
 def test_an_abandoned_call_ends_and_the_next_has_a_connection_of_its_own(loop: Loop) -> None:
     loop.hangs()
-    loop.caller.abandon()
-    assert loop.asks(What.POLL).view is FREE
+    loop.session.abandon()
+    assert loop.asks(Operation.POLL).view is FREE
     assert len(loop.clients) == 2
     eventually(lambda: loop.clients[0].closed > 0)
 
@@ -159,13 +163,13 @@ def test_the_late_answer_of_an_abandoned_call_is_ignored(loop: Loop) -> None:
         assert late.wait(PATIENCE)
 
     loop.lease.before = wait
-    assert loop.caller.send(Call(What.ACQUIRE)) is None
+    assert loop.session.send(Request(Operation.ACQUIRE)) is None
     assert answered.wait(PATIENCE)
-    loop.caller.abandon()
+    loop.session.abandon()
     late.set()
     assert loop.wakes() == (None, False)
     assert loop.lease.held_by == "a/1"
-    assert loop.caller.grant is None
+    assert loop.session.grant is None
 
 
 def test_a_thread_that_ends_by_being_abandoned_disturbs_nobody(
@@ -178,22 +182,22 @@ def test_a_thread_that_ends_by_being_abandoned_disturbs_nobody(
     loop.hangs()
     with monkeypatch.context() as patched:
         patched.setattr(FakeClient, "abandon", abandon_and_see_it_end)
-        loop.caller.abandon()
-    assert loop.asks(What.POLL).view is FREE
+        loop.session.abandon()
+    assert loop.asks(Operation.POLL).view is FREE
 
 
 def test_threads_that_hang_for_good_are_not_made_without_end(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakeClient, "abandon", lambda _: None)  # as in the resolution of a name
-    for _ in range(MOST_STUCK):
+    for _ in range(MOST_ABANDONED):
         loop.hangs()
-        loop.caller.abandon()
-    answer = loop.caller.send(POLL)
-    assert answer == Answer(POLL, trouble=Trouble.UNAVAILABLE, text="earlier calls still hang")
-    assert len(loop.clients) == MOST_STUCK
+        loop.session.abandon()
+    answer = loop.session.send(POLL)
+    assert answer == Reply(POLL, failure=Failure.UNAVAILABLE, text="earlier requests still hang")
+    assert len(loop.clients) == MOST_ABANDONED
     loop.clients[0].abandoned.set()
-    eventually(lambda: loop.caller.send(POLL) is None)
+    eventually(lambda: loop.session.send(POLL) is None)
     assert loop.answer().view is FREE
 
 
@@ -201,46 +205,46 @@ def test_threads_that_hang_for_good_are_not_made_without_end(
 
 
 def test_a_notification_wakes_the_loop(loop: Loop) -> None:
-    loop.asks(What.POLL)
+    loop.asks(Operation.POLL)
     loop.clients[0].tell()
     assert loop.wakes() == (None, True)
 
 
 def test_a_notification_of_an_abandoned_connection_does_not(loop: Loop) -> None:
-    loop.asks(What.POLL)
+    loop.asks(Operation.POLL)
     loop.clients[0].tell()
-    assert select.select([loop.caller.fileno()], [], [], PATIENCE)[0]
-    loop.caller.abandon()
-    assert loop.caller.take() == (None, False)
+    assert select.select([loop.session.fileno()], [], [], PATIENCE)[0]
+    loop.session.abandon()
+    assert loop.session.take() == (None, False)
 
 
 def test_a_connection_that_ends_between_two_polls_is_replaced_quietly(loop: Loop) -> None:
-    loop.asks(What.POLL)
+    loop.asks(Operation.POLL)
     loop.clients[0].end()
     eventually(lambda: loop.clients[0].closed > 0)
-    assert loop.asks(What.POLL).trouble is None
+    assert loop.asks(Operation.POLL).failure is None
 
 
-@pytest.mark.parametrize("between", [[], [What.RENEW]], ids=["at once", "after a renewal"])
-@pytest.mark.parametrize("what", [What.FENCE, What.ADOPT])
+@pytest.mark.parametrize("between", [[], [Operation.RENEW]], ids=["at once", "after a renewal"])
+@pytest.mark.parametrize("what", [Operation.FENCE, Operation.ADOPT])
 def test_a_connection_lost_after_the_grant_gives_the_grant_up(
-    loop: Loop, what: What, between: list[What]
+    loop: Loop, what: Operation, between: list[Operation]
 ) -> None:
-    loop.asks(What.ACQUIRE)
+    loop.asks(Operation.ACQUIRE)
     loop.clients[0].end()
     eventually(lambda: loop.clients[0].closed > 0)
     for each in between:
-        assert loop.asks(each).trouble is None
+        assert loop.asks(each).failure is None
     answer = loop.asks(what)
-    assert (answer.trouble, answer.text) == (Trouble.UNAVAILABLE, "the connection was lost")
+    assert (answer.failure, answer.text) == (Failure.UNAVAILABLE, "the connection was lost")
     assert what.value not in loop.lease.calls
 
 
-@pytest.mark.parametrize("what", [What.FENCE, What.ADOPT])
-def test_nor_is_a_grant_used_over_another_connection(loop: Loop, what: What) -> None:
-    loop.asks(What.ACQUIRE)
-    loop.caller.abandon()
-    assert loop.asks(what).trouble is Trouble.UNAVAILABLE
+@pytest.mark.parametrize("what", [Operation.FENCE, Operation.ADOPT])
+def test_nor_is_a_grant_used_over_another_connection(loop: Loop, what: Operation) -> None:
+    loop.asks(Operation.ACQUIRE)
+    loop.session.abandon()
+    assert loop.asks(what).failure is Failure.UNAVAILABLE
     assert what.value not in loop.lease.calls
 
 
@@ -249,17 +253,17 @@ def test_a_renewal_that_fails_gives_the_grant_up_too(loop: Loop) -> None:
         if name == "renew":
             raise UnavailableError("no answer")
 
-    loop.asks(What.ACQUIRE)
+    loop.asks(Operation.ACQUIRE)
     loop.lease.before = fail
-    loop.asks(What.RENEW)
-    assert loop.asks(What.FENCE).trouble is Trouble.UNAVAILABLE
+    loop.asks(Operation.RENEW)
+    assert loop.asks(Operation.FENCE).failure is Failure.UNAVAILABLE
 
 
 def test_over_the_connection_of_the_grant_the_way_is_free(loop: Loop) -> None:
-    loop.asks(What.ACQUIRE)
-    loop.asks(What.RENEW)
-    assert (loop.asks(What.FENCE).number, loop.asks(What.ADOPT).number) == (0, 1)
+    loop.asks(Operation.ACQUIRE)
+    loop.asks(Operation.RENEW)
+    assert (loop.asks(Operation.FENCE).number, loop.asks(Operation.ADOPT).number) == (0, 1)
     loop.clients[0].end()
     eventually(lambda: loop.clients[0].closed > 0)
-    loop.asks(What.ACQUIRE, epoch=8)
-    assert loop.asks(What.FENCE, epoch=8).number == 0
+    loop.asks(Operation.ACQUIRE, epoch=8)
+    assert loop.asks(Operation.FENCE, epoch=8).number == 0

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airkiln.failover import decision
-from airkiln.failover.model import Answer, Phase
+from airkiln.failover import replies
+from airkiln.failover.model import Phase, Reply
+from airkiln.failover.step import Step
 from tests.unit.airkiln.failover.committed import Violation
 from tests.unit.airkiln.failover.world import World
 
@@ -51,39 +51,38 @@ def test_one_writes_at_a_time_and_soon_one_does_whatever_happened(seed: int, hos
     history(seed, hosts)
 
 
-def skip_the_deadline(decisions: Any) -> dict[str, object]:  # noqa: ANN401 - the class under test
-    return {"past_deadline": lambda _: False}
+def skip_the_deadline(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Step, "past_deadline", lambda _: False)
 
 
-def open_before_the_fence(decisions: Any) -> dict[str, object]:  # noqa: ANN401
-    real = decisions.acquired
+def open_before_the_fence(patch: pytest.MonkeyPatch) -> None:
+    real = replies.acquired
 
-    def acquired(self: Any, answer: Answer) -> None:  # noqa: ANN401
-        real(self, answer)
-        if answer.number is not None:
-            self.set(phase=Phase.ADOPTING)
+    def acquired(step: Step, reply: Reply) -> None:
+        real(step, reply)
+        if reply.number is not None:
+            step.state = replace(step.state, phase=Phase.ADOPTING)
 
-    return {"acquired": acquired}
+    patch.setattr(replies, "acquired", acquired)
 
 
-def ignore_the_epoch(decisions: Any) -> dict[str, object]:  # noqa: ANN401
-    real = decisions.end
+def ignore_the_epoch(patch: pytest.MonkeyPatch) -> None:
+    real = Step.give_up
 
-    def end(self: Any, reason: str, priority: int, *, release: bool = True) -> None:  # noqa: ANN401
+    def give_up(step: Step, reason: str, priority: int, *, release: bool = True) -> None:
         if release:
-            real(self, reason, priority, release=release)
+            real(step, reason, priority, release=release)
         else:
-            self.set(good_at=self.seen.now)
+            step.state = replace(step.state, renewed_at=step.now)
 
-    return {"end": end}
+    patch.setattr(Step, "give_up", give_up)
 
 
 @pytest.mark.parametrize("defect", [skip_the_deadline, open_before_the_fence, ignore_the_epoch])
 def test_the_simulation_finds_a_decision_that_is_broken(
-    defect: Callable[[Any], dict[str, object]], monkeypatch: pytest.MonkeyPatch
+    defect: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, replaced in defect(decision._Decision).items():
-        monkeypatch.setattr(decision._Decision, name, replaced)
+    defect(monkeypatch)
     with pytest.raises(Violation):
         histories(400)
 

@@ -16,16 +16,16 @@ from random import Random
 from airkiln.failover import decision
 from airkiln.failover.model import (
     Abandon,
-    Answer,
-    Call,
+    Exit,
+    Failure,
     Kill,
-    Leave,
+    Observation,
     OpenGate,
+    Operation,
     Phase,
-    Seen,
+    Reply,
+    Request,
     State,
-    Trouble,
-    What,
 )
 from tests.unit.airkiln.failover.committed import Database, Role, T, Violation
 
@@ -53,7 +53,7 @@ class Host:
         self.warm: int | None = None
         self.process: Process | None = None
         self.dying = 0
-        self.good_at = 0.0
+        self.renewed_at = 0.0
         self.password = 0
         self.call_number = 0
         self.wake_number = 0
@@ -87,15 +87,18 @@ class Host:
 
         self.world.after(self.world.chance.uniform(0.8, 3.0), warmed)
 
-    def turn(self, answer: Answer | None = None, *, notified: bool = False) -> None:
+    def turn(self, answer: Reply | None = None, *, notified: bool = False) -> None:
         if self.dead or self.frozen or self.controller_stopped:
             return
         alive = self.process.pid if self.process else None
-        seen = Seen(self.now(), answer, notified, warm=self.warm, alive=alive, killed=not self.dying)
-        self.state, actions = decision.step(self.state, seen, T)
-        for action in actions:
+        observed = Observation(
+            self.now(), answer, notified, warm=self.warm, alive=alive, killed=not self.dying
+        )
+        decided = decision.decide(self.state, observed, T)
+        self.state = decided.state
+        for action in decided.actions:
             match action:
-                case Call():
+                case Request():
                     self.send(action)
                 case Abandon():
                     self.call_number += 1
@@ -104,7 +107,7 @@ class Host:
                     self.open(action)
                 case Kill():
                     self.kill()
-                case Leave():
+                case Exit():
                     self.dead = True
         self.world.steps += 1
         self.wake_number += 1
@@ -121,7 +124,7 @@ class Host:
         """The connection is to the database of that moment, and ends with it."""
         self.timeline = self.world.timeline
 
-    def send(self, call: Call) -> None:
+    def send(self, call: Request) -> None:
         self.call_number += 1
         number, run, sent_at = self.call_number, self.runs, self.now()
         world, holder = self.world, self.state.holder
@@ -130,27 +133,27 @@ class Host:
 
         def executed() -> None:
             if world.database_down or timeline != world.timeline:
-                refused = Answer(call, trouble=Trouble.UNAVAILABLE, text="refused")
+                refused = Reply(call, failure=Failure.UNAVAILABLE, text="refused")
                 world.after(world.delay(self), lambda: arrive(refused))
             elif world.chance.random() >= world.lossy(self):
                 answer = world.execute(self, holder, call, password)
                 if world.chance.random() >= world.lossy(self):
                     world.after(world.delay(self), lambda: arrive(answer))
 
-        def arrive(answer: Answer) -> None:
+        def arrive(answer: Reply) -> None:
             if number != self.call_number or run != self.runs or self.dead:
                 return
             if self.frozen or self.controller_stopped:
                 world.after(0.05, lambda: arrive(answer))
                 return
-            if answer.trouble is None and timeline != world.timeline:
-                answer = Answer(call, trouble=Trouble.UNAVAILABLE, text="connection lost")
-            if answer.trouble is Trouble.UNAVAILABLE:
+            if answer.failure is None and timeline != world.timeline:
+                answer = Reply(call, failure=Failure.UNAVAILABLE, text="connection lost")
+            if answer.failure is Failure.UNAVAILABLE:
                 self.connect()
-            if call.what is What.ACQUIRE and answer.number:
-                self.password, self.good_at = password, sent_at
-            if call.what is What.RENEW and answer.good:
-                self.good_at = sent_at
+            if call.operation is Operation.ACQUIRE and answer.number:
+                self.password, self.renewed_at = password, sent_at
+            if call.operation is Operation.RENEW and answer.done:
+                self.renewed_at = sent_at
             self.turn(answer)
 
         world.after(world.delay(self), executed)
@@ -199,7 +202,7 @@ class Host:
         state, epoch = self.state, self.state.epoch
         self.dead, self.process, self.warm, self.dying = True, None, None, 0
         if epoch and not self.world.database_down and self.world.chance.random() > self.world.lossy(self):
-            self.world.execute(self, state.holder, Call(What.RELEASE, epoch), 0)
+            self.world.execute(self, state.holder, Request(Operation.RELEASE, epoch), 0)
         self.world.after(self.world.chance.uniform(0.3, 2.0), lambda: self.restart() if self.dead else None)
 
 
@@ -246,28 +249,28 @@ class World:
 
     # The functions, one transaction each
 
-    def execute(self, host: Host, holder: str, call: Call, password: int) -> Answer:
+    def execute(self, host: Host, holder: str, call: Request, password: int) -> Reply:
         base, now = self.database, self.now
-        if call.what is What.ACQUIRE:
+        if call.operation is Operation.ACQUIRE:
             return base.acquire(holder, call, password, now)
-        if call.what in (What.POLL, What.RENEW):
-            good = call.what is What.RENEW and base.held(holder, call.epoch, now)
+        if call.operation in (Operation.POLL, Operation.RENEW):
+            good = call.operation is Operation.RENEW and base.held(holder, call.epoch, now)
             if good:
-                base.expires = now + T.ttl
+                base.expires = now + T.lease_ttl
             base.hosts[host.name] = (now, call.ready)
-            return Answer(call, view=base.view(host.name, now), good=good)
-        if call.what in (What.FENCE, What.ADOPT):
+            return Reply(call, view=base.view(host.name, now), done=good)
+        if call.operation in (Operation.FENCE, Operation.ADOPT):
             if base.epoch != call.epoch:
-                return Answer(call, trouble=Trouble.REFUSED, text="the epoch is over")
-            if call.what is What.ADOPT:
-                return Answer(call, number=1)
-            return Answer(call, number=self.end_sessions(call.epoch))
-        if call.what is What.RELEASE and base.held(holder, call.epoch, now):
+                return Reply(call, failure=Failure.REFUSED, text="the epoch is over")
+            if call.operation is Operation.ADOPT:
+                return Reply(call, number=1)
+            return Reply(call, number=self.end_sessions(call.epoch))
+        if call.operation is Operation.RELEASE and base.held(holder, call.epoch, now):
             base.expires = now
             self.notify()
-        if call.what is What.DROP_REQUEST:
-            base.hand_over_to = None
-        return Answer(call, good=True)
+        if call.operation is Operation.CANCEL_SWITCHOVER:
+            base.switchover_to = None
+        return Reply(call, done=True)
 
     def end_sessions(self, epoch: int) -> int:
         left = [each.process for each in self.hosts if each.process and each.process.session]
@@ -297,7 +300,7 @@ class World:
             lambda: (self.slow.add if chance.random() < 0.6 else self.slow.discard)(host.name),
             lambda: self.outage(chance.uniform(0.2, 8)),
             self.fail_over,
-            lambda: self.ask("hand_over_to", chance.choice(["*", host.name])),
+            lambda: self.ask("switchover_to", chance.choice(["*", host.name])),
             lambda: self.ask("paused", chance.random() < 0.3),
         ]
         if chance.random() < 0.3:
@@ -335,7 +338,7 @@ class World:
                 host.controller_stopped = False
                 host.turn()
 
-        self.after(T.watchdog / host.rate, watchdog)
+        self.after(T.watchdog_timeout / host.rate, watchdog)
         self.after(seconds, go_on)
 
     def outage(self, seconds: float) -> None:
@@ -376,14 +379,14 @@ class World:
         for host in self.hosts:
             watched = not (host.dead or host.frozen or host.controller_stopped)
             if watched and host.process and not host.dying:
-                late = host.now() - host.good_at - T.deadline
+                late = host.now() - host.renewed_at - T.self_fence_deadline
                 if late > 0.01:
                     raise Violation(f"{host.name} runs {late:.2f} s past its deadline")
 
     def peace(self) -> None:
         """No misfortune from now on, and what was done is undone."""
         self.database_down = self.database.paused = False
-        self.database.hand_over_to = None
+        self.database.switchover_to = None
         self.loss.clear()
         self.slow.clear()
         for host in self.hosts:

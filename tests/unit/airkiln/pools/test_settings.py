@@ -37,7 +37,7 @@ def test_every_setting_is_taken() -> None:
                 "slots": 2,
                 "queues": ["batch", "nightly"],
                 "cooldown": 60,
-                "growth": 3,
+                "scale_out_step": 3,
                 "drain_limit": 3600,
                 "rebalance": "drain",
                 "cpu_limit": 80.5,
@@ -95,7 +95,7 @@ def test_what_describes_no_pool_is_refused(text: str) -> None:
         ({"slots": "4"}, "default.slots"),
         ({"slots": 4, "cooldown": -1}, "default.cooldown: must be a number from 0 to 86400"),
         ({"slots": 4, "cooldown": float("nan")}, "default.cooldown"),
-        ({"slots": 4, "growth": 0}, "default.growth"),
+        ({"slots": 4, "scale_out_step": 0}, "default.scale_out_step"),
         ({"slots": 4, "drain_limit": 172801}, "default.drain_limit: must be a number from 60 to 172800"),
         ({"slots": 4, "cpu_limit": 101}, "default.cpu_limit"),
         ({"slots": 4, "memory_limit": 0}, "default.memory_limit"),
@@ -141,7 +141,7 @@ def test_hours_that_cannot_be_are_refused_by_their_name(change: dict[str, object
 
 
 def test_every_problem_is_told_at_once() -> None:
-    found = refusal({"Default": {"slots": 1}, "a": {"slots": 0, "growth": 0}, "b": {}})
+    found = refusal({"Default": {"slots": 1}, "a": {"slots": 0, "scale_out_step": 0}, "b": {}})
     assert len(found) == 4
 
 

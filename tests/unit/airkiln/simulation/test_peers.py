@@ -6,7 +6,7 @@ from airkiln.cli import PEERS as NAMES
 from airkiln.pools.model import Pool
 from airkiln.simulation.history import Tasks
 from airkiln.simulation.peers import PEERS, TargetTracking
-from airkiln.simulation.queueing import Fleet, Machines
+from airkiln.simulation.queueing import Machines, WorkerGroup
 from airkiln.simulation.replay import replay
 from airkiln.simulation.settings import Shape
 from tests.unit.airkiln.simulation.test_queueing import BEGIN, history
@@ -15,8 +15,8 @@ from tests.unit.airkiln.simulation.test_queueing import BEGIN, history
 def changes(name: str, tasks: Tasks, *, slots: int = 1, most: int = 10) -> list[tuple[float, int]]:
     shape = Shape(Pool("p", slots, ("q",)), max=most, boot=45)
     peer = PEERS[name]
-    fleet = replay(tasks, shape, peer.make(shape.pool, tasks), least=peer.least)
-    return [(since - BEGIN, count) for since, count in fleet.changes]
+    workers = replay(tasks, shape, peer.make(shape.pool, tasks), least=peer.least)
+    return [(since - BEGIN, count) for since, count in workers.changes]
 
 
 def test_the_command_offers_them_all() -> None:
@@ -46,13 +46,13 @@ def test_target_tracking_keeps_one_worker() -> None:
 def test_target_tracking_shrinks_after_a_quarter_of_an_hour_below() -> None:
     tasks = history((0, 1))
     shape = Shape(Pool("p", 4, ("q",)), min=3, max=10)
-    fleet = Fleet(tasks, _machines(shape), BEGIN)
-    fleet.least = 1
+    workers = WorkerGroup(tasks, _machines(shape), BEGIN)
+    workers.least = 1
     policy = TargetTracking(4, 60.0)
     for minute in range(1, 18):
-        fleet.advance(BEGIN + 60 * minute)
-        policy.look(fleet)
-    assert [(since - BEGIN, count) for since, count in fleet.changes] == [(0, 3), (900, 2), (960, 1)]
+        workers.advance(BEGIN + 60 * minute)
+        policy.act(workers)
+    assert [(since - BEGIN, count) for since, count in workers.changes] == [(0, 3), (900, 2), (960, 1)]
 
 
 def test_keda_comes_from_zero_at_once_and_goes_there_half_a_minute_after() -> None:

@@ -14,7 +14,7 @@ from airkiln.pools.model import Pool, Scheduled
 from airkiln.simulation.history import Tasks
 from airkiln.simulation.peers import Keda, TargetTracking, Turbine
 from airkiln.simulation.policies import Airkiln, Policy
-from airkiln.simulation.queueing import TERMINATING, Fleet, Machines
+from airkiln.simulation.queueing import TERMINATING, Machines, WorkerGroup
 from airkiln.simulation.replay import replay
 from airkiln.simulation.settings import Shape
 
@@ -29,8 +29,8 @@ def history(*given_tasks: tuple[float, float]) -> Tasks:
     )
 
 
-class Watched(Fleet):
-    """A fleet that keeps who began what and when, and when each worker was asked for and told to end."""
+class Watched(WorkerGroup):
+    """A workers that keeps who began what and when, and when each worker was asked for and told to end."""
 
     def __init__(self, tasks: Tasks, machines: Machines, begin: float = BEGIN) -> None:
         self.started: list[tuple[float, str, float]] = []
@@ -47,77 +47,79 @@ class Watched(Fleet):
         self.asked_for[worker] = now
         return worker
 
-    def end(self, workers: Iterable[str]) -> None:
-        chosen = tuple(workers)
+    def terminate(self, names: Iterable[str]) -> None:
+        chosen = tuple(names)
         self.told |= dict.fromkeys(chosen, self.now)
-        super().end(chosen)
+        super().terminate(chosen)
 
 
-def begun(fleet: Watched) -> list[float]:
-    return [at - BEGIN for at, _, _ in fleet.started]
+def begun(workers: Watched) -> list[float]:
+    return [at - BEGIN for at, _, _ in workers.started]
 
 
 def test_one_slot_runs_one_after_the_other() -> None:
-    fleet = Watched(history((0, 10), (1, 10), (25, 5)), Machines(1, 1, 1, 45))
-    fleet.advance(BEGIN + 100)
-    assert begun(fleet) == [0, 10, 25]
-    assert list(fleet.waits) == [9]
-    assert fleet.done
+    workers = Watched(history((0, 10), (1, 10), (25, 5)), Machines(1, 1, 1, 45))
+    workers.advance(BEGIN + 100)
+    assert begun(workers) == [0, 10, 25]
+    assert list(workers.waits) == [9]
+    assert workers.done
 
 
 def test_a_worker_serves_after_its_boot_with_all_its_slots() -> None:
-    fleet = Watched(history((0, 10), (0, 10), (50, 10)), Machines(2, 0, 5, 45))
-    fleet.advance(BEGIN + 10)
-    assert (fleet.queued, fleet.running, fleet.serving()) == (2, 0, 0)
-    assert fleet.oldest == 10
-    fleet.grow(1)
-    fleet.advance(BEGIN + 54)
-    assert fleet.queued == 3
-    fleet.advance(BEGIN + 70)
-    assert begun(fleet) == [55, 55, 65]
-    assert list(fleet.waits) == [55, 55, 15]
+    workers = Watched(history((0, 10), (0, 10), (50, 10)), Machines(2, 0, 5, 45))
+    workers.advance(BEGIN + 10)
+    assert (workers.queued, workers.running, workers.serving()) == (2, 0, 0)
+    assert workers.oldest == 10
+    workers.scale_out(1)
+    workers.advance(BEGIN + 54)
+    assert workers.queued == 3
+    workers.advance(BEGIN + 70)
+    assert begun(workers) == [55, 55, 65]
+    assert list(workers.waits) == [55, 55, 15]
 
 
 def test_tasks_go_to_the_slot_that_has_been_free_longest() -> None:
-    fleet = Watched(history((0, 1), (1, 1), (2, 1), (3, 1)), Machines(1, 2, 2, 45))
-    fleet.advance(BEGIN + 10)
-    assert [worker for _, worker, _ in fleet.started] == ["i-000000", "i-000001", "i-000000", "i-000001"]
+    workers = Watched(history((0, 1), (1, 1), (2, 1), (3, 1)), Machines(1, 2, 2, 45))
+    workers.advance(BEGIN + 10)
+    assert [worker for _, worker, _ in workers.started] == ["i-000000", "i-000001", "i-000000", "i-000001"]
 
 
 def test_a_busy_worker_that_is_to_end_takes_nothing_more_and_goes_when_it_is_done() -> None:
-    fleet = Watched(history((0, 100), (20, 5)), Machines(2, 1, 2, 45))
-    fleet.advance(BEGIN + 10)
-    fleet.end(["i-000000"])
-    assert [each.lifecycle for each in fleet.group.instances] == [TERMINATING]
-    fleet.advance(BEGIN + 50)
-    assert (fleet.desired, fleet.queued, fleet.running) == (0, 1, 1)
-    fleet.grow(1)
-    fleet.advance(BEGIN + 200)
-    assert begun(fleet) == [0, 95]
-    assert [each.id for each in fleet.group.instances] == ["i-000001"]
-    assert fleet.cost() == 100 + 150  # the first until its task's end, the second from when it was asked for
+    workers = Watched(history((0, 100), (20, 5)), Machines(2, 1, 2, 45))
+    workers.advance(BEGIN + 10)
+    workers.terminate(["i-000000"])
+    assert [each.lifecycle for each in workers.group.instances] == [TERMINATING]
+    workers.advance(BEGIN + 50)
+    assert (workers.desired, workers.queued, workers.running) == (0, 1, 1)
+    workers.scale_out(1)
+    workers.advance(BEGIN + 200)
+    assert begun(workers) == [0, 95]
+    assert [each.id for each in workers.group.instances] == ["i-000001"]
+    assert (
+        workers.cost() == 100 + 150
+    )  # the first until its task's end, the second from when it was asked for
 
 
 def test_an_idle_worker_and_one_that_boots_go_at_once() -> None:
-    fleet = Watched(history((500, 1)), Machines(1, 1, 3, 45))
-    fleet.advance(BEGIN + 10)
-    fleet.grow(2)
-    fleet.end(["i-000000", "i-000001"])
-    assert (fleet.desired, fleet.group.instances) == (0, ())
-    fleet.advance(BEGIN + 400)
-    assert fleet.serving() == 0
-    assert fleet.changes == [(BEGIN, 1), (BEGIN + 10, 2), (BEGIN + 10, 0)]
+    workers = Watched(history((500, 1)), Machines(1, 1, 3, 45))
+    workers.advance(BEGIN + 10)
+    workers.scale_out(2)
+    workers.terminate(["i-000000", "i-000001"])
+    assert (workers.desired, workers.group.instances) == (0, ())
+    workers.advance(BEGIN + 400)
+    assert workers.serving() == 0
+    assert workers.changes == [(BEGIN, 1), (BEGIN + 10, 2), (BEGIN + 10, 0)]
 
 
 def test_the_group_is_as_aws_shows_it() -> None:
-    fleet = Watched(history((0, 5)), Machines(1, 1, 3, 45))
-    fleet.grow(2)
-    assert [(each.lifecycle, each.address) for each in fleet.group.instances] == [
+    workers = Watched(history((0, 5)), Machines(1, 1, 3, 45))
+    workers.scale_out(2)
+    assert [(each.lifecycle, each.address) for each in workers.group.instances] == [
         (IN_SERVICE, "i-000000"),
         ("Pending", "i-000001"),
     ]
-    fleet.protect(["i-000000"], protected=True)
-    assert [each.protected for each in fleet.group.instances] == [True, False]
+    workers.protect(["i-000000"], protected=True)
+    assert [each.protected for each in workers.group.instances] == [True, False]
 
 
 class Whims:
@@ -128,20 +130,20 @@ class Whims:
     def __init__(self, whims: list[int]) -> None:
         self._whims = whims
 
-    def look(self, fleet: Fleet) -> None:
+    def act(self, workers: WorkerGroup) -> None:
         whim = self._whims.pop() if self._whims else 1
-        aim = max(fleet.least, min(fleet.desired + whim, fleet.most))
+        aim = max(workers.least, min(workers.desired + whim, workers.most))
         if not self._whims:
             aim = max(aim, 1)
-        if aim > fleet.desired:
-            fleet.grow(aim)
-        elif aim < fleet.desired:
-            fleet.end_some(aim, newest=bool(whim % 2))
+        if aim > workers.desired:
+            workers.scale_out(aim)
+        elif aim < workers.desired:
+            workers.scale_in(aim, newest=bool(whim % 2))
 
 
 def policies(slots: int) -> st.SearchStrategy[Policy]:
     return st.one_of(
-        st.builds(Airkiln, st.just(Pool("p", slots, ("q",), cooldown=60, growth=2))),
+        st.builds(Airkiln, st.just(Pool("p", slots, ("q",), cooldown=60, scale_out_step=2))),
         st.builds(Turbine),
         st.builds(Keda, st.just(slots)),
         st.builds(TargetTracking, st.just(slots), st.just(30.0)),
@@ -168,32 +170,34 @@ def test_every_task_starts_once_in_order_on_a_worker_that_serves(
     scene: tuple[Tasks, Machines, Policy],
 ) -> None:
     tasks, machines, policy = scene
-    fleet = Watched(tasks, machines)
+    workers = Watched(tasks, machines)
     now = BEGIN
-    while not fleet.done:
+    while not workers.done:
         now += policy.every
-        fleet.advance(now)
-        policy.look(fleet)
-        assert fleet.least <= fleet.desired <= fleet.most
-        assert sum(each.lifecycle != TERMINATING for each in fleet.group.instances) == fleet.desired
-        assert all(count <= machines.slots for count in fleet.busy.values())
-    assert len(fleet.started) == len(tasks)
-    assert [seconds for _, _, seconds in fleet.started] == list(tasks.seconds)
-    assert all(at >= queued_at for (at, _, _), queued_at in zip(fleet.started, tasks.queued_at, strict=True))
-    assert all(first <= second for (first, _, _), (second, _, _) in pairwise(fleet.started))
-    waited = [at - queued_at for (at, _, _), queued_at in zip(fleet.started, tasks.queued_at, strict=True)]
-    assert [wait for wait in waited if wait] == list(fleet.waits)
+        workers.advance(now)
+        policy.act(workers)
+        assert workers.least <= workers.desired <= workers.most
+        assert sum(each.lifecycle != TERMINATING for each in workers.group.instances) == workers.desired
+        assert all(count <= machines.slots for count in workers.busy.values())
+    assert len(workers.started) == len(tasks)
+    assert [seconds for _, _, seconds in workers.started] == list(tasks.seconds)
+    assert all(
+        at >= queued_at for (at, _, _), queued_at in zip(workers.started, tasks.queued_at, strict=True)
+    )
+    assert all(first <= second for (first, _, _), (second, _, _) in pairwise(workers.started))
+    waited = [at - queued_at for (at, _, _), queued_at in zip(workers.started, tasks.queued_at, strict=True)]
+    assert [wait for wait in waited if wait] == list(workers.waits)
     first = [f"i-{number:06}" for number in range(machines.least)]
-    for at, worker, _ in fleet.started:
+    for at, worker, _ in workers.started:
         boot = 0.0 if worker in first else machines.boot
-        assert at >= fleet.asked_for[worker] + boot
-        assert at <= fleet.told.get(worker, at)
-    _never_more_than_its_slots(fleet, machines.slots)
+        assert at >= workers.asked_for[worker] + boot
+        assert at <= workers.told.get(worker, at)
+    _never_more_than_its_slots(workers, machines.slots)
 
 
-def _never_more_than_its_slots(fleet: Watched, slots: int) -> None:
+def _never_more_than_its_slots(workers: Watched, slots: int) -> None:
     events: dict[str, list[tuple[float, int]]] = {}
-    for at, worker, seconds in fleet.started:
+    for at, worker, seconds in workers.started:
         if seconds:
             events.setdefault(worker, []).extend([(at, 1), (at + seconds, -1)])
     for found in events.values():
@@ -207,41 +211,41 @@ def _never_more_than_its_slots(fleet: Watched, slots: int) -> None:
 @given(scenes())
 def test_no_task_waits_while_a_slot_is_free(scene: tuple[Tasks, Machines, Policy]) -> None:
     tasks, machines, policy = scene
-    fleet = Watched(tasks, machines)
+    workers = Watched(tasks, machines)
     now = BEGIN
-    while not fleet.done:
+    while not workers.done:
         now += policy.every
-        fleet.advance(now)
+        workers.advance(now)
         full = all(
-            fleet.busy[each.id] == machines.slots
-            for each in fleet.group.instances
+            workers.busy[each.id] == machines.slots
+            for each in workers.group.instances
             if each.lifecycle == IN_SERVICE
         )
-        assert full or not fleet.queued
-        policy.look(fleet)
+        assert full or not workers.queued
+        policy.act(workers)
 
 
 def test_one_task_from_zero_and_back_to_zero() -> None:
-    """Seen at 10 s, served at 55 s, ended at 155 s; 150 s is the last look that wants a worker."""
+    """Observation at 10 s, served at 55 s, ended at 155 s; 150 s is the last look that wants a worker."""
     shape = Shape(Pool("p", 4, ("q",), cooldown=300), max=5, boot=45)
-    fleet = replay(history((0, 100)), shape, Airkiln(shape.pool))
-    assert fleet.changes == [(BEGIN, 0), (BEGIN + 10, 1), (BEGIN + 460, 0)]
-    assert list(fleet.waits) == [55]
-    assert fleet.cost() == 450
+    workers = replay(history((0, 100)), shape, Airkiln(shape.pool))
+    assert workers.changes == [(BEGIN, 0), (BEGIN + 10, 1), (BEGIN + 460, 0)]
+    assert list(workers.waits) == [55]
+    assert workers.cost() == 450
 
 
-def test_the_growth_of_a_step_is_the_pools() -> None:
-    shape = Shape(Pool("p", 1, ("q",), growth=3), max=20, boot=45)
-    fleet = replay(history(*[(0.0, 300.0)] * 8), shape, Airkiln(shape.pool))
-    assert [count for _, count in fleet.changes[:4]] == [0, 3, 6, 8]
+def test_the_size_of_a_scale_out_is_the_pools() -> None:
+    shape = Shape(Pool("p", 1, ("q",), scale_out_step=3), max=20, boot=45)
+    workers = replay(history(*[(0.0, 300.0)] * 8), shape, Airkiln(shape.pool))
+    assert [count for _, count in workers.changes[:4]] == [0, 3, 6, 8]
 
 
 def test_a_schedule_keeps_its_workers_by_the_time_of_the_history() -> None:
     """BEGIN is a midnight in UTC: two workers for half an hour, though the one task is long over."""
     hours = Scheduled(frozenset(range(7)), start=0, until=30, timezone="UTC", min=2)
     shape = Shape(Pool("p", 4, ("q",), cooldown=300, schedule=(hours,)), max=5, boot=45)
-    fleet = replay(history((0, 100)), shape, Airkiln(shape.pool))
-    assert [(since - BEGIN, count) for since, count in fleet.changes] == [(0, 0), (10, 2), (2100, 0)]
+    workers = replay(history((0, 100)), shape, Airkiln(shape.pool))
+    assert [(since - BEGIN, count) for since, count in workers.changes] == [(0, 0), (10, 2), (2100, 0)]
 
 
 class Never:
@@ -249,10 +253,10 @@ class Never:
 
     every = 60.0
 
-    def look(self, fleet: Fleet) -> None:
-        assert fleet.desired == 0
+    def act(self, workers: WorkerGroup) -> None:
+        assert workers.desired == 0
 
 
 def test_a_replay_ends_though_its_tasks_never_begin() -> None:
-    fleet = replay(history((0, 100), (5, 100)), Shape(Pool("p", 4, ("q",))), Never())
-    assert (fleet.done, fleet.unserved, fleet.cost()) == (False, 2, 0)
+    workers = replay(history((0, 100), (5, 100)), Shape(Pool("p", 4, ("q",))), Never())
+    assert (workers.done, workers.unserved, workers.cost()) == (False, 2, 0)

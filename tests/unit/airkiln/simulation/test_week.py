@@ -12,13 +12,13 @@ from airkiln.pools.model import Pool
 from airkiln.simulation.history import History, Tasks, read_csv
 from airkiln.simulation.outcomes import OURS, Replay
 from airkiln.simulation.policies import CYCLE, Airkiln
-from airkiln.simulation.queueing import Fleet
+from airkiln.simulation.queueing import WorkerGroup
 from airkiln.simulation.replay import replay, simulate
 from airkiln.simulation.settings import Setting, Shape
 from benchmarks import week
 
 TASKS = 30_000
-POOL = Pool("default", 4, ("default",), cooldown=300, growth=10)
+POOL = Pool("default", 4, ("default",), cooldown=300, scale_out_step=10)
 SHAPE = Shape(POOL, max=30, price=0.1)
 
 
@@ -28,7 +28,7 @@ def history() -> History:
 
 
 @pytest.fixture(scope="module")
-def fleet(history: History) -> Fleet:
+def workers(history: History) -> WorkerGroup:
     return replay(history.queues["default"], SHAPE, Airkiln(POOL))
 
 
@@ -62,19 +62,19 @@ def test_the_same_seed_gives_the_same_week(history: History, tmp_path: Path) -> 
     assert read.queued_at.tolist() == pytest.approx(history.queues["default"].queued_at.tolist(), abs=0.001)
 
 
-def test_the_same_history_has_the_same_outcome(history: History, fleet: Fleet) -> None:
+def test_the_same_history_has_the_same_outcome(history: History, workers: WorkerGroup) -> None:
     again = replay(history.queues["default"], SHAPE, Airkiln(POOL))
-    assert again.changes == fleet.changes
-    assert again.waits == fleet.waits
-    assert again.cost() == fleet.cost()
+    assert again.changes == workers.changes
+    assert again.waits == workers.waits
+    assert again.cost() == workers.cost()
 
 
-def test_nothing_shrinks_within_the_cool_down_of_a_growth(fleet: Fleet) -> None:
+def test_no_scale_in_within_the_cool_down_of_a_scale_out(workers: WorkerGroup) -> None:
     grown = float("-inf")
-    for (_, before), (since, after) in pairwise(fleet.changes):
+    for (_, before), (since, after) in pairwise(workers.changes):
         if after > before:
             grown = since
-            assert after - before <= POOL.growth
+            assert after - before <= POOL.scale_out_step
         else:
             assert since - grown >= POOL.cooldown
 
@@ -86,11 +86,11 @@ def test_the_capacity_is_steady_where_the_demand_is() -> None:
     assert [count for _, count in found] == [0, 3, 0]
 
 
-def test_the_group_is_empty_one_cool_down_after_the_last_task(history: History, fleet: Fleet) -> None:
+def test_the_group_is_empty_one_cool_down_after_the_last_task(history: History, workers: WorkerGroup) -> None:
     tasks = history.queues["default"]
-    assert fleet.done
-    assert fleet.changes[-1][1] == 0
-    ended = fleet.now - CYCLE - POOL.cooldown
+    assert workers.done
+    assert workers.changes[-1][1] == 0
+    ended = workers.now - CYCLE - POOL.cooldown
     assert max(map(float.__add__, tasks.queued_at, tasks.seconds)) >= ended - 2 * CYCLE
 
 

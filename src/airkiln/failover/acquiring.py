@@ -1,0 +1,54 @@
+"""A standby: when it polls, and when it asks for the lease. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+
+from airkiln.failover.model import Exit, Operation, Request, State
+from airkiln.failover.step import Step
+from airkiln.systemd.journal import WARNING
+
+
+def free_at(state: State) -> float:
+    """When the lease ends as far as this host knows; infinite where it does not know."""
+    if state.view is None:
+        return inf
+    return max(state.view_at + state.view.remaining, state.yield_until if state.view.standbys else 0.0)
+
+
+def stand_by(step: Step) -> None:
+    """Release a lease that was granted and never received, exit, acquire, or poll."""
+    state, observed = step.state, step.observed
+    if state.in_flight is not None:
+        return
+    if state.orphan:
+        step.note("orphan", f"epoch {state.orphan} was granted and its reply lost: released", WARNING)
+        step.send(Request(Operation.RELEASE, state.orphan, reason="its grant was never received"))
+    elif observed.stopping:
+        if not state.exited:
+            step.state = replace(state, exited=True)
+            step.actions.append(Exit())
+    elif may_acquire(step):
+        step.send(Request(Operation.ACQUIRE))
+    elif observed.now >= state.due_at:
+        step.send(Request(Operation.POLL, ready=state.ready(observed)))
+    elif observed.now >= free_at(state):
+        # Free, and not for this host: no timer is set, but what happens next may change that.
+        step.state = replace(state, passed_over=True)
+
+
+def may_acquire(step: Step) -> bool:
+    """Whether the lease is free, as far as this host knows, and for this host to take."""
+    state, observed, view = step.state, step.observed, step.state.view
+    if view is None or view.paused or observed.warm is None or not observed.killed:
+        return False
+    if observed.now < free_at(state):
+        return False
+    if observed.leaving and view.standbys:
+        return False
+    wanted = view.switchover_to
+    if wanted in (None, "*", state.host) or not view.standbys:
+        return True
+    # Another host is to lead. Where it does not take the lease within a poll, any host may.
+    return state.free_since is not None and observed.now - state.free_since >= step.timings.poll_interval
