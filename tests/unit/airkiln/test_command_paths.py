@@ -119,7 +119,7 @@ def test_autoscale_status_shows_the_pools_of_this_hosts_environment(
     assert cli.run(["autoscale", "status"]) == OK
     out = capsys.readouterr().out
     assert "pool     default: 9 queued (the oldest for 3 s), 2 running, 4 slots a worker" in out
-    assert "  group    2 of 0 to 5 workers, 3 wanted: grow" in out
+    assert "  group    2 of 0 to 5 workers, 3 wanted: scale-out" in out
     assert ("airkiln_controller", "db.example", "i-9") in pools.asked
     assert ("eu-west-1",) in pools.asked
     assert (pools.cloud.calls, pools.closed) == ([], 1)

@@ -41,8 +41,10 @@ def test_uv_installs_as_the_role_does() -> None:
     tasks = yaml.safe_load((results.ROOT / "roles/base/tasks/virtual_environment.yml").read_text())
     block = next(task["block"] for task in tasks if "block" in task)
     baked = next(task for task in block if "ansible.builtin.shell" in task)
+    assert baked["environment"] == "{{ __base_uv_environment }}"
+    variables = yaml.safe_load((results.ROOT / "roles/base/vars/main.yml").read_text())
     measured = bake.INSTALLERS["uv, as baked"]
-    assert all(f"{name}={value}" in measured for name, value in baked["environment"].items())
+    assert all(f"{name}={value}" in measured for name, value in variables["__base_uv_environment"].items())
     sync = next(line for line in baked["ansible.builtin.shell"]["cmd"].splitlines() if "uv pip sync" in line)
     options = sync.split("{{")[0].split()[3:]
     assert options
