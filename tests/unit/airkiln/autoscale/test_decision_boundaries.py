@@ -38,8 +38,8 @@ class Steps:
         cpu: float | None = None,
         memory: float | None = None,
     ) -> tuple[Action, ...]:
-        observation = Observation(now, 0.0, demand, group, cpu, memory)
-        decision = decide(self.state, observation, self.pool)
+        observed = Observation(now, 0.0, demand, group, cpu, memory)
+        decision = decide(self.state, observed, self.pool)
         self.state = decision.state
         return decision.actions
 
