@@ -23,6 +23,9 @@ from airkiln.autoscale.model import (
 from airkiln.pools.model import Pool
 from tests.unit.airkiln.autoscale.groups import POOL, demand, group, note, of, worker, workers
 
+BEGIN = 5000.0
+"""Not 0: a difference of two moments must not be taken for a moment."""
+
 
 class Steps:
     """One pool, decided about at the moments that a test chooses."""
@@ -38,7 +41,7 @@ class Steps:
         cpu: float | None = None,
         memory: float | None = None,
     ) -> tuple[Action, ...]:
-        seen = Seen(now, 0.0, demand, group, cpu, memory)
+        seen = Seen(BEGIN + now, 0.0, demand, group, cpu, memory)
         self.state, actions = decide(self.pool, self.state, seen)
         return actions
 
