@@ -6,22 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from airkiln.autoscale.decision import decide
 from airkiln.autoscale.model import (
     Action,
     Demand,
-    End,
     Group,
-    Grow,
     Kind,
     Note,
+    Observation,
     Protect,
-    Seen,
+    ScaleOut,
     State,
+    Terminate,
     Unprotect,
 )
 from airkiln.pools.model import Pool
-from tests.unit.airkiln.autoscale.groups import POOL, demand, group, note, of, worker, workers
+from tests.unit.airkiln.autoscale.groups import POOL, demand, group, note, of, step, worker, workers
 
 BEGIN = 5000.0
 """Not 0: a difference of two moments must not be taken for a moment."""
@@ -41,21 +40,21 @@ class Steps:
         cpu: float | None = None,
         memory: float | None = None,
     ) -> tuple[Action, ...]:
-        seen = Seen(BEGIN + now, 0.0, demand, group, cpu, memory)
-        self.state, actions = decide(self.pool, self.state, seen)
+        observed = Observation(BEGIN + now, 0.0, demand, group, cpu, memory)
+        self.state, actions = step(self.pool, self.state, observed)
         return actions
 
 
 def ended(actions: tuple[Action, ...]) -> list[str]:
-    return [name for each in of(actions, End) if isinstance(each, End) for name in each.instances]
+    return [name for each in of(actions, Terminate) if isinstance(each, Terminate) for name in each.instances]
 
 
 @pytest.mark.parametrize(
     ("demand", "group", "capacity", "words"),
     [
-        (None, group(workers(2)), 2, "the demand is not known"),
-        (None, None, 0, "the demand is not known"),
-        (demand(9), None, 0, "the group is not known"),
+        (None, group(workers(2)), 2, "the demand is unknown"),
+        (None, None, 0, "the demand is unknown"),
+        (demand(9), None, 0, "the group is unknown"),
     ],
 )
 def test_what_is_not_known_is_named_beside_the_capacity_that_stays(
@@ -102,11 +101,11 @@ def test_a_worker_loses_its_protection_60_seconds_after_its_last_task(seconds: f
 @pytest.mark.parametrize(("seconds", "grows"), [(119.5, False), (120.0, True)])
 def test_two_workers_that_cpu_adds_are_120_seconds_apart(seconds: float, grows: bool) -> None:
     steps = Steps()
-    assert of(steps.at(0, demand(0, w1=1), group(workers(1)), cpu=99), Grow) == [Grow(2)]
+    assert of(steps.at(0, demand(0, w1=1), group(workers(1)), cpu=99), ScaleOut) == [ScaleOut(2)]
     for now in (10, 60, 110):
-        assert not of(steps.at(now, demand(0, w1=1), group(workers(2)), cpu=99), Grow)
+        assert not of(steps.at(now, demand(0, w1=1), group(workers(2)), cpu=99), ScaleOut)
     actions = steps.at(seconds, demand(0, w1=1), group(workers(2)), cpu=99)
-    assert bool(of(actions, Grow)) is grows
+    assert bool(of(actions, ScaleOut)) is grows
 
 
 @pytest.mark.parametrize(
@@ -119,19 +118,19 @@ def test_two_workers_that_cpu_adds_are_120_seconds_apart(seconds: float, grows: 
 )
 def test_a_limit_is_passed_above_it(cpu: float | None, memory: float | None, grows: bool) -> None:
     actions = Steps().at(0, demand(0, w1=1), group(workers(1)), cpu, memory)
-    assert bool(of(actions, Grow)) is grows
+    assert bool(of(actions, ScaleOut)) is grows
 
 
 def test_demand_beyond_the_capacity_is_followed_whatever_cpu_says() -> None:
     actions = Steps().at(0, demand(20), group(workers(2)), cpu=99)
-    assert actions[0] == Grow(5)
-    assert note(actions).reason == "20 tasks ask for 5 workers"
+    assert actions[0] == ScaleOut(5)
+    assert note(actions).reason == "20 tasks need 5 workers"
 
 
 def test_growth_for_tasks_does_not_put_off_growth_for_cpu() -> None:
     steps = Steps()
-    assert steps.at(0, demand(8), group(workers(1)))[0] == Grow(2)
-    assert steps.at(10, demand(0, w1=4, w2=4), group(workers(2)), cpu=99)[0] == Grow(3)
+    assert steps.at(0, demand(8), group(workers(1)))[0] == ScaleOut(2)
+    assert steps.at(10, demand(0, w1=4, w2=4), group(workers(2)), cpu=99)[0] == ScaleOut(3)
 
 
 def test_reasons_for_a_capacity_that_stays() -> None:
@@ -153,7 +152,7 @@ def test_what_is_decided_says_how_many_are_left_were_wanted_and_were_enough() ->
         steps.at(now, demand(8), group(workers(4)))
     actions = steps.at(60, demand(4), group(workers(4)))
     assert ended(actions) == ["i-04", "i-03"]
-    assert note(actions) == Note(Kind.SHRINK, 2, 1, 2, "2 workers were enough for 60 s")
+    assert note(actions) == Note(Kind.SCALE_IN, 2, 1, 2, "2 workers were enough for 60 s")
 
 
 def test_a_capacity_that_stays_at_a_limit_names_the_limit() -> None:
