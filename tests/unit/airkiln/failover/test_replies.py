@@ -224,3 +224,76 @@ def test_a_reply_whose_phase_is_over_changes_nothing(operation: Operation) -> No
     host.state = replace(before, in_flight=Request(operation, 7))
     assert host.hears(number=0, locks=(BlockingLock(1, "1/1", "x"),)) == []
     assert host.state == before
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(59.75, 1), (60.0, 2)])
+def test_an_outage_is_reported_once_in_60_seconds(seconds: float, lines: int) -> None:
+    host = Host()
+    host.goes()
+    host.hears(after=0.0, **LOST)
+    began = host.observed.now
+    host.goes(now=began + seconds - 0.25)
+    host.hears(after=0.25, **LOST)
+    assert host.events().count("database-lost") == lines
+
+
+def test_an_outage_soon_after_another_is_reported_as_well() -> None:
+    host = Host()
+    for _ in range(2):
+        host.after(1.0)
+        host.hears(**LOST)
+        host.after(0.5)
+        host.hears(view=Row())
+    assert host.events() == ["database-lost", "database-back"] * 2
+
+
+def test_only_a_poll_or_a_renewal_says_that_the_database_is_back() -> None:
+    host = renewing()
+    host.hears(**LOST)
+    host.after(0.01, alive=None)
+    host.goes(killed=True)
+    host.hears(done=True)
+    assert "database-back" not in host.events()
+    host.hears(view=Row())
+    assert host.events()[-1] == "database-back"
+
+
+def test_a_poll_that_failed_leaves_the_lease_to_nobody() -> None:
+    host = Host()
+    host.goes()
+    host.hears(**LOST)
+    host.after(0.5)
+    assert calls(host.hears(view=Row(remaining=-1.0, standbys=1))) == [Operation.ACQUIRE]
+
+
+def test_a_standby_whose_poll_is_refused_polls_again() -> None:
+    host = Host()
+    host.goes()
+    assert host.hears(failure=Failure.REFUSED, text="no") == []
+    assert "gives-up" not in host.events()
+    assert calls(host.after(0.5)) == [Operation.POLL]
+
+
+def test_a_lease_of_ours_that_goes_on_for_half_a_second_is_released() -> None:
+    host = Host()
+    host.goes()
+    assert calls(host.hears(view=Row(holder="a/1", epoch=7, remaining=0.5))) == [Operation.RELEASE]
+
+
+def test_a_lease_that_was_passed_over_is_timed_again_after_the_next_poll() -> None:
+    host = Host()
+    host.goes(warm=None)
+    host.hears(view=Row(remaining=-1.0))
+    host.after(1.0)
+    host.hears(view=Row(remaining=0.4))
+    assert wake_at(host.state, T) == host.observed.now + 0.4
+
+
+def test_a_poll_after_one_that_was_answered_has_the_ordinary_timeout() -> None:
+    host = Host()
+    host.goes()
+    host.after(1.0)
+    host.after(0.5)
+    host.hears(view=Row())
+    host.after(1.0)
+    assert wake_at(host.state, T) == host.observed.now + 1.0
