@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from airkiln.autoscale.decision import decide
 from airkiln.autoscale.model import (
     Action,
     Demand,
@@ -21,7 +20,10 @@ from airkiln.autoscale.model import (
     Unprotect,
 )
 from airkiln.pools.model import Pool
-from tests.unit.airkiln.autoscale.groups import POOL, demand, group, note, of, worker, workers
+from tests.unit.airkiln.autoscale.groups import POOL, demand, group, note, of, step, worker, workers
+
+BEGIN = 5000.0
+"""Not 0: a difference of two moments must not be taken for a moment."""
 
 
 class Steps:
@@ -38,10 +40,9 @@ class Steps:
         cpu: float | None = None,
         memory: float | None = None,
     ) -> tuple[Action, ...]:
-        observed = Observation(now, 0.0, demand, group, cpu, memory)
-        decision = decide(self.state, observed, self.pool)
-        self.state = decision.state
-        return decision.actions
+        observed = Observation(BEGIN + now, 0.0, demand, group, cpu, memory)
+        self.state, actions = step(self.pool, self.state, observed)
+        return actions
 
 
 def ended(actions: tuple[Action, ...]) -> list[str]:

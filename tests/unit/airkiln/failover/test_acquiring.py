@@ -1,0 +1,76 @@
+"""A standby: when it asks for the lease and when it leaves it to others."""
+
+from __future__ import annotations
+
+import pytest
+
+from airkiln.failover.decision import wake_at
+from airkiln.failover.model import Exit, Operation, Request
+from airkiln.systemd.journal import WARNING
+from tests.unit.airkiln.failover.test_decision import Host, Row, T, calls
+
+
+def standby(**changes: object) -> Host:
+    """A host whose first poll is in flight."""
+    host = Host()
+    host.goes(**changes)
+    return host
+
+
+@pytest.mark.parametrize("target", [None, "*", "a"])
+def test_a_free_lease_that_is_for_this_host_is_acquired_at_once(target: str | None) -> None:
+    assert calls(standby().hears(view=Row(remaining=0.0, switchover_to=target))) == [Operation.ACQUIRE]
+
+
+@pytest.mark.parametrize(("standbys", "expected"), [(1, []), (0, [Operation.ACQUIRE])])
+def test_a_free_lease_that_is_for_another_host_is_acquired_where_none_is_ready(
+    standbys: int, expected: list[Operation]
+) -> None:
+    host = standby()
+    assert calls(host.hears(view=Row(remaining=0.0, switchover_to="c", standbys=standbys))) == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "changes"),
+    [({"paused": True}, {}), ({}, {"warm": None}), ({}, {"killed": False})],
+    ids=["paused", "not warm", "something of the last epoch still runs"],
+)
+def test_a_free_lease_is_left_alone(row: dict[str, object], changes: dict[str, object]) -> None:
+    host = standby(**changes)
+    assert host.hears(view=Row(remaining=0.0, **row)) == []  # type: ignore[arg-type]  # of Row's fields
+    assert host.state.passed_over
+    assert wake_at(host.state, T) == host.state.due_at, "no timer for a lease that is free already"
+
+
+def test_a_lease_is_acquired_at_its_end_and_not_before() -> None:
+    host = standby()
+    host.hears(view=Row(remaining=0.5))
+    assert wake_at(host.state, T) == host.observed.now + 0.5
+    assert host.after(0.49) == []
+    assert calls(host.after(0.01)) == [Operation.ACQUIRE]
+
+
+def test_a_controller_exits_once() -> None:
+    host = standby()
+    host.hears(view=Row())
+    assert host.after(0.1, stopping=True) == [Exit()]
+    assert host.after(0.1) == []
+    assert host.after(2.0) == []
+
+
+def test_a_lease_whose_grant_was_lost_is_released_with_the_reason() -> None:
+    host = standby()
+    actions = host.hears(view=Row(holder="a/1", epoch=7, remaining=3.0))
+    assert actions == [Request(Operation.RELEASE, 7, reason="its grant was never received")]
+    assert host.said[-1].reason == "epoch 7 was granted and its reply lost: released"
+    assert host.said[-1].priority == WARNING
+    assert calls(host.hears(done=True)) == [Operation.POLL]
+
+
+def test_a_poll_that_takes_its_time_is_followed_by_one_that_has_no_less() -> None:
+    host = standby()
+    for timeout in (1.0, 2.0, 4.0, 4.0, 4.0):
+        assert wake_at(host.state, T) == host.observed.now + timeout
+        host.after(timeout)
+        assert host.state.polls_given_up <= 2
+        host.after(0.5)
