@@ -69,7 +69,7 @@ rehearse-down: $(VENV)/stamp ## Remove every trace of the rehearsal but what lie
 #   setup, test-machines, test-image | check-packer, lint, stacks-tools, test-static
 MACHINES := tests/rehearsal tests/database tests/failover
 
-.PHONY: test test-machines test-image test-static test-fast lint
+.PHONY: test test-machines test-image test-static test-fast test-orders lint
 test: $(BUILD_UV) ## All tests, in two lanes at once; the times are in build/ci-times.txt (root)
 	@python3 tools/lanes.py
 
@@ -83,7 +83,13 @@ test-static: $(VENV)/stamp $(STACKS_TOOLS) ## The tests that boot no machine
 	$(PYTHON) -m pytest --durations 25 -m "not root" tests
 
 test-fast: lint ## The tests that need no root
-	$(PYTHON) -m pytest tests/unit
+	$(PYTHON) -m pytest --numprocesses 2 tests/unit
+
+# ORDERS=3 tries as many. A failure names its seed: pytest --shuffle SEED tests/unit repeats the order.
+test-orders: $(VENV)/stamp ## The unit tests in ten random orders, on two processes
+	for order in $$(seq $(or $(ORDERS),10)); do \
+		$(PYTHON) -m pytest --quiet --numprocesses 2 --shuffle $$RANDOM tests/unit; \
+	done
 
 lint: $(VENV)/stamp ## Formatting, types, and the rules of Ansible's production profile
 	ruff check .

@@ -156,6 +156,8 @@ class Run:
         self._say(f"[{began - self._began:5.0f} s] {lane}: {step.target} begins\n")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
         with self.log(step.target).open("wb") as output, self._lock:
+            if self._cancelled.is_set():
+                return
             process = subprocess.Popen(
                 self.command(step),
                 cwd=ROOT,
@@ -179,8 +181,8 @@ class Run:
 
     def _cancel(self) -> None:
         """Interrupt what runs, as Ctrl-C does, and kill what has not ended within `GRACE` seconds."""
-        self._cancelled.set()
         with self._lock:
+            self._cancelled.set()
             running = [process for _, _, process in self._running.values()]
         for process in running:
             _send(process, signal.SIGINT)

@@ -12,14 +12,22 @@ from tests.stacks.deployed.environment import FOLDER, Environment, Parameters, b
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+KINDS = ("AllowedPattern", "AllowedValues", "MinValue", "MaxValue")
+"""What a template may ask of a parameter."""
+
+
 def constrained() -> Iterator[tuple[str, str]]:
-    for name in NAMES:
-        for parameter, definition in body(name)["Parameters"].items():
-            if "ConstraintDescription" in definition:
-                yield name, parameter
+    """A parameter for each kind of constraint. Static tests try every pattern, and read every description."""
+    for kind in KINDS:
+        yield next(
+            (name, parameter)
+            for name in NAMES
+            for parameter, definition in body(name)["Parameters"].items()
+            if kind in definition and "ConstraintDescription" in definition
+        )
 
 
-@pytest.mark.parametrize(("name", "parameter"), list(constrained()))
+@pytest.mark.parametrize(("name", "parameter"), list(constrained()), ids=KINDS)
 def test_a_value_out_of_bounds_is_refused_with_the_constraint(
     most: Environment, name: str, parameter: str
 ) -> None:
@@ -28,51 +36,10 @@ def test_a_value_out_of_bounds_is_refused_with_the_constraint(
     assert body(name)["Parameters"][parameter]["ConstraintDescription"] in refused
 
 
-RULES: list[tuple[str, Parameters, str]] = [
-    ("firewall", {"AwsAccess": "endpoints", "S3PrefixListId": ""}, "no instance can reach S3"),
-    ("firewall", {"PublicAccess": "none", "PublicCidr": "10.0.0.0/8"}, "and PublicAccess is none"),
-    ("data", {"Broker": "redis", "RedisNodeType": ""}, "With Broker redis, RedisNodeType is needed"),
-    (
-        "data",
-        {"Broker": "redis", "RedisSecurityGroupId": ""},
-        "deploy the firewall with the same Broker first",
-    ),
-    ("data", {"Broker": "sqs"}, "and Broker is sqs"),
-    ("edge", {"PublicHostName": ""}, "needs PublicHostName"),
-    ("edge", {"PublicCertificateArn": ""}, "needs PublicCertificateArn"),
-    ("edge", {"PublicLoadBalancerSecurityGroupId": ""}, "needs its security group"),
-    ("edge", {"PublicSubnetIds": ""}, "needs PublicSubnetIds"),
-    ("edge", {"OidcIssuer": ""}, "OidcIssuer is needed"),
-    ("edge", {"OidcAuthorizationEndpoint": ""}, "OidcAuthorizationEndpoint is needed"),
-    ("edge", {"OidcTokenEndpoint": ""}, "OidcTokenEndpoint is needed"),
-    ("edge", {"OidcUserInfoEndpoint": ""}, "OidcUserInfoEndpoint is needed"),
-    ("edge", {"OidcClientId": ""}, "OidcClientId is needed"),
-    ("edge", {"OidcClientSecretName": ""}, "OidcClientSecretName is needed"),
-    ("workers", {"ThirdInstanceType": "m5.large"}, "SecondInstanceType is not"),
-    ("workers", {"OnDemandPercent": "50"}, "a single type is often not available as Spot"),
-    ("offload", {"CpuUnits": "512", "MemoryMiB": "8192"}, "Fargate gives 512"),
-    ("offload", {"CpuUnits": "1024", "MemoryMiB": "16384"}, "Fargate gives 1024"),
-    ("offload", {"CpuUnits": "2048", "MemoryMiB": "2048"}, "Fargate gives 2048"),
-    ("offload", {"CpuUnits": "4096", "MemoryMiB": "2048"}, "Fargate gives 4096"),
-]
-
-
-@pytest.mark.parametrize(("name", "given", "sentence"), RULES)
-def test_a_wrong_combination_is_refused_with_its_sentence(
-    most: Environment, name: str, given: Parameters, sentence: str
-) -> None:
-    assert sentence in _refused(most, name, given)
-
-
-def test_every_rule_is_tried() -> None:
-    sentences = [
-        assertion["AssertDescription"]
-        for name in NAMES
-        for rule in body(name).get("Rules", {}).values()
-        for assertion in rule["Assertions"]
-    ]
-    tried = {next(text for text in sentences if sentence in text) for _, _, sentence in RULES}
-    assert tried == set(sentences)
+def test_a_wrong_combination_is_refused_with_its_sentence(most: Environment) -> None:
+    # Static tests try every rule of every template.
+    refused = _refused(most, "firewall", {"AwsAccess": "endpoints", "S3PrefixListId": ""})
+    assert "no instance can reach S3" in refused
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,7 @@
-"""What the services say of the deployed environments: who reaches whom, what boots, who judges health."""
+"""What leads from one deployed stack into another, as the services have it: who reaches whom, and what boots.
+
+What a single template says is proven in tests/stacks/static.
+"""
 
 from __future__ import annotations
 
@@ -154,29 +157,6 @@ def test_what_every_launch_template_boots(environment: Environment, stack: str) 
     assert part in policies
 
 
-def test_the_spot_pool_chooses_and_the_default_pool_does_not(most: Environment) -> None:
-    spot, default = (_group(most, f"worker-{pool}")["MixedInstancesPolicy"] for pool in ("spot", "default"))
-    assert [one["InstanceType"] for one in spot["LaunchTemplate"]["Overrides"]] == [
-        "m7i.xlarge",
-        "m6i.xlarge",
-        "m5.xlarge",
-    ]
-    assert spot["InstancesDistribution"]["OnDemandPercentageAboveBaseCapacity"] == 0
-    assert default["InstancesDistribution"]["OnDemandPercentageAboveBaseCapacity"] == 100
-
-
-def test_health_is_asked_of_the_web_server_every_ten_seconds(environment: Environment) -> None:
-    groups = environment.clients("elbv2").describe_target_groups()["TargetGroups"]
-    ours = [group for group in groups if group["VpcId"] == environment.outputs["network"]["VpcId"]]
-    assert len(ours) == (2 if environment.name == "most" else 1)
-    for group in ours:
-        assert (group["Protocol"], group["Port"], group["TargetType"]) == ("HTTP", 8080, "instance")
-        assert group["HealthCheckPath"] == "/api/v2/monitor/health"
-        assert group["HealthCheckIntervalSeconds"] == 10
-        assert (group["HealthyThresholdCount"], group["UnhealthyThresholdCount"]) == (2, 3)
-        assert group["Matcher"] == {"HttpCode": "200"}
-
-
 def test_the_web_servers_stand_behind_every_door_and_nobody_else_does(environment: Environment) -> None:
     doors = {environment.outputs["edge"]["InternalTargetsArn"]}
     if environment.name == "most":
@@ -185,25 +165,6 @@ def test_the_web_servers_stand_behind_every_door_and_nobody_else_does(environmen
     assert _group(environment, "webserver")["HealthCheckType"] == "ELB"
     for other in ("scheduler", "worker-default"):
         assert _group(environment, other)["TargetGroupARNs"] == []
-
-
-def test_the_public_door_asks_for_the_login_and_hides_the_task_execution_api(most: Environment) -> None:
-    elbv2 = most.clients("elbv2")
-    balancer = most.id("airkiln-most-edge", "PublicLoadBalancer")
-    listeners = {one["Port"]: one for one in elbv2.describe_listeners(LoadBalancerArn=balancer)["Listeners"]}
-    assert [action["Type"] for action in listeners[443]["DefaultActions"]] == ["authenticate-oidc", "forward"]
-    assert listeners[80]["DefaultActions"][0]["RedirectConfig"]["Protocol"] == "HTTPS"
-    rules = elbv2.describe_rules(ListenerArn=listeners[443]["ListenerArn"])["Rules"]
-    hidden, programs, _ = sorted(rules, key=lambda rule: rule["Priority"])
-    assert hidden["Actions"][0]["FixedResponseConfig"]["StatusCode"] == "404"
-    assert "[Ee][Xx][Ee][Cc]" in str(hidden["Conditions"])
-    assert programs["Actions"][0]["Type"] == "forward"
-
-
-def test_there_is_no_public_door_unless_it_is_asked_for(least: Environment) -> None:
-    balancers = least.clients("elbv2").describe_load_balancers()["LoadBalancers"]
-    ours = [one for one in balancers if one["VpcId"] == least.outputs["network"]["VpcId"]]
-    assert [one["Scheme"] for one in ours] == ["internal"]
 
 
 def test_queues_hand_what_fails_to_their_dead_letters(least: Environment) -> None:
@@ -216,42 +177,6 @@ def test_queues_hand_what_fails_to_their_dead_letters(least: Environment) -> Non
     assert json.loads(queue["RedrivePolicy"])["deadLetterTargetArn"] == dead["QueueArn"]
     assert queue["VisibilityTimeout"] == "60"
     assert queue["KmsMasterKeyId"] == least.outputs["security"]["KeyArn"]
-
-
-def test_with_redis_there_are_no_queues(most: Environment) -> None:
-    names = [url.rpartition("/")[2] for url in most.clients("sqs").list_queues().get("QueueUrls", [])]
-    assert [name for name in names if name.startswith("airkiln-most-")] == []
-
-
-def test_the_buckets_are_versioned_closed_and_encrypted(environment: Environment) -> None:
-    s3 = environment.clients("s3")
-    key = environment.outputs["security"]["KeyArn"]
-    for output, own_key in (
-        ("LogBucketName", True),
-        ("ReleaseBucketName", True),
-        ("AccessBucketName", False),
-    ):
-        bucket = environment.outputs["buckets"][output]
-        assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
-        assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
-        rule = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"][0]
-        wanted = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key} if own_key else {"SSEAlgorithm": "AES256"}
-        assert rule["ApplyServerSideEncryptionByDefault"] == wanted
-
-
-def test_the_database_is_as_the_template_says(environment: Environment) -> None:
-    database = environment.clients("rds").describe_db_instances(
-        DBInstanceIdentifier=f"airkiln-{environment.name}"
-    )["DBInstances"][0]
-    assert database["StorageEncrypted"]
-    assert database["MultiAZ"]
-    assert database["DeletionProtection"]
-    assert not database["PubliclyAccessible"]
-    group = database["DBParameterGroups"][0]["DBParameterGroupName"]
-    parameters = environment.clients("rds").describe_db_parameters(DBParameterGroupName=group)["Parameters"]
-    values = {one["ParameterName"]: one.get("ParameterValue") for one in parameters}
-    assert values["rds.force_ssl"] == "1"
-    assert values["tcp_keepalives_idle"] == "10"
 
 
 def _group(environment: Environment, name: str) -> dict[str, Any]:

@@ -76,6 +76,14 @@ def test_a_bucket_of_ours_is_encrypted_by_the_key(bucket: str) -> None:
     assert rule["ServerSideEncryptionByDefault"]["KMSMasterKeyID"] == SAMPLES["KeyArn"]
 
 
+@pytest.mark.parametrize("bucket", ["LogBucket", "ReleaseBucket", "AccessBucket"])
+def test_a_bucket_is_versioned_and_closed(bucket: str) -> None:
+    found = Template("buckets").deployed()[bucket]["Properties"]
+    assert found["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert set(found["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(found["PublicAccessBlockConfiguration"]) == 4
+
+
 def test_load_balancers_log_to_a_bucket_that_they_can_write_to() -> None:
     found = Template("buckets").deployed()["AccessBucket"]["Properties"]["BucketEncryption"]
     (rule,) = found["ServerSideEncryptionConfiguration"]

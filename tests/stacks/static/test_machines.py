@@ -137,7 +137,12 @@ def test_workers_are_spot_instances_of_several_types_where_it_is_asked() -> None
     ]
     assert policy["InstancesDistribution"]["OnDemandPercentageAboveBaseCapacity"] == "0"
     assert group("workers")["Properties"]["CapacityRebalance"] is True
-    assert Template("workers").deployed()["Group"]["Properties"]["CapacityRebalance"] is False
+    default = Template("workers").deployed()["Group"]["Properties"]
+    assert default["CapacityRebalance"] is False
+    on_demand = default["MixedInstancesPolicy"]["InstancesDistribution"][
+        "OnDemandPercentageAboveBaseCapacity"
+    ]
+    assert on_demand == "100"
 
 
 def test_the_queue_of_a_pool_has_dead_letters_and_strands_a_message_for_a_minute() -> None:
@@ -163,7 +168,11 @@ def test_a_pool_takes_further_policies_and_security_groups_for_its_tasks() -> No
 def test_a_door_knows_a_web_server_by_the_health_of_airflow(door: str) -> None:
     targets = deployed("edge")[f"{door}Targets"]["Properties"]
     assert (targets["Protocol"], targets["Port"]) == ("HTTP", 8080)
+    assert targets["TargetType"] == "instance"
     assert targets["HealthCheckPath"] == "/api/v2/monitor/health"
+    assert targets["HealthCheckIntervalSeconds"] == 10
+    assert (targets["HealthyThresholdCount"], targets["UnhealthyThresholdCount"]) == (2, 3)
+    assert targets["Matcher"] == {"HttpCode": "200"}
 
 
 @pytest.mark.parametrize("door", ["Internal", "Public"])
