@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 import yaml
+
+from airkiln.failover.config import Timings
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = [
@@ -154,7 +157,7 @@ def test_every_document_says_for_whom_it_is(document: Path) -> None:
 
 def test_a_newcomer_finds_each_answer_in_five_files() -> None:
     contributing = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    _, *parts = re.split(r"^\*\*(.+\?)\*\*$", contributing, flags=re.MULTILINE)
+    _, *parts = re.split(r"^\*\*(.+\?)\*\*", contributing, flags=re.MULTILINE)
     files = {
         question: re.findall(r"^\d\. `([^`]+)`", answer, re.MULTILINE)
         for question, answer in zip(parts[::2], parts[1::2], strict=True)
@@ -176,6 +179,20 @@ def test_the_costs_name_the_defaults_of_the_templates() -> None:
             "Parameters"
         ]
         assert parameters[parameter]["Default"] == default, f"{template}: {parameter}"
+
+
+def test_the_failover_document_lists_every_timing_with_its_default() -> None:
+    text = (ROOT / "docs/failover.md").read_text("utf-8").partition("## Configure it")[2]
+    listed = {key: float(value) for key, value in re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", text, re.M)}
+    assert listed == asdict(Timings())
+
+
+def test_the_glossary_stays_short() -> None:
+    text = (
+        (ROOT / "docs/architecture.md").read_text("utf-8").partition("## Glossary")[2].partition("\n## ")[0]
+    )
+    _, _, *terms = [line for line in text.splitlines() if line.startswith("|")]
+    assert 0 < len(terms) <= 25
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("roles/*/templates/etc/systemd/system/*.j2")), ids=name)
