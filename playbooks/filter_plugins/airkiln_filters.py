@@ -21,10 +21,10 @@ class FilterModule:
         """The filters by name."""
         return {
             "airkiln_change_set": stacks.change_set,
-            "airkiln_doomed": stacks.doomed,
+            "airkiln_stacks_to_delete": stacks.to_delete,
             "airkiln_expected_outputs": template.expected_outputs,
             "airkiln_infra": stacks.infra,
-            "airkiln_left": stacks.left,
+            "airkiln_remaining_outputs": stacks.remaining_outputs,
             "airkiln_made": template.made,
             "airkiln_name_problem": plan.name_problem,
             "airkiln_plan": plan.plan,

@@ -1,6 +1,6 @@
-"""Decides what a deployment does: which stacks, in which order, with which parameters, or why not at all.
+"""Plans a deployment: which stacks, in which order and with which parameters, or why none can be made.
 
-Pure: wiring, templates, the environment's variables and what AWS holds go in; a plan or sentences come out.
+A pure function of the wiring, the templates, the environment's variables and what AWS holds.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ Json = Any
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{1,14}")
 POOL = re.compile(r"[a-z][a-z0-9]{0,15}")
 RESERVED = ("all", "ungrouped", "localhost", "example")
-"""Names that are an environment's by their form and something else in the inventory."""
+"""Names that an environment cannot have, because they mean something else in an Ansible inventory."""
 
 OWNED_BY_RELEASES = ("ImageId", "LaunchTemplateVersion")
-"""Set when a stack is made and from then on by a release: a deployment passes what the stack has."""
+"""Set when a stack is created and from then on by a release: a deployment passes the stack's own values."""
 
 OURS = ("EnvironmentName", "PoolName", "S3PrefixListId", "Offload", *OWNED_BY_RELEASES)
-"""Parameters that a deployment gives itself."""
+"""Parameters that a deployment works out; the variables may not give them."""
 
 NETWORK = ("VpcId", "PrivateSubnetIds", "DatabaseSubnetIds", "ZoneCount")
-"""What has to be given of a VPC that exists; PublicSubnetIds and AwsAccess may be."""
+"""What airkiln_vpc has to give; PublicSubnetIds and AwsAccess are optional."""
 
 REFUSED = {
-    "UPDATE_ROLLBACK_FAILED": "Mend what its events name, then run "
+    "UPDATE_ROLLBACK_FAILED": "Fix what its events name, then run "
     "`aws cloudformation continue-update-rollback --stack-name {name}`, and this playbook again.",
     "UPDATE_FAILED": "Run `aws cloudformation rollback-stack --stack-name {name}`, and this playbook again.",
-    "ROLLBACK_FAILED": "Mend what its events name, delete the stack, and run this playbook again.",
-    "CREATE_FAILED": "Somebody made it without rollback: delete the stack, and run this playbook again.",
-    "DELETE_FAILED": "Mend what its events name, delete the stack again, and run this playbook again.",
-    "IMPORT_ROLLBACK_FAILED": "Mend what its events name, then run this playbook again.",
+    "ROLLBACK_FAILED": "Fix what its events name, delete the stack, and run this playbook again.",
+    "CREATE_FAILED": "It was created without rollback: delete the stack, and run this playbook again.",
+    "DELETE_FAILED": "Fix what its events name, delete the stack again, and run this playbook again.",
+    "IMPORT_ROLLBACK_FAILED": "Fix what its events name, then run this playbook again.",
 }
 REMAINS = ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS")
-"""A stack that was never made: CloudFormation takes nothing for it but its deletion."""
+"""A stack that was never created. CloudFormation accepts nothing for it but its deletion."""
 
 
 def name_problem(name: Json) -> str:
-    """Why an environment cannot be called so, or ""."""
+    """Why an environment cannot have this name, or an empty string."""
     if not isinstance(name, str) or not ENVIRONMENT.fullmatch(name):
         return (
             f"environment_name is {str(name)!r} and must be 2 to 15 lower-case letters and digits, a letter "
@@ -51,7 +51,11 @@ def name_problem(name: Json) -> str:
 
 
 def state(status: str) -> str:
-    """What a stack's status means: absent, settled, moving, remains or refused."""
+    """What a stack's status means.
+
+    One of absent, settled, moving (CloudFormation is at work), remains (never created) and refused (needs a
+    person first).
+    """
     if status in ("", "DELETE_COMPLETE"):
         return "absent"
     if status in REMAINS:
@@ -64,7 +68,7 @@ def state(status: str) -> str:
 def plan(
     wiring: list[Mapping[str, Json]], templates: Mapping[str, Json], environment: Mapping[str, Json]
 ) -> dict[str, Json]:
-    """The stacks in order, and `problems`: sentences, for each of which nothing may be changed."""
+    """The stacks in order, and `problems`: sentences. With any of them, nothing may be changed."""
     one = _Environment(templates, environment)
     stacks = [stack for wire in wiring for stack in one.stacks(wire)]
     named = {stack["name"] for stack in stacks}
@@ -77,7 +81,7 @@ def plan(
         "begins": any("ImageId" in stack["given"] for stack in stacks)
         and one.image == environment["image_id"],
         "problems": problems,
-        "strangers": sorted(name for name in one.present if name not in named),
+        "unnamed": sorted(name for name in one.present if name not in named),
     }
 
 
@@ -103,7 +107,7 @@ class _Environment:
             self.access = "endpoints" if nat == "none" else "internet"
 
     def _present_image(self) -> str:
-        """What runs: a pool that is added later begins with it, whatever the variables say."""
+        """The image that runs. A pool that is added later starts with it, whatever the variables say."""
         names = ["webserver", "scheduler", *(f"worker-{pool}" for pool in self.pools)]
         for name in names:
             stack = self.present.get(f"airkiln-{self.name}-{name}", {})
@@ -153,7 +157,7 @@ class _Environment:
         problems = []
         forms = self.templates[kind]["parameters"]
         for parameter, form in forms.items():
-            if parameter in values or parameter in wire["feeds"]:
+            if parameter in values or parameter in wire["inputs"]:
                 continue
             value = self._ours(parameter) if parameter in OURS else self._given(kind, parameter, own)
             if value is None and parameter == "Zones":
@@ -173,9 +177,9 @@ class _Environment:
                     f"or for this stack alone in {_own_variable(kind, short)}."
                 )
         problems += [
-            f"{_own_variable(kind, short)}.{parameter}: {_stray(kind, parameter, wire['feeds'], forms)}"
+            f"{_own_variable(kind, short)}.{parameter}: {_stray(kind, parameter, wire['inputs'], forms)}"
             for parameter in own
-            if parameter in wire["feeds"] or parameter in OURS or parameter not in forms
+            if parameter in wire["inputs"] or parameter in OURS or parameter not in forms
         ]
         if not self._wanted(kind):
             problems = []
@@ -190,7 +194,7 @@ class _Environment:
             "state": state(status),
             "given": values,
             "previous": previous,
-            "feeds": {parameter: source.split(".") for parameter, source in wire["feeds"].items()},
+            "inputs": {parameter: source.split(".") for parameter, source in wire["inputs"].items()},
             "problems": problems,
         }
 
@@ -207,7 +211,7 @@ class _Environment:
         return self.zones[:count] if len(self.zones) >= count else None
 
     def problems(self, wiring: list[Mapping[str, Json]]) -> list[str]:
-        """What is wrong beside the parameters of single stacks."""
+        """What is wrong apart from the parameters of single stacks."""
         found = []
         kinds = [wire["name"] for wire in wiring]
         for kind in self.of_stacks:
@@ -255,7 +259,7 @@ class _Environment:
 
 
 def _of_the_stack(own: Mapping[str, Json]) -> dict[str, Json]:
-    """What of a pool is its stack's; keys that begin with a small letter are settings (airkiln_pools.py)."""
+    """The parameters of a pool's stack. Keys that begin with a small letter are settings (pools.py)."""
     return {key: value for key, value in own.items() if not str(key)[:1].islower()}
 
 
@@ -267,9 +271,9 @@ def _own_variable(kind: str, short: str) -> str:
     )
 
 
-def _stray(kind: str, parameter: str, feeds: Mapping[str, str], forms: Mapping[str, Json]) -> str:
-    if parameter in feeds:
-        return f"it is the output {feeds[parameter]}; leave it out."
+def _stray(kind: str, parameter: str, inputs: Mapping[str, str], forms: Mapping[str, Json]) -> str:
+    if parameter in inputs:
+        return f"it is the output {inputs[parameter]}; leave it out."
     if parameter in OWNED_BY_RELEASES:
         return "a release sets it; a new environment begins with airkiln_image_id. Leave it out."
     if parameter in OURS:
@@ -282,7 +286,7 @@ def value_problems(what: str, form: Mapping[str, Json], value: Json) -> list[str
     listed = str(form["Type"]).startswith("List<") or form["Type"] == "CommaDelimitedList"
     text = _text(value)
     parts = text.split(",") if listed else [text]
-    needs = form.get("ConstraintDescription", f"is no {form['Type']}")
+    needs = form.get("ConstraintDescription", f"is not a {form['Type']}")
     for part in parts:
         pattern = form.get("AllowedPattern")
         choices = [_text(choice) for choice in form.get("AllowedValues", [])]
@@ -313,15 +317,16 @@ def _text(value: Json) -> str:
 def parameters(
     stack: Mapping[str, Json], outputs: Mapping[str, Mapping[str, Json]], unknown: str = ""
 ) -> dict[str, Json]:
-    """What the stack is given, now that `outputs` of earlier stacks are there.
+    """The parameters of a stack, with the `outputs` of earlier stacks filled in.
 
-    An output that its stack does not have is left out: the parameter's default then stands for it. `unknown`
-    is what outputs hold that are not known yet.
+    An output that its stack does not have is left out, so that the parameter's default applies.
+
+    :param unknown: text that marks outputs which are not known yet (check mode).
     """
     values = {name: _text(value) for name, value in stack["given"].items()}
     values |= {
         parameter: _text(outputs[source][output])
-        for parameter, (source, output) in stack["feeds"].items()
+        for parameter, (source, output) in stack["inputs"].items()
         if output in outputs.get(source, {})
     }
     return {

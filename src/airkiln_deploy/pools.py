@@ -1,4 +1,4 @@
-"""A pool's settings, which every instance reads, told apart from the parameters of its stack.
+"""A pool's settings, which every instance reads, separated from the parameters of its stack.
 
 In `airkiln_pools` a key that begins with a small letter is a setting, as src/airkiln/pools.py has them; any
 other is a parameter of cloudformation/workers.yaml.
@@ -14,15 +14,15 @@ from airkiln.pools import settings as product
 Json = Any
 
 HOOK_BEATS = 100
-"""Heartbeats of a lifecycle hook, after which AWS ends what it holds up, and at the latest after two days
+"""Heartbeats of a lifecycle hook after which AWS terminates the instance, at the latest after two days
 (docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html)."""
 HOOK_SECONDS = 172800
 
 
 def settings(given: Mapping[str, Json], concurrency: Json = None) -> dict[str, dict[str, Json]]:
-    """The pools as AIRKILN_POOLS has them.
+    """The pools in the form of the parameter AIRKILN_POOLS.
 
-    :param concurrency: slots of a pool that says nothing, AIRFLOW__CELERY__WORKER_CONCURRENCY.
+    :param concurrency: slots of a pool that gives none: AIRFLOW__CELERY__WORKER_CONCURRENCY, or Airflow's 16.
     """
     slots = int(concurrency) if str(concurrency).isdecimal() else product.AIRFLOWS_CONCURRENCY
     return {
@@ -37,14 +37,14 @@ def _settings(own: Mapping[str, Json] | None) -> dict[str, Json]:
 def problems(
     given: Mapping[str, Json], common: Mapping[str, Json], templates: Mapping[str, Json]
 ) -> list[str]:
-    """Sentences of what would not work, before anything is made.
+    """What would not work, in sentences, before anything is created.
 
     :param common: airkiln_parameters, which every stack has.
-    :param templates: what airkiln_templates read.
+    :param templates: the result of `template.templates`.
     """
     named = {name: own or {} for name, own in given.items() if product.NAME.fullmatch(str(name))}
     if not named:
-        return []  # airkiln_plan says so
+        return []  # plan.py reports it
     wrong, parsed = product.read(settings(named))
     found = [f"airkiln_pools.{problem}." for problem in wrong]
     forms = templates["workers"]["parameters"]

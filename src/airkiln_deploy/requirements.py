@@ -9,10 +9,10 @@ from packaging.utils import canonicalize_name
 
 
 def problems(requirements: Iterable[str], lock: str) -> list[str]:
-    """Why the requirements cannot be installed beside the lock, in sentences with the package and the versions.
+    """Why the requirements cannot be installed beside the lock, in sentences with package and versions.
 
-    Compares the requirements themselves. What their own dependencies contradict is found by uv, which installs
-    them with the lock as constraints.
+    Compares the requirements themselves. Contradictions of their own dependencies are found by uv, which
+    installs them with the lock as constraints.
 
     :param requirements: lines as pip takes them, such as "acme-operators==1.4.2".
     :param lock: text of the lock file, "name==version" at the beginning of a line.

@@ -1,4 +1,4 @@
-"""What stacks show and leave: outputs, changes and failures in words, what a destruction deletes."""
+"""What stacks report: outputs, change sets and failures in words; and which of them a destruction deletes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Json = Any
 
 
 def infra(outputs: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-    """The outputs of stacks as folders of parameters; what is empty cannot be one."""
+    """The outputs of stacks as folders of Parameter Store, without empty ones, which it refuses."""
     return {
         f"infra/{source}": {
             name: ",".join(value) if isinstance(value, list | tuple) else str(value)
@@ -21,7 +21,7 @@ def infra(outputs: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]
 
 
 def change_set(changes: list[Mapping[str, Json]]) -> list[str]:
-    """A line for each resource that an update would touch; whether it is replaced counts most."""
+    """A line for each resource that an update would change, with REPLACED where it is replaced."""
     lines = []
     for change in changes:
         one = change["ResourceChange"]
@@ -36,9 +36,10 @@ def change_set(changes: list[Mapping[str, Json]]) -> list[str]:
 
 
 def reasons(result: Mapping[str, Json], described: Mapping[str, Json]) -> list[str]:
-    """Why CloudFormation failed: the resources that failed by themselves, or what it answered.
+    """Why CloudFormation failed: the resources that failed by themselves, or its own answer.
 
-    `result` is the failed task's, `described` is cloudformation_info's with the events, newest first.
+    :param result: the result of the failed task.
+    :param described: what cloudformation_info returned of the stack, with the events, newest first.
     """
     refused = [str(result.get("msg") or result.get("output") or "AWS gave no reason.")]
     if "log" not in result:  # refused before anything began
@@ -54,10 +55,10 @@ def reasons(result: Mapping[str, Json], described: Mapping[str, Json]) -> list[s
     return list(dict.fromkeys(reversed(found))) or refused
 
 
-def doomed(
+def to_delete(
     wiring: list[Mapping[str, Json]], present: Mapping[str, Json], environment: str, pool: str = ""
 ) -> dict[str, list[str]]:
-    """The stacks that a destruction deletes, in order, and those that it keeps; of one pool, only its own."""
+    """The stacks that a destruction deletes, in order, and those it keeps. With `pool`, only its stack."""
     prefix = f"airkiln-{environment}-"
     if pool:
         return {"delete": [name for name in present if name == f"{prefix}worker-{pool}"], "keep": []}
@@ -72,8 +73,10 @@ def doomed(
     return {"delete": delete, "keep": sorted(name for name in present if name not in delete)}
 
 
-def left(present: Mapping[str, Json], environment: str, gone: list[str]) -> dict[str, dict[str, str]]:
-    """The outputs of the stacks that a destruction leaves."""
+def remaining_outputs(
+    present: Mapping[str, Json], environment: str, gone: list[str]
+) -> dict[str, dict[str, str]]:
+    """The outputs of the stacks that remain when those of `gone` are deleted."""
     return {
         name.removeprefix(f"airkiln-{environment}-"): dict(stack["outputs"])
         for name, stack in present.items()

@@ -1,8 +1,8 @@
-"""Reads CloudFormation templates, and says what one means for given parameters, as far as that is known.
+"""Reads CloudFormation templates, and resolves their conditions and rules for given parameters.
 
-A value that only AWS will tell, such as the id of a VPC that is not made yet, is `Unknown`: a condition that
-depends on it is neither true nor false. So a refusal is certain, and what a new stack would hold is said with
-what is not known yet marked so.
+A value that only AWS can give, such as the id of a VPC that does not exist yet, is `Unknown`. A condition
+that depends on it is neither true nor false. So a refusal is certain, and the contents of a new stack are
+listed with what is not known yet marked.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Json = Any
 
 
 class _Unknown:
-    """What nobody can say before AWS has made it."""
+    """A value that is not known before AWS has created something."""
 
     def __repr__(self) -> str:
         return "Unknown"
@@ -47,7 +47,7 @@ _Loader.add_multi_constructor("!", _short_form)
 
 @cache
 def templates(folder: str) -> dict[str, dict[str, Json]]:
-    """Every template of a folder by its name: what a plan needs of it, and no resource's properties."""
+    """Every template of a folder by its name, without the properties of resources."""
     found = {}
     for path in sorted(Path(folder).glob("*.yaml")):
         body = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
@@ -69,7 +69,7 @@ def templates(folder: str) -> dict[str, dict[str, Json]]:
 
 
 class Meaning:
-    """One template with the values of its parameters; those of `unknown` are not known yet."""
+    """One template with the values of its parameters. Those in `unknown` are not known yet."""
 
     def __init__(
         self, template: Mapping[str, Json], values: Mapping[str, Json], unknown: Iterable[str]
@@ -90,7 +90,7 @@ class Meaning:
         return self._resolve(self._template["conditions"][name])
 
     def refusals(self) -> list[str]:
-        """The sentences of those Rules that are certain to refuse."""
+        """The assertion texts of the Rules that are certain to refuse."""
         return [
             str(assertion["AssertDescription"])
             for rule in self._template["rules"].values()
@@ -100,7 +100,7 @@ class Meaning:
         ]
 
     def made(self, kind: str) -> dict[str, str]:
-        """Resources or outputs that would be there: each name, and what is not known about it or ""."""
+        """Resources or outputs that would exist, by name, with a condition that is not known yet or ""."""
         answers = {
             name: self.condition(item["Condition"]) if "Condition" in item else True
             for name, item in self._template[kind].items()
@@ -167,7 +167,7 @@ def is_list(form: Mapping[str, Json]) -> bool:
 
 
 def as_text(value: Json) -> str:
-    """A value as CloudFormation takes it: lists with commas, truth in lower case."""
+    """A value as CloudFormation takes it: lists with commas, booleans in lower case."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
@@ -176,13 +176,13 @@ def as_text(value: Json) -> str:
 
 
 def refusals(stacks: Iterable[Mapping[str, Json]], every: Mapping[str, Mapping[str, Json]]) -> list[str]:
-    """What the Rules of planned stacks are certain to refuse, whatever outputs will be: a sentence each."""
+    """What the Rules of planned stacks are certain to refuse, whatever the outputs will be, in sentences."""
     return [
         f"{stack['short']}: {sentence}"
         for stack in stacks
         if stack["wanted"]
         for sentence in Meaning(
-            every[stack["kind"]], stack["given"], [*stack["feeds"], *stack["previous"]]
+            every[stack["kind"]], stack["given"], [*stack["inputs"], *stack["previous"]]
         ).refusals()
     ]
 
@@ -190,7 +190,7 @@ def refusals(stacks: Iterable[Mapping[str, Json]], every: Mapping[str, Mapping[s
 def made(
     template: Mapping[str, Json], values: Mapping[str, Json], unknown: Iterable[str] = ()
 ) -> dict[str, str]:
-    """What a new stack would hold: the type of each resource, and its condition where that is open."""
+    """What a new stack would hold: the type of each resource, and its condition where that is not known."""
     notes = Meaning(template, values, unknown).made("resources")
     return {
         name: template["resources"][name]["Type"] + (f" ({note}, not known yet)" if note else "")
@@ -205,7 +205,7 @@ def expected_outputs(
     every: Mapping[str, Mapping[str, Json]],
     not_known: str,
 ) -> dict[str, str]:
-    """The outputs after a run that is only thought of: what is there, `not_known` for what would come."""
+    """The outputs after a run in check mode: present ones, and `not_known` for those that would be new."""
     unknown = [*given["unknown"], *given["ignored"]]
     names = Meaning(every[stack["kind"]], given["given"], unknown).made("outputs")
     if not present:

@@ -157,7 +157,7 @@ def test_a_deployment_after_a_destruction_stands_on_what_was_kept(deployed_again
 def test_the_database_step_runs_where_it_is_due_or_asked_for(
     deployed: Step, repeated: Step, deployed_again: Step
 ) -> None:
-    assert "changed: [" in deployed.run.task("Run the step")
-    assert "skipping: [" in repeated.run.task("Run the step")
-    assert "changed: [" in deployed_again.run.task("Run the step")
+    assert "changed: [" in deployed.run.task("Create the stack of the step")
+    assert "skipping: [" in repeated.run.task("Create the stack of the step")
+    assert "changed: [" in deployed_again.run.task("Create the stack of the step")
     assert "database-step" not in deployed_again.after["stacks"]

@@ -62,9 +62,9 @@ class Environment:
     def parameters(self, name: str, **more: str) -> Parameters:
         """Every parameter that is fed by an output or chosen."""
         wiring = yaml.safe_load((FOLDER / "wiring.yml").read_text(encoding="utf-8"))["stacks"]
-        feeds = next(stack["feeds"] for stack in wiring if stack["name"] == name)
+        inputs = next(stack["inputs"] for stack in wiring if stack["name"] == name)
         values: Parameters = {"EnvironmentName": self.name} | self.choices.get("", {})
-        for parameter, source in feeds.items():
+        for parameter, source in inputs.items():
             stack, output = source.split(".")
             if output in self.outputs.get(stack, {}):
                 values[parameter] = self.outputs[stack][output]

@@ -50,7 +50,7 @@ Rule = tuple[str, str, int]
 def parts() -> dict[str, tuple[str, ...]]:
     """The groups of each part: an instance's by its launch template and the wiring, else its own."""
     wiring = yaml.safe_load((FOLDER / "wiring.yml").read_text(encoding="utf-8"))
-    feeds = {stack["name"]: stack["feeds"] for stack in wiring["stacks"]}
+    inputs = {stack["name"]: stack["inputs"] for stack in wiring["stacks"]}
     groups: dict[str, tuple[str, ...]] = {
         name.removesuffix("SecurityGroup"): (name,)
         for name, resource in Template("firewall").resources.items()
@@ -67,7 +67,7 @@ def parts() -> dict[str, tuple[str, ...]]:
         ]
         names = [item["Ref"] for item in (ids["Fn::If"][2] if "Fn::If" in ids else ids)]
         groups[part] = tuple(
-            feeds[stack][name].removeprefix("firewall.").removesuffix("Id") for name in names
+            inputs[stack][name].removeprefix("firewall.").removesuffix("Id") for name in names
         )
     for name in ("Webserver", "Scheduler", "Worker", "DatabaseStep", "Instance"):
         del groups[name]

@@ -15,7 +15,7 @@ ORDER = [stack["name"] for stack in STACKS]
 WIRES = [
     (stack["name"], parameter, *source.split("."))
     for stack in STACKS
-    for parameter, source in stack["feeds"].items()
+    for parameter, source in stack["inputs"].items()
 ]
 
 GIVEN = {

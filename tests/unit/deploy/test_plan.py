@@ -204,4 +204,4 @@ def test_an_output_that_a_stack_does_not_have_is_left_out(plan: Plan) -> None:
 
 def test_stacks_that_no_variable_names_are_told(plan: Plan) -> None:
     made = plan(present={"airkiln-prod-worker-old": present("CREATE_COMPLETE")})
-    assert made["strangers"] == ["airkiln-prod-worker-old"]
+    assert made["unnamed"] == ["airkiln-prod-worker-old"]

@@ -15,7 +15,7 @@ WIRING = yaml.safe_load((CLOUDFORMATION / "wiring.yml").read_text(encoding="utf-
 def test_destruction_goes_backwards_and_keeps_what_holds_data() -> None:
     names = ["network", "data", "edge", "webserver", "worker-a", "worker-b", "observability", "operations"]
     every = {f"airkiln-prod-{name}": {"status": "CREATE_COMPLETE"} for name in names}
-    found = stacks.doomed(WIRING, every, "prod")
+    found = stacks.to_delete(WIRING, every, "prod")
     assert [name.removeprefix("airkiln-prod-") for name in found["delete"]] == [
         "operations", "worker-a", "worker-b", "webserver", "edge",
     ]  # fmt: skip
@@ -26,7 +26,7 @@ def test_the_destruction_of_a_pool_takes_its_stack_alone() -> None:
     every = {
         f"airkiln-prod-{name}": {"status": "CREATE_COMPLETE"} for name in ("worker-a", "worker-ab", "edge")
     }
-    assert stacks.doomed(WIRING, every, "prod", "a")["delete"] == ["airkiln-prod-worker-a"]
+    assert stacks.to_delete(WIRING, every, "prod", "a")["delete"] == ["airkiln-prod-worker-a"]
 
 
 def event(kind: str, name: str, status: str, reason: str = "") -> dict[str, str]:
