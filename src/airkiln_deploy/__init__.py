@@ -1,8 +1,8 @@
 """What the playbooks decide and do on the machine that runs them, as plain Python that tests can import.
 
 It runs where `ansible-playbook` runs and is never installed on an instance: the image's wheel holds `airkiln`
-alone (pyproject.toml). The plug-ins beside playbooks and roles (filter_plugins, library) hold only what Ansible
-needs: names, arguments and documentation.
+alone (pyproject.toml). The plug-ins beside playbooks and roles (filter_plugins, library) hold only what
+Ansible needs: names, arguments and documentation.
 
 - `template`: reads the CloudFormation templates, and resolves their conditions and rules.
 - `plan`: which stacks a deployment makes, in which order and with which parameters, or why none.

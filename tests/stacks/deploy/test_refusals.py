@@ -44,7 +44,7 @@ def having(**variables: object) -> Callable[[Environment], None]:
         ),
         pytest.param(
             having(airkiln_image_id="ami-0fedcba9876543210"),
-            "The image ami-0fedcba9876543210 is not to be had in eu-west-1",
+            "The image ami-0fedcba9876543210 is not available in eu-west-1",
             id="an image that is not there",
         ),
         pytest.param(
@@ -87,7 +87,7 @@ def test_a_name_that_does_not_fit_is_refused(environment: Environment, name: str
 def test_without_a_name_the_question_says_how_to_answer(environment: Environment) -> None:
     run = playbook(environment.aws, environment.inventory, "deploy")
     assert run.code != 0
-    assert "Which environment? Say -e environment_name=prod" in run.said
+    assert "environment_name is missing. Give it, such as -e environment_name=prod" in run.said
 
 
 def test_without_credentials_aws_is_not_even_asked(environment: Environment) -> None:

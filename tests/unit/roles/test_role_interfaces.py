@@ -153,3 +153,35 @@ def _names(task: dict[str, Any]) -> set[str]:
         for inner in task.get(block, []):
             names |= _names(inner)
     return names
+
+
+VERBS = frozenset(
+    """
+    Add Apply Bake Build Check Configure Converge Copy Create Delete Deploy Destroy Disable Download
+    Empty Enable Ensure Fail Find Gather Generate Import Include Install Launch Link Load Mark Mask
+    Migrate Move Plan Prepare Read Record Reload Remove Reset Restart Run Select Show Start Stop
+    Terminate Trigger Trust Turn Unpause Validate Verify Wait Write
+    """.split()  # noqa: SIM905 - a list of words reads better
+)
+"""What a task's name may start with: verbs as Ansible's documentation uses them."""
+
+
+@pytest.mark.parametrize("folder", ["roles", "playbooks", "molecule"])
+def test_a_tasks_name_starts_with_a_verb_that_people_use(folder: str) -> None:
+    paths = [path for path in (role_docs.ROOT / folder).rglob("*.yml") if "meta" not in path.parts]
+    names = [name for path in paths for name in _task_names(yaml.safe_load(path.read_text(encoding="utf-8")))]
+    assert names
+    assert [name for name in names if name.split()[0] not in VERBS] == []
+
+
+def _task_names(content: Any) -> list[str]:  # noqa: ANN401 - YAML
+    """The names of plays, tasks and handlers in a list of them, blocks included."""
+    if not isinstance(content, list):
+        return []
+    parts = ("pre_tasks", "tasks", "post_tasks", "block", "rescue", "always")
+    found = []
+    for one in content:
+        if isinstance(one, dict):
+            found += [str(one["name"])] if "name" in one else []
+            found += [name for part in parts for name in _task_names(one.get(part))]
+    return found
