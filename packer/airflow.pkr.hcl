@@ -114,8 +114,10 @@ build {
 
     inline = [
       join(" ", concat(
-        ["exec '${abspath(path.root)}/provision.sh'", "'${var.ansible_playbook_command}'"],
-        [for argument in var.ansible_extra_arguments : "'${replace(argument, "'", "'\\''")}'"],
+        ["exec"],
+        [for word in concat(
+          ["${abspath(path.root)}/provision.sh", var.ansible_playbook_command], var.ansible_extra_arguments
+        ) : "'${replace(word, "'", "'\\''")}'"],
         ["<<'KEY'\n${build.SSHPrivateKey}\nKEY"],
       )),
     ]
