@@ -1,5 +1,4 @@
-"""The `airkiln` command. Each subcommand's own module is imported when it is called: start-up counts at
-boot."""
+"""The `airkiln` command. A subcommand's module is imported when it runs: start-up time counts at boot."""
 
 from __future__ import annotations
 
@@ -18,21 +17,21 @@ from airkiln.host.layout import SERVICE_GROUP, Layout
 from airkiln.systemd.journal import ERROR, say
 
 PEERS = ("turbine", "target-tracking", "keda")
-"""Policies that a simulation knows beside ours (airkiln.simulation.peers, which is not imported here)."""
+"""Policies that a simulation compares with ours (airkiln.simulation.peers, which is not imported here)."""
 
 
 def main() -> NoReturn:
-    """The process: one command, and out.
+    """Run one command and end the process.
 
-    What waits for the boot path waits for its end: without collecting garbage and without taking the
-    interpreter down, it is there 0.1 s sooner.
+    Units wait for the end of the boot path. Without garbage collection and without shutting the interpreter
+    down it ends 0.1 s sooner.
     """
     gc.disable()
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:
-        code = OK  # whoever read the names has seen enough
+        code = OK  # the reader of the output has closed it
     except SystemExit as usage:  # argparse's
         sys.stdout.flush()
         code = usage.code if isinstance(usage.code, int) else USAGE
@@ -81,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     boot.set_defaults(command="airkiln.boot.commands:boot")
 
     signal = commands.add_parser(
-        "signal", help="tell the stack that waits for this instance how its role fares"
+        "signal", help="signal the stack that waits for this instance: its role is healthy, or has failed"
     )
     signal.set_defaults(command="airkiln.boot.commands:signal")
 
@@ -104,24 +103,26 @@ def _parser() -> argparse.ArgumentParser:
 
     database = commands.add_parser("database", help="prepare the metadata database, or wait for it")
     steps = database.add_subparsers(metavar="ACTION", required=True)
-    for name, told in (
-        ("prepare", "have the roles, the lease and its functions (with the administrator's credentials)"),
-        ("grant", "have their rights on Airflow's tables, after `airflow db migrate`"),
+    for name, text in (
+        ("prepare", "create the roles, the lease and its functions (with the administrator's credentials)"),
+        ("grant", "grant their rights on Airflow's tables, after `airflow db migrate`"),
         ("wait", "return when the database accepts connections"),
     ):
-        steps.add_parser(name, help=told).set_defaults(command=f"airkiln.database.commands:{name}")
+        steps.add_parser(name, help=text).set_defaults(command=f"airkiln.database.commands:{name}")
 
-    failover = commands.add_parser("failover", help="the scheduler's failover: who leads, and who shall")
+    failover = commands.add_parser(
+        "failover", help="the scheduler's failover: see or change which host leads"
+    )
     acts = failover.add_subparsers(metavar="ACTION", required=True)
-    for name, told in (
-        ("run", "be this host's controller (airkiln-failover.service)"),
+    for name, text in (
+        ("run", "run the controller of this host (airkiln-failover.service)"),
         ("status", "who leads, and which hosts are ready"),
         ("switchover", "have another host lead, and wait until it does"),
         ("pause", "forbid takeovers: the leader goes on"),
         ("resume", "allow them again"),
         ("clean-up", "kill what an ended controller led, and release its lease"),
     ):
-        act = acts.add_parser(name, help=told)
+        act = acts.add_parser(name, help=text)
         act.set_defaults(command=f"airkiln.failover.commands:{name.replace('-', '_')}")
         if name == "status":
             act.add_argument("--json", action="store_true", help="as JSON")
@@ -131,16 +132,16 @@ def _parser() -> argparse.ArgumentParser:
                 "--timeout", type=float, default=30.0, metavar="S", help="seconds (default: %(default)s)"
             )
 
-    lifecycle = commands.add_parser("lifecycle", help="a worker's end: drained, so that no task is lost")
+    lifecycle = commands.add_parser("lifecycle", help="the end of a worker: drained, so that no task is lost")
     steps = lifecycle.add_subparsers(metavar="ACTION", required=True)
-    for name, told in (
-        ("run", "look for this host's end and drain it then (airkiln-lifecycle.service)"),
+    for name, text in (
+        ("run", "watch for the end of this host, and drain it then (airkiln-lifecycle.service)"),
         ("status", "which generations of the worker run here, and whether they drain"),
-        ("drain", "take no more tasks on this host and end what runs"),
-        ("resume", "take a drain back: start a worker"),
+        ("drain", "take no more tasks on this host and finish those that run"),
+        ("resume", "cancel a drain: start a worker"),
         ("supersede", "stop the generations before one that is ready"),
     ):
-        step = steps.add_parser(name, help=told)
+        step = steps.add_parser(name, help=text)
         step.set_defaults(command=f"airkiln.lifecycle.commands:{name}")
         if name == "status":
             step.add_argument("--json", action="store_true", help="as JSON")
@@ -149,9 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "supersede":
             step.add_argument("generation", type=int, metavar="N", help="the one that is ready")
 
-    autoscale = commands.add_parser(
-        "autoscale", help="as many workers as the queued and running tasks ask for"
-    )
+    autoscale = commands.add_parser("autoscale", help="as many workers as the queued and running tasks need")
     _autoscale(autoscale.add_subparsers(metavar="ACTION", required=True))
 
     airflow = commands.add_parser(
@@ -173,7 +172,7 @@ def _autoscale(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         action="store_true",
         help="no failover controller runs: of all hosts, the first one decides",
     )
-    status = actions.add_parser("status", help="demand and capacity of the pools, and what they ask for")
+    status = actions.add_parser("status", help="demand and capacity of the pools")
     status.set_defaults(command="airkiln.autoscale.commands:status")
     status.add_argument("--json", action="store_true", help="as JSON")
     simulate = actions.add_parser(

@@ -56,8 +56,7 @@ def build_environment(layout: Layout, caller: Mapping[str, str]) -> dict[str, st
 
 
 def _through_sudo(arguments: Sequence[str]) -> None:
-    """Start again as root. `sudo -n` never asks; it says itself why it refuses, and the exit code is its
-    own."""
+    """Start again as root. `sudo -n` never prompts. Where it refuses, message and exit code are its own."""
     command = [SUDO, "-n", "--", "/usr/local/bin/airkiln", "airflow", *arguments]
     if not os.access(SUDO, os.X_OK):
         raise NotPermittedError("an Airflow command reads the instance's secrets: run it as root, with sudo")

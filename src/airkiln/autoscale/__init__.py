@@ -1,1 +1,1 @@
-"""Workers by demand: as many as what is queued and running asks for, and none ended that is busy."""
+"""The size of the worker pools, by demand: no worker is terminated that runs a task."""

@@ -53,10 +53,10 @@ def _calls(pool: str, group: str, actions: Iterable[Action]) -> Iterator[_Call]:
                 for one in action.instances:
                     yield _Call(pool, "terminate", f"instance={one}", _terminate(one))
             case Protect() | Unprotect():
-                shall = isinstance(action, Protect)
-                what = "protect" if shall else "unprotect"
+                protect = isinstance(action, Protect)
+                what = "protect" if protect else "unprotect"
                 for some in batches(action.instances, AT_ONCE):
-                    yield _Call(pool, what, f"instances={','.join(some)}", _protect(group, some, shall))
+                    yield _Call(pool, what, f"instances={','.join(some)}", _protect(group, some, protect))
             case Note():
                 pass
 
@@ -69,8 +69,8 @@ def _terminate(instance: str) -> Callable[[Cloud], None]:
     return lambda cloud: cloud.terminate(instance)
 
 
-def _protect(group: str, instances: tuple[str, ...], shall: bool) -> Callable[[Cloud], None]:
-    return lambda cloud: cloud.protect(group, instances, protected=shall)
+def _protect(group: str, instances: tuple[str, ...], protected: bool) -> Callable[[Cloud], None]:
+    return lambda cloud: cloud.protect(group, instances, protected=protected)
 
 
 class Lost(Exception):  # noqa: N818 - not an error: another host leads
@@ -108,7 +108,7 @@ class Applier:
             return {}
         for name in names:
             if name not in found:
-                self.failures.report("no-group", "there is no such group: deploy the pool", f"group={name}")
+                self.failures.report("no-group", "the group does not exist: deploy the pool", f"group={name}")
         self._learn([each.id for group in found.values() for each in group.instances])
         return {names[name]: self._with_addresses(group) for name, group in found.items() if name in names}
 

@@ -234,7 +234,7 @@ def _why_hold(tasks: int, wanted: int, capacity: int, peak: int, group: Group) -
     if wanted == group.max and capacity >= group.max:
         return f"{tasks} tasks, and the pool is at its maximum"
     if capacity > max(peak, group.min):
-        return "more than is wanted, within the cool-down or with nobody idle"
+        return "more than is wanted, within the cool-down or with no idle worker"
     if capacity > wanted:
         return "the cool-down"
     return "as many as are wanted"

@@ -1,6 +1,6 @@
-"""What every queue asks for, from Airflow's own table of task instances; and whether this host leads.
+"""The demand of every queue, from Airflow's own table of task instances; and whether this host leads.
 
-One connection, which only reads. Task instances that have ended are never looked at, however many there are:
+One connection, which only reads. Task instances that have ended are never read, however many there are:
 Airflow's index on `task_instance (state)` finds the others. On a database without statistics (just restored,
 or just upgraded) the planner might not choose it, so that sequential scans are off for this connection.
 """
@@ -78,7 +78,7 @@ class Totals:
 
 
 class Source(Protocol):
-    """What the daemon asks. Either may raise AirkilnError."""
+    """What the daemon reads. Either method may raise AirkilnError."""
 
     def leads(self) -> bool:
         """Whether this host leads."""
@@ -104,7 +104,7 @@ class Database:
         self._locked = False
 
     def leads(self) -> bool:
-        """Whether this host leads, asked of the database at this moment."""
+        """Whether this host leads, as the database has it at this moment."""
         if not self._locking:
             return any(
                 held and str(holder).partition("/")[0] == self._host for holder, held in self._rows(LEASE)

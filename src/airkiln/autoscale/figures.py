@@ -1,6 +1,6 @@
-"""CloudWatch, in a thread of its own, which no decision waits for.
+"""CloudWatch, in a thread of its own: no decision waits for it.
 
-The figures of each cycle are sent, for people; CPU and memory of the groups are asked for every minute."""
+The metrics of each cycle are published; CPU and memory of the groups are read once a minute."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airkiln.pools.model import group_name
 
 NAMESPACE = "Airkiln"
 EVERY = 1.0
-"""Seconds between two looks for figures to send."""
+"""Seconds between two checks for metrics to publish."""
 USAGE_EVERY = 60.0
 USAGE_LIFE = 180.0
 """Seconds after which CPU and memory count as unknown, where CloudWatch says nothing newer."""
@@ -75,7 +75,7 @@ class Figures(threading.Thread):
             if metrics:
                 for begin in range(0, len(metrics), SENT):
                     self._monitoring.publish(NAMESPACE, metrics[begin : begin + SENT])
-        except Exception as error:  # for people alone: told, and the next ones are sent
+        except Exception as error:  # reported, and the next ones are published
             self._failures.report("not-published", describe_error(error))
         now = self._clock()
         if self._pools and (self._asked_at is None or now - self._asked_at >= USAGE_EVERY):

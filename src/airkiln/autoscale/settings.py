@@ -1,4 +1,4 @@
-"""What the boot path loaded, read again when it changed: a pool's settings hold from the next cycle on."""
+"""The settings that the boot path loads, read again when they change: they apply from the next cycle on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airkiln.systemd.journal import say
 
 
 class Settings:
-    """`pools` by name, and the `executors` that Airflow has. Made of settings that are refused, it raises."""
+    """`pools` by name, and the `executors` of Airflow. Made of settings that are refused, it raises."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -25,7 +25,7 @@ class Settings:
         self._read()
 
     def refresh(self, failures: Failures) -> None:
-        """Read again if the file is another. What is refused is told, and changes nothing."""
+        """Read the file again if it was replaced. A refused setting is reported and changes nothing."""
         stamp = self._look()
         if stamp == self._stamp or stamp is None:
             return

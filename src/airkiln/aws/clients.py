@@ -17,7 +17,7 @@ from typing import Any
 from airkiln.errors import AirkilnError
 
 MODELS = Path(__file__).with_name("models")
-"""Parts of botocore's service models, in botocore's own form. botocore looks here first."""
+"""Parts of botocore's service models, in botocore's own form. botocore reads them before its own."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class Boot:
     source: Callable[[Settings], Source] = _open
     systemctl: Callable[..., object] = systemctl
     generations: Callable[[], list[Unit]] | None = None
-    """Lists the worker's generations on this host; None: asks systemd."""
+    """Lists the worker's generations on this host. None: as systemd has them."""
 
     def start(self) -> None:
         """Load the environment and start the role's target."""
@@ -84,15 +84,15 @@ class Boot:
         if not names:
             say("reloaded: no parameter changed")
             return
-        told = [*restarted, *([worker_unit(next_worker)] if next_worker else [])]
-        say(f"reloaded: changed: {', '.join(names)}; restarting: {', '.join(told) or 'nothing'}", NOTICE)
+        started = [*restarted, *([worker_unit(next_worker)] if next_worker else [])]
+        say(f"reloaded: changed: {', '.join(names)}; restarting: {', '.join(started) or 'nothing'}", NOTICE)
         if restarted:
             self.systemctl("try-restart", "--no-block", *restarted)
         if next_worker is not None:
-            # The one before goes on with its tasks; it takes no more when this one is ready.
+            # The generation before takes no more tasks once this one is ready, and finishes its own.
             self._write_generation(next_worker)
             self.systemctl("start", "--no-block", worker_unit(next_worker))
-        # What the old parameters did not call for, such as a file system or a broker, starts now.
+        # Starts what the old parameters did not need, such as a file system.
         self.systemctl("start", "--no-block", role.target)
 
     def _settings(self) -> Settings:

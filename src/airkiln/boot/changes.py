@@ -1,7 +1,7 @@
 """Which units a changed variable restarts. Pure.
 
 A variable that only one component reads restarts that component; whatever is unknown or shared restarts every
-Airflow unit of the role. Who reads what was looked up in Airflow 3.3.2's source (every `conf.get*` of the
+Airflow unit of the role. The table follows Airflow 3.3.2's source (every `conf.get*` of the
 section). The longest matching entry decides.
 """
 

@@ -30,7 +30,7 @@ class Settings:
 
 
 def read_overrides(path: Path) -> Settings:
-    """The settings in boot.toml; the defaults where there is no such file.
+    """The settings in boot.toml; the defaults where the file does not exist.
 
     Raises RefusedError, which names everything that is wrong in it.
     """
@@ -61,7 +61,7 @@ def read_overrides(path: Path) -> Settings:
 def complete(settings: Settings, layout: Layout, imds: Callable[[bool], Imds]) -> Settings:
     """Fill in from instance metadata what boot.toml leaves open.
 
-    Metadata is not asked on a host that is told everything, or whose parameters are a file.
+    Metadata is not read on a host whose boot.toml gives everything, or whose parameters are a file.
 
     :param imds: connects to metadata; its argument is whether this host is an EC2 instance.
     """

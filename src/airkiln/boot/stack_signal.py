@@ -1,8 +1,8 @@
-"""`airkiln signal`: tells CloudFormation that this instance's role is healthy, or that it never will be.
+"""`airkiln signal`: signals CloudFormation that the role of this instance is healthy, or that it has failed.
 
-A stack that makes an instance or a group waits for one signal from each instance (CreationPolicy). The tag
-airkiln:signal names what waits: `<stack>/<logical id>`. Where there is none, nothing is done. What is
-signalled is what systemd knows of the units that the role's target wants; the web server is asked as well.
+A stack that creates an instance or a group waits for one signal from each instance (CreationPolicy). The tag
+airkiln:signal names what waits: `<stack>/<logical id>`. Without the tag nothing is done. The signal follows
+the state of the units that the role's target wants, and the health page of the web server.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from airkiln.systemd.systemctl import show
 TAG = "airkiln:signal"
 SUCCESS = "SUCCESS"
 FAILURE = "FAILURE"
-LOOK_EVERY = 1.0
-"""Seconds between two looks at the units."""
-SPEAK_EVERY = 60.0
-"""Seconds between two lines about what is waited for."""
+POLL_EVERY = 1.0
+"""Seconds between two observations of the units."""
+REPORT_EVERY = 60.0
+"""Seconds between two lines about what is not ready."""
 ATTEMPTS = 6
 """Tries of the signal, with waits of 2 to 32 s between: about a minute."""
 JOURNALCTL_TIMEOUT = 30
@@ -39,7 +39,7 @@ HEALTH_TIMEOUT = 5
 BOOT_UNIT = "airkiln-boot.service"
 OWN_UNIT = "airkiln-signal.service"
 JOURNAL_LINES = 5
-"""Of a unit that failed, for whoever reads the console of an instance that is gone."""
+"""Lines of a failed unit, for the console output of an instance that is gone."""
 
 _NOT_WAITING = (
     "can not be signaled",
@@ -60,7 +60,7 @@ class Unit:
 
 
 class System(Protocol):
-    """What is asked of this machine."""
+    """What is read of this machine."""
 
     def wants(self, target: str) -> tuple[str, ...]:
         """The units that a target wants."""
@@ -167,7 +167,7 @@ class Signal:
     sleep: Callable[[float], None] = time.sleep
 
     def send(self) -> None:
-        """Wait until the role is healthy or beyond hope, and signal that. AirkilnError for the latter."""
+        """Wait until the role is healthy or has failed, and signal that. Raises AirkilnError if it failed."""
         try:
             with self.imds(made_by_amazon(self.layout)) as metadata:
                 waiter = find_waiter(metadata)
@@ -180,26 +180,28 @@ class Signal:
         reasons = self._wait(waiter)
         for reason in reasons:
             say(reason, ERROR)
-        told = self._tell(waiter, FAILURE if reasons else SUCCESS)
+        sent = self._signal(waiter, FAILURE if reasons else SUCCESS)
         if reasons:
-            raise AirkilnError(f"{waiter.stack}: {told}: the role {waiter.role} did not become healthy")
-        say(f"{waiter.stack}: {told}", NOTICE)
+            raise AirkilnError(f"{waiter.stack}: {sent}: the role {waiter.role} did not become healthy")
+        say(f"{waiter.stack}: {sent}", NOTICE)
 
     def _wait(self, waiter: Waiter) -> list[str]:
-        """[] once everything is well; sentences once something cannot become well. CloudFormation's own limit
-        ends the wait for what never does either."""
+        """Wait for the role. Returns why it has failed; nothing once it is healthy.
+
+        The stack's own time-out ends the wait for a role that becomes neither.
+        """
         waited = 0.0
         while True:
-            missing, lost = self._look(waiter)
+            missing, lost = self._observe(waiter)
             if lost or not missing:
                 return lost
-            if waited % SPEAK_EVERY == 0:
+            if waited % REPORT_EVERY == 0:
                 say(f"waiting for {', '.join(missing)}")
-            self.sleep(LOOK_EVERY)
-            waited += LOOK_EVERY
+            self.sleep(POLL_EVERY)
+            waited += POLL_EVERY
 
-    def _look(self, waiter: Waiter) -> tuple[list[str], list[str]]:
-        """What is not there yet, and why it never will be."""
+    def _observe(self, waiter: Waiter) -> tuple[list[str], list[str]]:
+        """What is not ready yet, and why the role has failed."""
         if waiter.role not in ROLES:
             return [], [f"the role {waiter.role!r} is unknown: correct the tag airkiln:role in the template"]
         boot = self.system.unit(BOOT_UNIT)
@@ -221,8 +223,8 @@ class Signal:
         lines = [f"{unit.name}: {line}" for line in self.system.last_lines(unit.name) if line.strip()]
         return [f"{unit.name} has failed ({unit.result or 'no reason given'}); its last lines:", *lines]
 
-    def _tell(self, waiter: Waiter, status: str) -> str:
-        """Send it; returns what came of it. DeniedError, UnavailableError when it could not be sent."""
+    def _signal(self, waiter: Waiter, status: str) -> str:
+        """Send the signal; returns a sentence. Raises DeniedError or UnavailableError where that fails."""
         client = self.client(waiter.region)
         reason = ""
         for attempt in range(ATTEMPTS):

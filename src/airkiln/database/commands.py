@@ -22,7 +22,7 @@ def grant(_options: argparse.Namespace) -> None:
 
 
 def _as_administrator(step: Callable[[preparing.Plan], None]) -> None:
-    """Take the step, or say that nobody gave the credentials for it, as on an all-in-one."""
+    """Take the step, or say that there are no credentials for it, as on an all-in-one host."""
     wanted = preparing.plan(os.environ)
     if wanted is not None:
         step(wanted)

@@ -33,7 +33,7 @@ def connect(keywords: Mapping[str, str], *, limit: float = CONNECT_LIMIT) -> Con
 
 
 def explain(error: psycopg.Error, keywords: Mapping[str, str]) -> AirkilnError:
-    """The failure as one of ours: refused (a person must act), denied, or unavailable (try again)."""
+    """The failure as an AirkilnError: refused (a person must act), denied, or unavailable (try again)."""
     where = f"{keywords.get('host', 'the local socket')}:{keywords.get('port', '5432')}"
     user, database = keywords.get("user", ""), keywords.get("dbname", "")
     text = " ".join(str(error).split())
@@ -59,8 +59,8 @@ def explain(error: psycopg.Error, keywords: Mapping[str, str]) -> AirkilnError:
             [f"database {database} at {where}: {_first_line(error)}: correct the options of its URL"]
         )
     return UnavailableError(
-        f"database {database} at {where}: no answer to {user} ({_first_line(error)}): look at the server, "
-        "the security groups and the network; trying again may work"
+        f"database {database} at {where}: no answer to {user} ({_first_line(error)}): check the server, "
+        "the security groups and the network, then try again"
     )
 
 

@@ -159,7 +159,7 @@ def _have_role(server: Connection, role: str, attributes: LiteralString) -> None
 
 
 def _have_password(server: Connection, wanted: Plan, role: str, password: str) -> None:
-    """Set a password unless it is that already: a login tells."""
+    """Set a password, unless a login shows that it is set already."""
     with_it = wanted.target.keywords(role, password, MAINTENANCE)
     try:
         psycopg.connect(**with_it, connect_timeout=5).close()  # type: ignore[arg-type] # libpq's own keywords

@@ -35,7 +35,7 @@ class Target:
         return f"{self.host or 'the local socket'}:{self.port}/{self.database}"
 
     def keywords(self, user: str, password: str, database: str | None = None) -> dict[str, str]:
-        """libpq's keywords for somebody else on the same server. An empty password is left out (peer)."""
+        """libpq's keywords for another user of the same server. An empty password is left out (peer)."""
         found = {
             **self.options,
             "host": self.host,
@@ -53,7 +53,7 @@ def parse(url: str, name: str = roles.DATABASE) -> Target:
         parts = urlsplit(url)
         port = parts.port or 5432
     except ValueError:
-        raise _refused(name, "it is no URL") from None
+        raise _refused(name, "it is not a URL") from None
     if parts.scheme.partition("+")[0] not in _DIALECTS:
         raise _refused(name, "it names no PostgreSQL database")
     given = dict(parse_qsl(parts.query, keep_blank_values=True))

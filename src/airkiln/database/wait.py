@@ -1,7 +1,7 @@
-"""`airkiln database wait`: return when the metadata database accepts connections.
+"""`airkiln database wait`: returns when the metadata database accepts connections.
 
-A component that starts while the database is away would fail, start again, and fail again. Waiting in one
-start instead keeps the journal readable and the unit's restarts meaningful.
+A component that starts while the database is away fails, is restarted, and fails again. Waiting in one start
+keeps the journal readable and the unit's restart counter meaningful.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REMINDER = 60.0
 
 
 def wait(environment: Mapping[str, str]) -> None:
-    """Wait for ever. RefusedError or DeniedError where waiting would not help."""
+    """Wait without a limit. Raises RefusedError and DeniedError where waiting does not help."""
     url = environment.get(DATABASE, "")
     if not url:
         raise RefusedError([f"{DATABASE}: missing: nothing says where the metadata database is"])

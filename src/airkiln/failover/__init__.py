@@ -1,1 +1,1 @@
-"""The failover controller: one scheduler writes at a time, and another within seconds."""
+"""The failover controller: one scheduler writes at a time, and another takes over within seconds."""

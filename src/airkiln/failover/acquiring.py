@@ -1,4 +1,4 @@
-"""A standby: when it polls, and when it asks for the lease. Pure."""
+"""A standby: when it polls, and when it acquires the lease. Pure."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def describe(found: dict[str, Any]) -> str:
     if found["paused"]:
         lines.append("paused   yes: nothing is taken over until `airkiln failover resume`")
     if found["switchover_to"]:
-        lines.append(f"asked    a switchover to {found['switchover_to']}")
+        lines.append(f"pending  a switchover to {found['switchover_to']}")
     if found["reason"]:
         lines.append(f"reason   {found['reason']}")
     for member in found["members"]:
@@ -200,7 +200,7 @@ def switchover(options: argparse.Namespace) -> None:
         _request("cancel", None)
         leader = read_status(session)["leader"]
     raise AirkilnError(
-        f"no other host took over within {options.timeout:g} s; {leader or 'nobody'} leads, "
+        f"no other host took over within {options.timeout:g} s; {leader or 'no host'} leads, "
         "and the request is withdrawn: look at `journalctl -u airkiln-failover` on both hosts"
     )
 

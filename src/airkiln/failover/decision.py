@@ -17,7 +17,7 @@ Invariants, checked after every step of the simulation (tests/unit/airkiln/failo
 4. One request is in flight at a time, and one that exceeds its call timeout is given up with its connection.
    A standby's poll has longer after each that was given up, `poll_timeout_max` at most, because nothing runs
    on it. A reply that was lost leaves nothing behind: a lease that the database calls ours and that was never
-   granted here is released before another is asked for.
+   granted here is released before another is requested.
 5. The lease is released after what it covered was killed, and has ended or had `kill_timeout` seconds to.
 6. A healthy scheduler is given up (for a switchover, or an instance that ends soon) only if another host is
    ready. An instance is not reported unhealthy without one either, nor while the database is out of reach.

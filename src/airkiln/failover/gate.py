@@ -2,7 +2,7 @@
 
 A process says `{"state": "warm"}` in one line; `{"go": <epoch>}` lets it through, and the connection then
 stays open for as long as this controller lives. Nothing more is ever sent: it would end the scheduler.
-Who asks is not believed but looked up: the peer's process must be in the control group of the unit.
+The controller verifies the process: it must be in the control group of the unit.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Gate:
             return False
         each.line += read
         if not read or len(each.line) > LONGEST_LINE or each.pid:
-            return False  # it ended, or says what nobody asked for
+            return False  # it ended, or sent more than the one line
         if not each.line.endswith(b"\n"):
             return True
         return self._identify(each)

@@ -63,7 +63,7 @@ class Phase(StrEnum):
 
 
 class Operation(StrEnum):
-    """What a request asks of the database."""
+    """The kind of a request to the database."""
 
     POLL = "poll"
     RENEW = "renew"
@@ -208,7 +208,7 @@ class Observation:
     leaving: str | None = None
     """Why this instance ends soon, from instance metadata."""
     stopping: bool = False
-    """Whether systemd has asked the controller to end."""
+    """Whether the controller is to end: a signal has come."""
 
 
 @dataclass(frozen=True)

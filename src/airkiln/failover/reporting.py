@@ -1,7 +1,7 @@
 """What the controller reports to AWS, in a thread of its own: no lease waits for AWS.
 
-CloudWatch gets the leader's metrics once a minute. The Auto Scaling group is told of a host whose scheduler
-was stuck again and again. Without AWS nothing is reported, and nothing else changes.
+CloudWatch gets the leader's metrics once a minute. A host whose scheduler was stuck repeatedly is reported
+to its Auto Scaling group. Without AWS nothing is reported, and nothing else changes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from airkiln.host.metadata import NoImdsError
 from airkiln.systemd.journal import NOTICE, RateLimit, say
 
 EVERY = 2.0
-"""Seconds between two looks for something to report."""
+"""Seconds between two checks for something to report."""
 METRICS_EVERY = 60.0
 REPORT_EVERY = 30.0
 """Seconds between two attempts to report an unhealthy host."""
@@ -47,7 +47,7 @@ def identify() -> Instance:
 class Reporter(threading.Thread):
     """Publishes `figures` (None on a standby) and reports an unhealthy host.
 
-    :param instance: what the boot path wrote. Where it names no instance, metadata is asked.
+    :param instance: what the boot path wrote. Where it names no instance, metadata is read.
     :param backlog: reads how far Airflow is behind; it may raise AirkilnError.
     :param make: makes a client of a service in a region.
     """

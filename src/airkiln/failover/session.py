@@ -1,7 +1,7 @@
 """The database session of a loop that never waits: a thread carries requests out, one at a time.
 
 A request that exceeds its call timeout is abandoned together with its connection and its thread, which ends
-by itself when the network lets go of it. The next request has new ones. An eventfd tells the loop of replies.
+by itself when the network lets go of it. The next request has new ones. An eventfd wakes the loop.
 """
 
 from __future__ import annotations

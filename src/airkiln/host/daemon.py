@@ -1,5 +1,5 @@
-"""What every daemon does alike: it is stopped by a signal, tells systemd how it fares, and starts slowly
-again when its start failed."""
+"""What the daemons have in common: the end by a signal, notifications to systemd, a delay after a failed
+start."""
 
 from __future__ import annotations
 

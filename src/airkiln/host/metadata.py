@@ -30,7 +30,7 @@ _NOBODY_THERE = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNR
 
 
 class NoImdsError(Exception):
-    """There is no instance metadata service here: this is not an EC2 instance."""
+    """This host has no instance metadata service: it is not an EC2 instance."""
 
 
 class Imds:
@@ -129,7 +129,7 @@ class Imds:
                 )
         raise UnavailableError(
             f"instance metadata did not answer for {path} ({reason}, {self._attempts} times): "
-            "look at the instance's network, then `systemctl restart airkiln-boot`"
+            "check the instance's network, then `systemctl restart airkiln-boot`"
         )
 
     def _reason(self, error: Exception) -> str:
@@ -152,7 +152,7 @@ def made_by_amazon(layout: Layout) -> bool:
 
 
 def connect(layout: Layout) -> Imds:
-    """The connection of a daemon, which asks every few seconds and so tries each request twice only.
+    """A connection for a daemon. It reads every few seconds, so each request is attempted only twice.
 
     Where the boot path has found an instance, metadata that refuses connections will come back.
     """

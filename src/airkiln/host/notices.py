@@ -1,7 +1,7 @@
 """Notices of this instance's end: its lifecycle state, Spot notices and recommendations to rebalance.
 
 A thread of its own reads them from instance metadata every two seconds, so that no loop waits for it.
-Metadata that does not answer changes nothing: the last notices stand, and it is asked again.
+Metadata that does not answer changes nothing: the last notices stand, and it is read again.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The end of a worker: found, waited for and reported, so that no task is lost by it."""
+"""The end of a worker's host: noticed, and the worker drained, so that no task is lost."""

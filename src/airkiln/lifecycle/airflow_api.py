@@ -36,7 +36,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Login:
-    """The address of Airflow's web server, and the user that asks."""
+    """The address of Airflow's web server, and the user that logs in."""
 
     url: str
     user: str

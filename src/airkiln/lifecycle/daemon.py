@@ -84,7 +84,7 @@ class Daemon:
         run_every(EVERY, self.turn, Stop())
 
     def turn(self) -> None:
-        """Observe, decide, carry out. A systemd that does not answer is asked again in the next turn."""
+        """Observe, decide, carry out. Where systemd does not answer, the next turn tries again."""
         observed = self._observe()
         if observed is None:
             return

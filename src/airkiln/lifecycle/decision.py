@@ -2,7 +2,7 @@
 
 Invariants, which tests/unit/airkiln/lifecycle/test_decision.py holds:
 
-1. No generation is stopped unless this host is to end, or somebody asked for it.
+1. No generation is stopped unless this host is to end, or a person has requested it.
 2. The lifecycle action is completed only when nothing runs on a host that is marked as draining (or could not
    be marked for `patience` seconds). A worker that crashed counts as ended.
 3. While something runs, the lifecycle action is extended every `heartbeat` seconds, until AWS says that none
@@ -13,7 +13,7 @@ Invariants, which tests/unit/airkiln/lifecycle/test_decision.py holds:
 6. A generation is killed only in the last `kill` seconds before its end, and once.
 
 The end of a generation is the moment of the Spot notice, or the moment at which systemd's limit for a stop is
-reached, whoever asked for the stop: a person, a shutdown, a reload.
+reached, whatever requested the stop: a person, a shutdown, a reload.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _find_reason(state: State, observed: Observation, actions: list[Action]) -> 
     if why is None:
         if state.reason is None:
             return state
-        actions.append(Note("working", "nothing asks for a drain any more"))
+        actions.append(Note("working", "the reason for the drain is gone"))
         return State(clearing=state.clearing, clear_at=state.clear_at, calling=state.calling)
     if observed.marked is None:
         actions.append(Mark(why))

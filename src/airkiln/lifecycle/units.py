@@ -1,8 +1,4 @@
-"""The generations of the worker, as systemd has them, and what is asked of it. One systemctl a look.
-
-systemctl run by root speaks to systemd itself and needs no message bus: it goes on working while the machine
-shuts down.
-"""
+"""The generations of the worker, as systemd has them. One systemctl for each observation."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ def environment_named(name: str) -> str:
     if not name or not all(char.isascii() and (char.isalnum() or char in "._-") for char in name):
         raise RefusedError(
             [
-                f"the environment {name!r} is no name: set the airkiln:environment tag to letters, digits, "
-                "., _ and -"
+                f"the environment {name!r} is not a valid name: use only letters, digits, ., _ and - in the "
+                "tag airkiln:environment"
             ]
         )
     return name
@@ -101,7 +101,7 @@ def store(
 
 
 def _service_ownership(name: str) -> Ownership:
-    """root:<group> 0640 for root; as it is and 0600 for anybody else, who cannot give files away."""
+    """root:<group> 0640 where root runs this; otherwise the caller's, 0600."""
     if os.geteuid() != 0:
         return Ownership(0o600)
     try:

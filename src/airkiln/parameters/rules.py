@@ -27,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _LOADING_NAMES = {
     "PATH": "which programs run",
-    "HOME": "where programs look for their settings",
+    "HOME": "where programs find their settings",
     "SHELL": "which shell runs tasks",
     "IFS": "how shells split words",
     "ENV": "what shells read when they start",
@@ -40,8 +40,8 @@ _LOADING_NAMES = {
     "NOTIFY_SOCKET": "how a unit talks to systemd",
     "LISTEN_FDS": "how a unit talks to systemd",
     "LISTEN_PID": "how a unit talks to systemd",
-    "AIRFLOW_HOME": "where Airflow looks for its settings",
-    "AIRFLOW_CONFIG": "where Airflow looks for its settings",
+    "AIRFLOW_HOME": "where Airflow finds its settings",
+    "AIRFLOW_CONFIG": "where Airflow finds its settings",
 }
 _LOADING_PREFIXES = {
     "LD_": "which libraries a program loads",
@@ -168,7 +168,9 @@ def _alternative(name: str, in_force: Mapping[str, str]) -> bool:
 def bad_name_reason(name: str) -> str | None:
     """Why no parameter may be called so, or None."""
     if not _NAME.fullmatch(name):
-        return "the name is no environment variable's: rename it to letters, digits and _, no digit first"
+        return (
+            "the name is not that of an environment variable: use letters, digits and _, and no digit first"
+        )
     if name in _ALLOWED_NAMES:
         return None
     what = _LOADING_NAMES.get(name) or next(
@@ -184,7 +186,7 @@ def unusable_reason(value: str) -> str | None:
 
     systemd 257 rejects a whole file, and starts none of its units, for one character that src/basic/utf8.c
     (unichar_is_valid) does not take: surrogates and noncharacters. Line breaks are refused because they come
-    from a file's end, not from anybody's intent. Every other character arrives, control characters too.
+    from a file's end, and are not intended. Every other character arrives, control characters too.
     """
     if "\0" in value:
         return "the value holds a NUL byte, which no environment variable can: store it without"
@@ -203,7 +205,7 @@ def _not_a_character(code: int) -> bool:
 
 
 def weak_reason(name: str, value: str) -> str | None:
-    """Why this secret is refused, or None for a good one and for what is no secret."""
+    """Why this secret is refused; None for a good one, and for a value that is not a secret."""
     if name == roles.FERNET_KEY:
         return _weak_fernet(value)
     if name in (roles.JWT_KEY, roles.API_KEY):
@@ -250,7 +252,7 @@ def _weak_url(name: str, value: str) -> str | None:
     try:
         password = urlsplit(value).password
     except ValueError:
-        return "the connection is no URL: store it as scheme://user:password@host/name"
+        return "the connection is not a URL: store it as scheme://user:password@host/name"
     if password is None:
         return None
     if not password and name == roles.BROKER:

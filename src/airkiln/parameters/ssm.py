@@ -130,7 +130,7 @@ class SsmSource:
         self._given_up = threading.Event()
 
     def read(self, environment: str, folders: tuple[str, ...]) -> list[Parameter]:
-        """See Source. Direct children only: a path's own subfolders belong to somebody else."""
+        """See Source. Direct children only: a path's subfolders belong to others."""
         paths = [f"/airkiln/{environment}/{folder}" for folder in folders]
         self._given_up.clear()
         with ThreadPoolExecutor(max_workers=len(paths)) as pool:

@@ -20,7 +20,7 @@ VARIABLE: Final = "AIRKILN_POOLS"
 CONCURRENCY: Final = "AIRFLOW__CELERY__WORKER_CONCURRENCY"
 DEFAULT_QUEUE: Final = "AIRFLOW__OPERATORS__DEFAULT_QUEUE"
 AIRFLOWS_CONCURRENCY: Final = 16
-"""worker_concurrency of Airflow's Celery provider, where nobody sets it."""
+"""worker_concurrency of Airflow's Celery provider, where it is not set."""
 
 NAME = re.compile(r"[a-z][a-z0-9]{0,15}")
 """What deploy.yml takes as a pool's name: it stands in the names of stacks and groups."""
@@ -56,7 +56,7 @@ def parse(variables: Mapping[str, str]) -> dict[str, Pool]:
     try:
         given = json.loads(text)
     except ValueError as error:
-        raise RefusedError([f"{VARIABLE}: no JSON ({error}): correct the parameter"]) from None
+        raise RefusedError([f"{VARIABLE}: not JSON ({error}): correct the parameter"]) from None
     problems, pools = read(given)
     if problems:
         raise RefusedError([f"{VARIABLE}: {problem}" for problem in problems])

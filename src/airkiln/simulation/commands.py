@@ -86,7 +86,7 @@ def _moment(text: str) -> float:
         return histories.moment(text)
     except (ValueError, OverflowError):
         raise RefusedError(
-            [f"--since: {text!r} is no time: write such as 2026-11-21T07:30:00Z, or seconds since 1970"]
+            [f"--since: {text!r} is not a time: use such as 2026-11-21T07:30:00Z, or seconds since 1970"]
         ) from None
 
 

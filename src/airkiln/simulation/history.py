@@ -144,7 +144,7 @@ def moment(text: str) -> float:
 
 
 def _rows(path: Path, file: Iterable[str], since: float) -> Iterator[Row]:
-    """Each line's values. The first problems are told together, at the end."""
+    """The values of each line. The first problems are reported together, at the end."""
     lines = csv.reader(file)
     problems: list[str] = []
     try:
@@ -167,7 +167,7 @@ def _rows(path: Path, file: Iterable[str], since: float) -> Iterator[Row]:
                 continue
             problems += _why(path, lines.line_num, header, line)
             if len(problems) >= PROBLEMS_SHOWN:
-                problems.append(f"{path}: further lines were not looked at")
+                problems.append(f"{path}: further lines were not read")
                 break
     except csv.Error as error:
         problems.append(f"{path}: line {lines.line_num}: no CSV ({error})")

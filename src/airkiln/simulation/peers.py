@@ -85,12 +85,12 @@ class TargetTracking:
       so that it cannot come back from zero: it keeps one.
     - Its alarms want 3 minutes above the target, or 15 minutes below 90 % of it
       (github.com/aws/containers-roadmap/issues/1208).
-    - It grows in proportion. How it shrinks AWS calls gradual and says no more: here one a minute.
+    - It grows in proportion. AWS calls its scale-in gradual and does not say more: here one worker a minute.
     """
 
     every = MINUTE
     ACCEPTABLE = 60.0
-    """Seconds that a task may wait. The mean is the history's own, which nobody knows beforehand."""
+    """Seconds that a task may wait. The mean is the history's own, which in practice is unknown."""
     HIGH, LOW = 3, 15
     """Minutes in a row."""
     FAR_BELOW = 0.9

@@ -10,17 +10,17 @@ from airkiln.pools.model import Pool
 from airkiln.simulation.queueing import WorkerGroup
 
 CYCLE: Final = 10.0
-"""Seconds between two looks of the product."""
+"""Seconds between two cycles of the product."""
 
 
 class Policy(Protocol):
-    """Looks at a pool every few seconds, and changes it."""
+    """Observes a pool every few seconds, and changes it."""
 
     every: float
-    """Seconds between two looks."""
+    """Seconds between two observations."""
 
     def act(self, workers: WorkerGroup) -> None:
-        """One look, and what comes of it."""
+        """Observe once, and act."""
 
 
 class Airkiln:

@@ -1,11 +1,11 @@
 """A pool of workers as a queueing model: tasks begin in the order in which they were queued, each in a free
 slot of a worker that serves.
 
-- A worker serves `boot` seconds after it was asked for, and costs from then on that it was asked for.
+- A worker serves `boot` seconds after it was requested, and costs from the request on.
 - The slot that has been free longest takes the next task, as with workers that poll a queue: the load
   spreads over all of them, which is the hardest case for a policy that only ends idle workers.
 - A worker that is to end takes no further task and is gone when those it has have ended.
-- Between two looks of a policy the model goes from event to event; nothing in it is random.
+- Between two observations of a policy the model goes from event to event; nothing in it is random.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class WorkerGroup:
 
     @property
     def desired(self) -> int:
-        """Workers that there shall be."""
+        """The desired number of workers."""
         return self.changes[-1][1]
 
     @property

@@ -97,7 +97,7 @@ def _read_value(text: str, position: int) -> tuple[str, int]:
 
 
 def _read_quoted(text: str, position: int, quote: str, value: list[str]) -> int:
-    """Append what lies between quotes to `value`; return the closing quote's place (or the end)."""
+    """Append what lies between quotes to `value`; return the position of the closing quote (or the end)."""
     end = len(text)
     while position < end and text[position] != quote:
         char = text[position]

@@ -14,7 +14,7 @@ def status(text: str) -> None:
 def send(message: str) -> None:
     """Tell systemd; does nothing without NOTIFY_SOCKET (NotifyAccess=main in the unit).
 
-    A lost message is no failure: the socket's errors are dropped.
+    Errors of the socket are ignored: a lost message is not a failure.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address or address[0] not in "/@":

@@ -140,7 +140,7 @@ def test_reasons_for_a_capacity_that_stays() -> None:
     assert note(steps.at(0, demand(8), group(workers(2)))).reason == "as many as are wanted"
     assert note(steps.at(10, demand(4), group(workers(2)))).reason == "the cool-down"
     steps = Steps()
-    waiting = "more than is wanted, within the cool-down or with nobody idle"
+    waiting = "more than is wanted, within the cool-down or with no idle worker"
     assert note(steps.at(0, demand(4), group(workers(2)))).reason == waiting
     at_least = Steps().at(0, demand(4), group(workers(2), least=2))
     assert note(at_least).reason == "as many as are wanted"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from airkiln.boot.stack_signal import ATTEMPTS, SPEAK_EVERY, Signal, Systemd, Unit
+from airkiln.boot.stack_signal import ATTEMPTS, REPORT_EVERY, Signal, Systemd, Unit
 from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
 from airkiln.host.layout import Layout
 from airkiln.host.metadata import Imds, NoImdsError
@@ -223,7 +223,7 @@ def test_what_is_waited_for_is_said_once_a_minute(
     machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     machine.states["airflow-webserver.service"] = "activating"
-    machine.meanwhile = [lambda: None] * int(2 * SPEAK_EVERY - 1)
+    machine.meanwhile = [lambda: None] * int(2 * REPORT_EVERY - 1)
     machine.meanwhile.append(lambda: machine.states.update({"airflow-webserver.service": "active"}))
     machine.run()
     assert capsys.readouterr().err.count("waiting for airflow-webserver.service") == 2

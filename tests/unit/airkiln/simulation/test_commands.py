@@ -174,7 +174,7 @@ def test_a_database_that_gives_up_is_told_with_what_to_do(
 
 def test_since_is_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert simulate(tmp_path, "--since", "soon") == REFUSED
-    assert "--since: 'soon' is no time" in capsys.readouterr().err
+    assert "--since: 'soon' is not a time" in capsys.readouterr().err
     assert simulate(tmp_path, "--since", "2026-06-08T00:00:01Z") == REFUSED
     assert simulate(tmp_path, "--since", "2026-06-08T00:00:00Z") == OK
 
