@@ -1,13 +1,13 @@
 """Celery's configuration, ``[celery] celery_config_options``: Airflow's own, and what Airkiln adds to it.
 
 - A worker is ready for systemd when its consumer reads the queue: Celery's ``worker_ready`` says so.
-- One that stops takes what its last poll brings (last_poll.py).
-- What a worker cannot keep in the result backend it tries to keep again for as long as it takes. Celery gives
-  up after three attempts, and takes the message for done: a task that was received while the database was
-  away would stay queued until ``task_queued_timeout``.
+- A worker that stops runs the messages of its last poll (last_poll.py).
+- A worker retries to store a result without a limit. Celery gives up after three attempts and acknowledges
+  the message, so a task that was received while the database was away would stay queued until
+  ``task_queued_timeout``.
 - A message whose token has expired is left to the scheduler, which queues again what is queued for too long.
   Airflow would report a failure, also where the message is a copy and the task runs in good health.
-- A copy whose task has ended is a line in the journal, not a traceback.
+- A copy of a message whose task has ended is one line in the journal, not a traceback.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from airkiln_airflow.last_poll import LastPoll
 from airkiln_airflow.readiness import notify_ready
 
 NOTHING_TO_RUN = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.GONE)
-"""Answers to a worker that asks to run a task instance which is unknown, or not queued."""
+"""Responses to a request to run a task instance that is unknown, or not queued."""
 
 log = logging.getLogger(__name__)
 _last_poll = LastPoll()
@@ -38,7 +38,7 @@ _last_poll = LastPoll()
 def leave_what_has_expired(_task: object, task_id: str, args: Sequence[str], _kwargs: object) -> None:
     """Drop a message whose token has expired: ``before_start`` of Celery's task ``execute_workload``.
 
-    The signature is for the task execution API to check; here it is only asked whether it would refuse.
+    The signature is for the task execution API to check; this only finds out whether it would refuse.
 
     :raises Ignore: Celery acknowledges the message then, and records no result.
     """

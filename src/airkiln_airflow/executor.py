@@ -1,7 +1,7 @@
 """The executor of Airkiln's schedulers: Celery's, which leaves nothing of a dead scheduler queued.
 
 Airflow adopts what a dead scheduler had queued as if it had been sent. What was committed but never sent then
-waits until ``task_queued_timeout``, and a queued callback waits for ever (3.3.2, celery_executor.py,
+waits until ``task_queued_timeout``, and a queued callback waits without end (3.3.2, celery_executor.py,
 ``try_adopt_task_instances``, and scheduler_job_runner.py, ``_enqueue_executor_callbacks``).
 """
 
@@ -59,8 +59,8 @@ class AirkilnCeleryExecutor(CeleryExecutor):
         names = {ti.id: uuid7() for ti in tis}
         # A sensor's waits so far count towards its time-out. They refer to the id without following it.
         waits = TaskReschedule.__table__
-        kept = session.execute(select(waits).where(waits.c.ti_id.in_(names))).mappings().all()
-        if kept:
+        reschedules = session.execute(select(waits).where(waits.c.ti_id.in_(names))).mappings().all()
+        if reschedules:
             session.execute(delete(waits).where(waits.c.ti_id.in_(names)))
         for ti in tis:
             ti.id = names[ti.id]
@@ -69,12 +69,12 @@ class AirkilnCeleryExecutor(CeleryExecutor):
             ti.queued_dttm = None
             ti.queued_by_job_id = None
             ti.external_executor_id = None
-            told = "A scheduler that is dead had queued it. No try is counted."
+            text = "A dead scheduler had queued it. No try is counted."
             # Not log_task_event(): 3.3.2 loses the values of what it is given before they are written.
-            session.add(Log(event=EVENT, task_instance=ti.key, extra=told))
+            session.add(Log(event=EVENT, task_instance=ti.key, extra=text))
         session.flush()
-        if kept:
-            session.execute(insert(waits), [{**row, "ti_id": names[row["ti_id"]]} for row in kept])
+        if reschedules:
+            session.execute(insert(waits), [{**row, "ti_id": names[row["ti_id"]]} for row in reschedules])
         listed = "\n\t".join(map(repr, tis))
         self.log.info("Handed back %d tasks that a dead scheduler had queued\n\t%s", len(tis), listed)
 
@@ -141,6 +141,6 @@ class AirkilnCeleryExecutor(CeleryExecutor):
             with celery_utils.timeout(seconds=celery_utils.OPERATION_TIMEOUT):
                 result = task.apply_async(args=arguments, queue=queue, task_id=workload.callback.id)
         except (Exception, celery_utils.AirflowTaskTimeout) as error:
-            told = f"Celery task id: {workload.callback.id}\n{traceback.format_exc()}"
-            result = celery_utils.ExceptionWithTraceback(error, told)
+            text = f"Celery task id: {workload.callback.id}\n{traceback.format_exc()}"
+            result = celery_utils.ExceptionWithTraceback(error, text)
         return key, arguments, result

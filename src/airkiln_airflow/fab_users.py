@@ -48,7 +48,7 @@ class RefusedError(Exception):
 class User:
     """A user who is to exist.
 
-    `permissions` make up a role of Airkiln's own; none: the role is Airflow's. `keeps_password`: whoever
+    `permissions` make up a role of Airkiln's own; none: the role is Airflow's. `keeps_password`: a user who
     exists already keeps the password.
     """
 

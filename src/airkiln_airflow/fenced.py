@@ -1,10 +1,10 @@
-"""Whom a leader's process logs in to the database as, and the wrapper of ``airflow-dag-processor.service``.
+"""The database role that a leader's process logs in as, and the wrapper of ``airflow-dag-processor.service``.
 
 On a scheduler host of an active/standby pair the scheduler and the DAG processor log in as the role of the
-current epoch, by the service entry that the failover controller writes; never as ``airflow``, whom no fence
-holds back. Whether a host is one of a pair is said twice, and both must agree on nothing weaker than the
-fence: the drop-in of the role ``failover_controller`` sets AIRKILN_GATE in the image, and ``instance.json``
-names the role that this instance was given at boot.
+current epoch, by the service entry that the failover controller writes; never as ``airflow``, which no fence
+stops. Two settings say whether a host is one of a pair, and it is one unless both say otherwise: the drop-in
+of the role ``failover_controller`` sets AIRKILN_GATE in the image, and ``instance.json`` names the role that
+this instance was given at boot.
 
 ``python -P -m airkiln_airflow.fenced dag-processor`` becomes ``airflow dag-processor`` with those settings.
 """

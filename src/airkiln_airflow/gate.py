@@ -1,7 +1,7 @@
 """The scheduler's end of the gate: a UNIX socket on which the failover controller says when to lead.
 
 One JSON line goes each way: ``{"state": "warm"}`` to the controller, ``{"go": <epoch>}`` back. From then on
-the open connection is the bond between the two: when the controller ends in whatever way, its end closes.
+the open connection ties the two together: when the controller ends, for whatever reason, its side closes.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Opened:
 
 
 class GateError(Exception):
-    """The controller said something that is no opening."""
+    """The controller sent something other than an opening."""
 
 
 def wait(path: Path) -> Opened:
-    """Say that this process is warm and wait for ever, until the gate opens.
+    """Report that this process is warm, and wait without a limit until the gate opens.
 
     A controller that is not there yet, or goes away before it opened the gate, is only waited for: a process
     that leads nothing has nothing to stop.
@@ -75,7 +75,7 @@ def _epoch(line: bytes) -> int:
     except (ValueError, KeyError, TypeError) as error:
         raise GateError(f"the failover controller said {line[:80]!r}, which opens no gate") from error
     if type(epoch) is not int or epoch < 1:
-        raise GateError(f"the failover controller named the epoch {epoch!r}, which is no positive number")
+        raise GateError(f"the failover controller named the epoch {epoch!r}, which is not a positive number")
     return epoch
 
 
@@ -97,5 +97,5 @@ def die_with(connection: socket.socket) -> None:
         return
     except OSError:
         pass
-    # It closed, or spoke again, before the kernel was told to watch.
+    # It closed, or sent more, before the kernel was watching.
     os._exit(1)

@@ -1,7 +1,7 @@
-"""A worker that stops takes what its last poll brings, so that no message is left in nobody's hands.
+"""A worker that stops runs the messages of its last poll, so that none waits for its visibility time-out.
 
-Celery's loop ends as soon as it is told to, with a long poll of SQS under way. The message by which SQS
-answers that poll is nobody's until its visibility time-out: its task begins a minute late, though other
+Celery's loop ends at once when it is stopped, with a long poll of SQS in progress. No worker has the message
+of that poll until its visibility time-out: its task begins a minute late, although other
 workers are idle (celery/worker/loops.py, kombu/transport/SQS.py). Here the worker first begins no further
 poll, and stops when the last one must have been answered. What that brings runs like any other task.
 """
@@ -32,7 +32,7 @@ class LastPoll:
             self._stop = signal.signal(signal.SIGTERM, self._begin_no_more)
 
     def _begin_no_more(self, _number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, self._stop)  # whoever asks again does not wait
+        signal.signal(signal.SIGTERM, self._stop)  # a second signal does not wait
         channel: Any = getattr(getattr(self._consumer, "task_consumer", None), "channel", None)
         wait = getattr(channel, "wait_time_seconds", None)
         # The name is kombu's own: what is left here is polled anew. Its consumers take what still comes.

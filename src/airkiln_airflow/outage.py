@@ -1,9 +1,9 @@
-"""What a database that is away does to the journal: one line a minute and no traceback.
+"""The journal while the database is away: one line a minute and no traceback.
 
 Airflow's web server logs a traceback of a hundred lines for each request that needed the database, several
 times over, and Celery one for each of a worker's attempts to keep a result. The scheduler, the DAG processor
-and the triggerer end with five to fifteen hundred lines. While tasks run and report, nobody could read the
-journal of ten minutes without a database.
+and the triggerer end with five to fifteen hundred lines. The journal of ten minutes without a database
+would be unreadable.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NOT_AGAIN = "8s2b"
 """SQLAlchemy's code of what it says to a session that goes on after its connection was lost."""
 
 _NO_CONNECTION = "in _handle_dbapi_exception_noconnection"
-"""SQLAlchemy's function that tells of a connection that was not made, in a traceback that is but text:
+"""SQLAlchemy's function that reports a failed connection, in a traceback that is only text:
 Airflow's handler of database errors logs it so, without the exception (3.3.2,
 api_fastapi/common/exceptions.py).
 """

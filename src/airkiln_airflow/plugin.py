@@ -31,7 +31,7 @@ class _Job(Protocol):
 def on_starting(component: object) -> None:
     """Wait for the row of a component's job.
 
-    Task runners call the same hook, with a marker that is no row of a table; they are no unit.
+    Task runners call the same hook, with a marker that is not a row of a table; they are not units.
     """
     if getattr(type(component), "__tablename__", None) == "job":
         event.listen(type(component), "after_insert", _on_inserted)
@@ -52,7 +52,7 @@ class AirkilnPlugin(AirflowPlugin):
 
     name = "airkiln"
     listeners: ClassVar[list[ModuleType]] = [sys.modules[__name__]]
-    # A web server is no job. What a task says of a database of its own is nobody's but the task's.
+    # A web server is not a job. What a task logs about a database of its own is left alone.
     fastapi_root_middlewares: ClassVar[list[dict[str, object]]] = [
         {"name": "airkiln short journal", "middleware": outage.ShortJournal, "args": [], "kwargs": {}}
     ]

@@ -1,4 +1,4 @@
-"""Tell systemd when a component of Airflow is ready, as ``Type=notify`` asks for.
+"""Tell systemd when a component of Airflow is ready, as ``Type=notify`` needs.
 
 None of Airflow's commands speaks ``sd_notify``. Without it a unit counts as started the moment its process
 exists, seconds before it can do anything, and what is ordered after it starts too early.
@@ -15,10 +15,10 @@ _NOTIFY_SOCKET = "NOTIFY_SOCKET"
 
 @dataclass
 class _Manager:
-    """systemd, as this process knows it: where it listens, and whether it was told of readiness."""
+    """systemd, as this process knows it: its socket, and whether readiness was sent."""
 
     address: str = ""
-    told: bool = False
+    notified: bool = False
 
 
 _manager = _Manager()
@@ -30,29 +30,29 @@ def claim() -> None:
     No child, a task least of all, can then speak to systemd in the unit's name.
     """
     if address := os.environ.pop(_NOTIFY_SOCKET, ""):
-        _manager.address, _manager.told = address, False
+        _manager.address, _manager.notified = address, False
 
 
 def notify_ready(status: str) -> bool:
-    """Send ``READY=1`` and a line for ``systemctl status`` once; return whether a manager was told.
+    """Send ``READY=1`` and a line for ``systemctl status`` once; return whether it was sent.
 
     :param status: what the unit does now, one line.
     :raises OSError: the socket that systemd named cannot be written; the unit would time out anyway.
     """
     claim()
-    if _manager.told or not _manager.address:
+    if _manager.notified or not _manager.address:
         return False
     _send(f"READY=1\nSTATUS={status}")
-    _manager.told = True
+    _manager.notified = True
     return True
 
 
 def notify_status(status: str) -> bool:
-    """Change the line of ``systemctl status`` of a unit that is ready; return whether a manager was told.
+    """Change the line of ``systemctl status`` of a unit that is ready; return whether it was sent.
 
     :raises OSError: the socket that systemd named cannot be written.
     """
-    if not _manager.told:
+    if not _manager.notified:
         return False
     _send(f"STATUS={status}")
     return True

@@ -22,7 +22,7 @@ from typing import Protocol
 
 MODULE = "airkiln_airflow.upload_logs"
 LIMIT = 240.0
-"""Seconds for all files: an instance that ends does not wait for ever."""
+"""Seconds for all files: the end of an instance waits for them."""
 GROUPS = Path("/sys/fs/cgroup/system.slice")
 DEFAULT_FOLDER = "/var/log/airflow"
 
@@ -38,7 +38,7 @@ class Remote(Protocol):
 
 
 def wanted(environment: Mapping[str, str]) -> bool:
-    """Whether task logs are kept elsewhere than on this host."""
+    """Whether task logs are stored outside this host."""
     return environment.get("AIRFLOW__LOGGING__REMOTE_LOGGING", "").strip().lower() in ("true", "t", "1")
 
 
@@ -122,8 +122,8 @@ def main() -> int:
 def _remote() -> Remote | None:
     """The storage that Airflow is configured with.
 
-    Its connection is the instance's own role where none is set by a variable: the tasks' supervisors ask the
-    task execution API for one, with a task's token, and there is no task here.
+    Its connection is the instance's own role where none is set by a variable: the tasks' supervisors get
+    one from the task execution API with a task's token, and there is no task here.
     """
     if os.environ.get("AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER", "").startswith(_AWS):
         name = os.environ.get("AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID") or "aws_default"

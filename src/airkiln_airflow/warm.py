@@ -78,7 +78,7 @@ def preload() -> Callable[[], None]:
     resolve_name("sqlalchemy.orm:configure_mappers")()
     resolve_name("airflow.cli.cli_parser:get_parser")()  # main() is given the same one
     sys.argv[:] = ["airflow", "scheduler"]
-    # What is loaded stays for good: the collector need not look at it again, and forks share its pages.
+    # What is loaded stays: the collector need not visit it again, and forks share its pages.
     gc.collect()
     gc.freeze()
     run: Callable[[], None] = resolve_name("airflow.__main__:main")

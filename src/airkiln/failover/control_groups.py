@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from airkiln.host.processes import PROC, stat
 from airkiln.roles import LEADER_UNITS
 from airkiln.systemd.journal import ERROR, say
 
@@ -15,17 +16,17 @@ SYSTEM = Path("/sys/fs/cgroup/system.slice")
 class ControlGroups:
     """The control groups of the leader's units. No method waits."""
 
-    def __init__(self, root: Path = SYSTEM, proc: Path = Path("/proc")) -> None:
+    def __init__(self, root: Path = SYSTEM, proc: Path = PROC) -> None:
         self._root, self._proc = root, proc
-        self._killed: dict[int, str] = {}
+        self._killed: dict[int, int] = {}
 
     def kill(self) -> None:
         """Kill every process of them. A second call kills what has come since as well."""
         for unit in LEADER_UNITS:
             folder = self._root / unit
             for each in self._processes(folder):
-                if began := self._began(each):  # nothing: it ended by itself meanwhile
-                    self._killed[each] = began
+                if (started := self._started(each)) is not None:
+                    self._killed[each] = started
             try:
                 (folder / "cgroup.kill").write_text("1", encoding="ascii")
             except FileNotFoundError:
@@ -35,7 +36,7 @@ class ControlGroups:
 
     def killed(self) -> bool:
         """Whether what was killed is gone; systemd may have started a successor meanwhile."""
-        gone = [each for each, began in self._killed.items() if self._began(each) != began]
+        gone = [each for each, started in self._killed.items() if self._started(each) != started]
         for each in gone:
             del self._killed[each]
         return not self._killed
@@ -47,10 +48,7 @@ class ControlGroups:
                 found += map(int, (Path(below) / "cgroup.procs").read_text(encoding="ascii").split())
         return found
 
-    def _began(self, pid: int) -> str:
-        """When the process began (so that no other is taken for it); nothing where it ended."""
-        try:
-            fields = (self._proc / str(pid) / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        except OSError:
-            return ""
-        return "" if fields[0] in "ZX" else fields[19]
+    def _started(self, pid: int) -> int | None:
+        """When a process was started; None where it has ended."""
+        found = stat(pid, self._proc)
+        return None if found is None or found.ended else found.started

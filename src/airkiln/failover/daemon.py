@@ -22,7 +22,7 @@ from airkiln.failover.config import Timings
 from airkiln.failover.control_groups import ControlGroups
 from airkiln.failover.decision import decide, wake_at
 from airkiln.failover.gate import Gate
-from airkiln.failover.health import Health, sample
+from airkiln.failover.health import Health
 from airkiln.failover.model import (
     Abandon,
     Action,
@@ -42,7 +42,7 @@ from airkiln.failover.model import (
 from airkiln.failover.reporting import Figures, Reporter
 from airkiln.failover.runtime import RuntimeDirectory, service_entry
 from airkiln.failover.session import Client, DatabaseSession
-from airkiln.host import files
+from airkiln.host import files, processes
 from airkiln.host.clock import boottime
 from airkiln.host.daemon import Status, Stop
 from airkiln.host.instance import Instance
@@ -190,7 +190,7 @@ class Daemon:
             self._health.excuse(now)
         if now - self._sampled_at >= SAMPLE_EVERY:
             self._sampled_at = now
-            self._health.sampled(now, sample(alive))
+            self._health.sampled(now, processes.stat(alive))
             self._measure(now)
         return self._health.stuck(now)
 

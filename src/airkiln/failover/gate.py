@@ -15,6 +15,7 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
+from airkiln.host.processes import PROC, control_groups
 from airkiln.systemd.journal import WARNING, say
 
 LONGEST_LINE = 256
@@ -47,7 +48,7 @@ class Waiting:
 class Gate:
     """Listens at `path`, for processes of `unit`."""
 
-    def __init__(self, path: Path, unit: str, group: int, proc: Path = Path("/proc")) -> None:
+    def __init__(self, path: Path, unit: str, group: int, proc: Path = PROC) -> None:
         self._unit, self._proc = unit, proc
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -144,10 +145,10 @@ class Gate:
         pid = int(_CREDENTIALS.unpack(raw)[0])
         try:
             each.pidfd = os.pidfd_open(pid)
-            groups = (self._proc / str(pid) / "cgroup").read_text(encoding="utf-8")
+            groups = control_groups(pid, self._proc)
         except OSError:
             return False
-        if not any(self._unit in line.partition("::")[2].split("/") for line in groups.splitlines()):
+        if self._unit not in groups:
             say(f"event=gate-refused reason=process {pid} is not of {self._unit}", WARNING)
             return False
         each.pid = pid

@@ -8,31 +8,13 @@ changes count, never its age.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from airkiln.failover.config import Timings
+from airkiln.host.processes import Stat
 
 PROGRESS = 5
 """Clock ticks (of 10 ms) that count as progress: a process that only waits uses none."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The process at one moment. `ticks` are user and system time of all its threads."""
-
-    state: str
-    ticks: int
-
-
-def sample(pid: int, proc: Path = Path("/proc")) -> Sample | None:
-    """A sample from /proc/<pid>/stat (proc(5)); None where the process is gone."""
-    try:
-        fields = (proc / str(pid) / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return Sample(fields[0], int(fields[11]) + int(fields[12]))
 
 
 class Health:
@@ -51,7 +33,7 @@ class Health:
         """When its heartbeat last changed, or it was let through."""
         return self._beat_at
 
-    def sampled(self, now: float, found: Sample | None) -> None:
+    def sampled(self, now: float, found: Stat | None) -> None:
         """Take a sample of the process into account."""
         if found is None:
             return

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from airkiln.errors import AirkilnError
 from airkiln.host.clock import boottime
+from airkiln.host.processes import PROC, control_groups
 from airkiln.lifecycle.model import Stage, Unit
 from airkiln.roles import worker_unit
 from airkiln.systemd import systemctl
@@ -125,13 +126,10 @@ def span(text: str) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in _SPAN.findall(text))
 
 
-def generation_of(pid: int, proc: Path = Path("/proc")) -> int | None:
+def generation_of(pid: int, proc: Path = PROC) -> int | None:
     """The generation of the worker whose control group a process is in; None if it is in none, or gone."""
     try:
-        groups = (proc / str(pid) / "cgroup").read_text(encoding="utf-8")
+        groups = control_groups(pid, proc)
     except OSError:
         return None
-    for part in groups.replace("\n", "/").split("/"):
-        if name := _NAME.fullmatch(part):
-            return int(name[1])
-    return None
+    return next((int(name[1]) for group in groups if (name := _NAME.fullmatch(group))), None)

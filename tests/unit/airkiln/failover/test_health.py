@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-
-import pytest
 
 from airkiln.failover.config import Timings
-from airkiln.failover.health import PROGRESS, Health, Sample, sample
+from airkiln.failover.health import PROGRESS, Health
+from airkiln.host.processes import Stat
 
 T = Timings()
 LONG = T.scheduler_heartbeat + T.stuck_timeout
@@ -33,7 +28,7 @@ class Watched:
 
     def looks(self, state: str = "S", busy: bool = False) -> None:
         self.health.beats(self.now, self.beat, busy=busy)
-        self.health.sampled(self.now, Sample(state, self.ticks))
+        self.health.sampled(self.now, Stat(state, self.ticks, started=1))
 
     def goes_on(
         self,
@@ -136,34 +131,3 @@ def test_a_look_that_found_no_process_says_nothing() -> None:
     watched = Watched()
     watched.health.sampled(watched.now + LONG, None)
     assert watched.health.stuck(watched.now + 1) is None
-
-
-# A look at a process
-
-
-def test_a_look_at_a_running_and_at_a_stopped_process() -> None:
-    with subprocess.Popen(["sleep", "600"]) as process:
-        try:
-            process.send_signal(signal.SIGSTOP)
-            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
-            found = sample(process.pid)
-            assert found is not None
-            assert found.state == "T"
-        finally:
-            process.kill()
-    assert sample(process.pid) is None
-
-
-def test_ticks_are_user_and_system_time_and_a_name_may_hold_anything(tmp_path: Path) -> None:
-    fields = [str(number) for number in range(4, 23)]  # proc(5) counts them from 1; 14 and 15 are the times
-    fields[14 - 4], fields[15 - 4] = "120", "7"
-    (tmp_path / "42").mkdir()
-    (tmp_path / "42/stat").write_text(f"42 (S) 1 2) R {' '.join(fields)}\n")
-    assert sample(42, tmp_path) == Sample("R", 127)
-
-
-def test_this_very_process_has_used_time() -> None:
-    found = sample(os.getpid())
-    assert found is not None
-    used = os.times()
-    assert found.ticks == pytest.approx((used.user + used.system) * os.sysconf("SC_CLK_TCK"), abs=50)
