@@ -1,8 +1,8 @@
-"""Failures a person can act on, and the exit code each one ends a command with.
+"""Failures that a person can act on, and the exit codes of the `airkiln` command.
 
-Every message says what happened, to what, and what to do next. None ever holds a parameter's value. The codes
-are those of sysexits.h, because systemd names them so in the journal (status=78/CONFIG); it would call 3, 4
-and 5 by names of init scripts that mean something else.
+Every message says what happened, to what, and what to do next. None holds the value of a parameter. The codes
+are those of sysexits.h, because systemd shows their names in the journal (status=78/CONFIG). It has other
+names for 3, 4 and 5, from init scripts.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ OK = 0
 FAILED = 1
 """Something on this machine failed: a file could not be written, a unit could not be started."""
 USAGE = 2
-"""The command line was wrong (argparse's own code)."""
+"""The command line is wrong (argparse's own code)."""
 NOT_READY = 69
-"""The boot path has not written the environment yet, or failed to."""
+"""The boot path has not loaded the environment yet, or has failed to."""
 DEFECT = 70
-"""A mistake in airkiln itself."""
+"""A defect of airkiln itself."""
 UNAVAILABLE = 75
-"""A service could not be reached within the retries: trying again later may work."""
+"""A service could not be reached within the retries; a later attempt may succeed."""
 DENIED = 77
-"""A no: by a service (access denied, nothing at the path), or by this machine (use sudo)."""
+"""Denied by a service (access denied, nothing at the path), or by this machine (use sudo)."""
 REFUSED = 78
-"""The configuration was read and refused: a bad name or value, a weak secret, a missing parameter."""
+"""The configuration is refused: a bad name or value, a weak secret, a missing parameter."""
 
 EXIT_CODES_HELP = """exit codes:
   0   done
@@ -29,20 +29,20 @@ EXIT_CODES_HELP = """exit codes:
   2   usage
   69  the boot path has not loaded the environment yet
   70  a defect of airkiln: please report the line
-  75  a service could not be reached; a later try may work
-  77  a no: access denied, nothing at the path, or no rights here (use sudo)
+  75  a service could not be reached; a later attempt may succeed
+  77  denied: by a service, nothing at the path, or no rights on this machine (use sudo)
   78  configuration refused (a name, a value, a weak secret, a missing parameter)
 """
 
 
 class AirkilnError(Exception):
-    """A failure with a sentence for the journal and an exit code for the unit."""
+    """A failure, with a message for the journal and an exit code for the unit."""
 
     exit_code = FAILED
 
 
 class RefusedError(AirkilnError):
-    """The configuration is readable and wrong. `problems` are complete sentences, one a line."""
+    """The configuration can be read and is wrong. `problems` are complete sentences, one on each line."""
 
     exit_code = REFUSED
 
@@ -52,19 +52,19 @@ class RefusedError(AirkilnError):
 
 
 class UnavailableError(AirkilnError):
-    """A service did not answer usably within the retries."""
+    """A service could not be reached, or did not respond usably, within the retries."""
 
     exit_code = UNAVAILABLE
 
 
 class DeniedError(AirkilnError):
-    """A service answered no."""
+    """A service denies access, or does not have what was requested."""
 
     exit_code = DENIED
 
 
 class NotPermittedError(AirkilnError):
-    """The caller may not do this on this machine."""
+    """The user of the command may not do this on this machine."""
 
     exit_code = DENIED
 

@@ -1,4 +1,4 @@
-"""The roles an instance can have: what each one reads, starts and needs. The only place that knows.
+"""The roles of an instance: what each one reads, starts and needs. Nothing else knows them.
 
 Which variables a role needs follows Airflow 3.3.2's configuration reference and source:
 https://airflow.apache.org/docs/apache-airflow/3.3.2/configurations-ref.html

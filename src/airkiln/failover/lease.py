@@ -218,7 +218,7 @@ class LeaseClient:
             )
         return rows[0]
 
-    def _value(self, statement: LiteralString, *values: object) -> Any:  # noqa: ANN401 - the caller knows
+    def _value(self, statement: LiteralString, *values: object) -> Any:  # noqa: ANN401 - of the statement's type
         return next(iter(self._one(statement, *values).values()))
 
     def _all(self, statement: LiteralString, *values: object) -> Sequence[Row]:
@@ -242,7 +242,7 @@ class LeaseClient:
                 ]
             )
         if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable):
-            return UnavailableError("the database did not answer within the limit")
+            return UnavailableError("the database did not reply within the call timeout")
         return explain(error, self._keywords)
 
 

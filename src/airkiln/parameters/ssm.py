@@ -37,7 +37,7 @@ from airkiln.systemd.journal import WARNING, say
 CONNECT_TIMEOUT = 2
 """Seconds for a connection: Parameter Store is in the same region, milliseconds away."""
 READ_TIMEOUT = 5
-"""Seconds for an answer."""
+"""Seconds for a response."""
 PAGE_SIZE = 10
 """The most that GetParametersByPath gives (its MaxResults)."""
 
@@ -92,8 +92,8 @@ class Client(Protocol):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to try. Full jitter (each wait is random between 0 and the bound) keeps a fleet that boots at
-    once from coming back in step: aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter.
+    """How long to try. Full jitter (each wait is random between 0 and the bound) keeps instances that boot at
+    once from retrying in step: aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter.
     """
 
     attempts: int = 8
@@ -172,7 +172,9 @@ class SsmSource:
                 page = self._client.get_parameters_by_path(**request)
                 if "Parameters" in page:
                     return page
-                reason = "a broken answer"  # cut off where no length was announced: botocore returns no list
+                reason = (
+                    "a broken response"  # cut off where no length was announced: botocore returns no list
+                )
             except (BotoCoreError, ClientError, ResponseParserError) as error:
                 reason = _reason_to_retry(path, error)
             wait = next(waits, None)
@@ -187,7 +189,7 @@ class SsmSource:
 
 
 def _reason_to_retry(path: str, error: Exception) -> str:
-    """A few words without any content of the answer; raises what is final."""
+    """A few words, without any content of the response. Raises what a retry does not help."""
     if isinstance(error, ClientError):
         return _client_error_reason(path, error)
     if isinstance(error, CredentialRetrievalError):
@@ -198,7 +200,7 @@ def _reason_to_retry(path: str, error: Exception) -> str:
         # ReadTimeoutError, ConnectionClosedError, SSLError, ProxyConnectionError ...
         return f"a failed connection ({type(error).__name__})"
     if isinstance(error, ResponseParserError):
-        return "a broken answer"
+        return "a broken response"
     raise _final(path, type(error).__name__) from None
 
 
