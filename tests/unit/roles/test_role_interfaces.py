@@ -185,3 +185,10 @@ def _task_names(content: Any) -> list[str]:  # noqa: ANN401 - YAML
             found += [str(one["name"])] if "name" in one else []
             found += [name for part in parts for name in _task_names(one.get(part))]
     return found
+
+
+@every_role
+def test_a_private_list_of_words_holds_only_words(role: Path) -> None:
+    """Unquoted, `- --option=:all:` is a mapping."""
+    lists = [value for value in load(role / "vars/main.yml").values() if isinstance(value, list)]
+    assert [one for words in lists for one in words if isinstance(one, dict) and None in one.values()] == []
