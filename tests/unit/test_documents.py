@@ -1,4 +1,9 @@
-"""What the documents name exists: links and their anchors, paths of the repository, commands of `make`."""
+"""The documents are true and readable.
+
+What they name exists: links and their anchors, paths of the repository, commands of `make`. What they repeat
+is equal to its source: defaults of the templates, timings of the failover. Their prose is wrapped, says for
+whom it is, and has no idiom that reads translated.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +74,7 @@ def prose(text: str) -> str:
 
 
 def spans(text: str) -> list[str]:
-    """What stands in backticks."""
+    """The texts in backticks."""
     return SPAN.findall(prose(text))
 
 
