@@ -57,7 +57,7 @@ def image_variables(s3: Any) -> dict[str, object]:  # noqa: ANN401 - boto3 makes
     s3.create_bucket(Bucket=PACKAGES_BUCKET, ACL="public-read")
     variables: dict[str, object] = {"boot_aws_environment": {"AWS_ENDPOINT_URL": endpoint_url()}}
     roles = {"amazon-ssm-agent": "ssm_agent", "amazon-cloudwatch-agent": "cloudwatch"}
-    for agent in stub_agents.build(REPOSITORY / "build/standins"):
+    for agent in stub_agents.build(REPOSITORY / "build/stub-agents"):
         role = roles[agent.name]
         s3.put_object(
             Bucket=PACKAGES_BUCKET, Key=agent.path.name, Body=agent.path.read_bytes(), ACL="public-read"

@@ -6,17 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto import mock_aws
 from moto.autoscaling import models as autoscaling_models
 from moto.autoscaling import urls as autoscaling_urls
 from moto.autoscaling.models import autoscaling_backends
 from moto.cloudformation import urls as cloudformation_urls
 from moto.ec2.models import amis, ec2_backends, instances
 
+from rehearsal.aws.account import DEBIAN_OWNER
 from rehearsal.aws.services.autoscaling import install as autoscaling
 from rehearsal.aws.services.cloudformation import install as cloudformation
 from rehearsal.aws.services.ec2 import install as ec2
+from rehearsal.aws.services.ec2.backend import backend
+from rehearsal.aws.services.ec2.images import Catalogue, Image
+from rehearsal.aws.services.install import install
+from rehearsal.aws.services.patches import PATCHES
 from rehearsal.aws.timers import Schedule
 from rehearsal.region import Region
+from tests.unit.rehearsal.aws.emulated_aws import drop_backends
 
 
 def replaced() -> list[Any]:
@@ -48,3 +55,26 @@ def test_what_services_replace_comes_back(tmp_path: Path, monkeypatch: pytest.Mo
         for service in (cloudformation, autoscaling, ec2):
             service.uninstall()
     assert replaced() == before
+
+
+def test_the_daemon_offers_debian_and_the_images_of_its_predecessor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (rootfs := tmp_path / "0123456789ab").mkdir()
+    monkeypatch.setattr("rehearsal.aws.services.ec2.images.rootfs_folder", lambda _: rootfs)
+    monkeypatch.setattr(Region, "home", property(lambda _: tmp_path))
+    region = Region("unit")
+    region.prepare()
+    Catalogue(region).add(Image("ami-earlier", "airkiln-1", [str(rootfs)], tags={"Name": "x"}))
+    with mock_aws():
+        drop_backends()
+        try:
+            install(region, Schedule(), "http://127.0.0.1:1")
+            images = {image.id: image for image in backend().describe_images()}
+        finally:
+            for service in (cloudformation, autoscaling, ec2):
+                service.uninstall()
+            PATCHES.uninstall()
+            drop_backends()
+    assert images["ami-earlier"].name == "airkiln-1"
+    assert images["ami-00123456789ab0000"].owner_id == DEBIAN_OWNER
