@@ -54,11 +54,12 @@ stacks-tools: $(STACKS_TOOLS) ## The tools that read the CloudFormation template
 # The main job
 
 .PHONY: rehearse rehearse-down
+rehearse: export AIRKILN_STARTED := $(shell date +%s.%N)
 rehearse: ## Bake an image, boot Airflow from it and run a DAG, all on this machine (root)
-	@mkdir -p build; echo 'Set-up of the tools …'; started=$$(date +%s.%N); \
-	$(MAKE) --no-print-directory setup >build/setup.log 2>&1 || \
-		{ tail -n 20 build/setup.log; echo 'The whole log: build/setup.log'; exit 1; }; \
-	AIRKILN_STARTED=$$started $(PYTHON) -m rehearsal up
+	@mkdir -p build; echo 'Set-up of the tools …'
+	@$(MAKE) --no-print-directory setup >build/setup.log 2>&1 || \
+		{ tail -n 20 build/setup.log; echo 'The whole log: build/setup.log'; exit 1; }
+	@$(PYTHON) -m rehearsal up
 
 rehearse-down: $(VENV)/stamp ## Remove every trace of the rehearsal but what lies in build/
 	@$(PYTHON) -m rehearsal down

@@ -16,6 +16,8 @@ from rehearsal.waiting import wait_until
 
 WEB_PORT = 8080
 """Port of the web server on an instance."""
+STARTED = 180.0
+"""Seconds for an instance to boot, and again for its units: ten times what they take on two idle cores."""
 ROLE_TAG = "airkiln:role"
 ENVIRONMENT_TAG = "airkiln:environment"
 POOL_TAG = "airkiln:pool"
@@ -67,21 +69,21 @@ def prepare_database(region: Region, image: str) -> None:
         asked = ["systemctl", "show", "--value", "--property=ActiveState", "airkiln-database.service"]
         return machine.execute(asked).stdout.strip() == "active"
 
-    machine.wait_until_booted()
-    wait_until("the database is migrated", finished, 180, machine.hint)
+    machine.wait_until_booted(STARTED)
+    wait_until("the database is migrated", finished, STARTED, machine.hint)
     client("ec2").terminate_instances(InstanceIds=[name])
 
 
 def wait_for_airflow(machine: Machine, airflow: Airflow) -> None:
     """Wait until systemd has no job left and every component reports that it is healthy."""
-    machine.wait_until_booted()
+    machine.wait_until_booted(STARTED)
 
     def healthy() -> bool:
         raise_if_failed(machine)
         jobs = machine.execute(["systemctl", "list-jobs", "--no-legend", "--no-pager"]).stdout.strip()
         return not jobs and not airflow.unhealthy()
 
-    wait_until("Airflow is healthy", healthy, 180, machine.hint)
+    wait_until("Airflow is healthy", healthy, STARTED, machine.hint)
 
 
 def raise_if_failed(machine: Machine) -> None:
