@@ -1,4 +1,4 @@
-"""The order of the tests: any, when `--shuffle` asks for it, and the tests on a cluster last."""
+"""The order of the tests, and how long one may take that bakes an image."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import itertools
 import random
 
 import pytest
+
+WITH_IMAGE = 1800
+"""Seconds for a test of an image. The first one bakes it, on a machine that may run other tests meanwhile."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,6 +28,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for module in modules:
             chance.shuffle(module)
         items[:] = itertools.chain.from_iterable(modules)
+    for item in items:
+        if item.get_closest_marker("image"):
+            item.add_marker(pytest.mark.timeout(WITH_IMAGE))
     items.sort(key=lambda item: "cluster" in getattr(item, "fixturenames", ()))
 
 

@@ -14,6 +14,7 @@ the step that makes the virtual environment.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -165,8 +166,11 @@ class Run:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                process_group=0,
+                start_new_session=True,
             )
+            # Where the kernel shares the processor between sessions, only this number counts between them.
+            with contextlib.suppress(OSError):
+                Path(f"/proc/{process.pid}/autogroup").write_text(f"{step.nice}\n")
             self._running[step.target] = (lane, began, process)
         status = process.wait()
         seconds = time.monotonic() - began

@@ -43,7 +43,7 @@ class MainJob:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=1500,
         )
         assert done.returncode == 0, done.stdout
         return done.stdout

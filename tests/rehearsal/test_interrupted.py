@@ -20,7 +20,7 @@ from tests.rehearsal.traces import host_network, traces
 from tests.support.ports import free_port
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.root, pytest.mark.image, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.image]
 
 BUILD = "from rehearsal.linux.rootfs import build_layer; from rehearsal.region import current; "
 NAPPING_LAYER = BUILD + "build_layer(current(), 'napping', 'exec sleep 1000')"
@@ -57,7 +57,7 @@ def started(region: Region, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def wait_for(holds: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
+def wait_for(holds: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 400) -> None:
     def reached() -> bool:
         assert process.poll() is None, f"it ended by itself: {process.communicate()[0]}"
         return holds()
@@ -90,7 +90,7 @@ def test_down_after_a_run_that_ended_during_the_bake(
         baking = programs(doomed, session.BAKE)
         assert any("ansible-playbook" in words for words in baking), baking.keys()
         end(process)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=180)
     if end is interrupted_like_a_terminal_does:
         assert process.returncode == 130
         assert "make rehearse-down" in said.splitlines()[-1]
@@ -114,7 +114,7 @@ def test_down_after_a_root_whose_building_was_cut_off(
         wait_for(lambda: bool(nap()), process)
         napping = nap()[0]
         end(process)
-        process.communicate(timeout=60)
+        process.communicate(timeout=180)
     session.down(doomed)
     assert not napping.alive()
     assert traces(doomed) == []

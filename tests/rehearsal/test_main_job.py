@@ -28,7 +28,7 @@ from tests.support.regions import BAKED
 from tests.support.waiting import until
 from tests.unit.airkiln.systemd.environment_values import VALUES
 
-pytestmark = [pytest.mark.root, pytest.mark.image, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.root, pytest.mark.image]
 
 UNITS = ROLES["all"].units
 PREFIX = "AIRFLOW__FAB__TEST_"

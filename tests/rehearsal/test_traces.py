@@ -19,6 +19,7 @@ from rehearsal.linux.network import Network
 from rehearsal.linux.processes import Process
 from rehearsal.region import Region
 from tests.rehearsal.traces import host_network, traces
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.root
 
@@ -52,9 +53,10 @@ def test_the_network_comes_and_goes_and_the_host_keeps_its_own(doomed: Region) -
 def test_a_port_is_open_on_the_host_while_the_network_is_up(doomed: Region) -> None:
     network = Network(doomed)
     network.setup()
-    network.forward(18422, GATEWAY, 22)
-    listening = ["ss", "-Htln", "sport = :18422"]
-    assert "127.0.0.1:18422" in subprocess.run(listening, check=True, capture_output=True, text=True).stdout
+    port = free_port()
+    network.forward(port, GATEWAY, 22)
+    listening = ["ss", "-Htln", f"sport = :{port}"]
+    assert f"127.0.0.1:{port}" in subprocess.run(listening, check=True, capture_output=True, text=True).stdout
     session.down(doomed)
     assert subprocess.run(listening, check=True, capture_output=True, text=True).stdout == ""
 
@@ -62,13 +64,15 @@ def test_a_port_is_open_on_the_host_while_the_network_is_up(doomed: Region) -> N
 def test_an_open_port_can_be_led_elsewhere(doomed: Region) -> None:
     network = Network(doomed)
     network.setup()
-    network.forward(18422, GATEWAY, 22)
-    network.forward(18423, GATEWAY, 23)
-    network.forward(18422, POSTGRES, 5432)
+    first = free_port()
+    network.forward(first, GATEWAY, 22)
+    second = free_port()
+    network.forward(second, GATEWAY, 23)
+    network.forward(first, POSTGRES, 5432)
     listed = network.inside("nft", "list", "chain", "ip", "airkiln", "in")
     rules = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
     led = {line.split("dport ")[1].strip() for line in rules.splitlines() if "dport" in line}
-    assert led == {f"18422 dnat to {POSTGRES}:5432", f"18423 dnat to {GATEWAY}:23"}
+    assert led == {f"{first} dnat to {POSTGRES}:5432", f"{second} dnat to {GATEWAY}:23"}
 
 
 def test_a_running_rehearsal_shows_the_traces_that_down_removes(doomed: Region) -> None:

@@ -1,4 +1,4 @@
-"""The instance of a Molecule scenario: `python -m tests.molecule_instance launch|terminate DIRECTORY`.
+"""One scenario's instance: `python -m tests.support.molecule_instance launch|terminate DIRECTORY`.
 
 DIRECTORY holds `key.pub` and gets `instance` (id and address on one line) and `image-variables.json`,
 Ansible's variables for an image that is baked inside the rehearsal.
