@@ -108,7 +108,8 @@ def test_a_change_is_named_by_the_function_or_the_constant_it_is_in(source: str,
         ("x = a < b", ["a < b -> a <= b"]),
         ("x = a + 1", ["a + 1 -> a - 1", "a + 1 -> a + 2", "a + 1 -> a + 0"]),
         ("x += 1", ["x += 1 -> x -= 1", "x += 1 -> pass", "x += 1 -> x += 2", "x += 1 -> x += 0"]),
-        ("f(True)", ["f(True) -> pass", "True -> False"]),
+        ("f(True)", ["f(True) -> pass", "f(True) -> f(False)"]),
+        (f"x = [{'a' * 60}, 1]", ["1 -> 2", "1 -> 0"]),
     ],
 )
 def test_a_change_is_described_by_its_own_expression(source: str, words: list[str]) -> None:

@@ -104,5 +104,9 @@ def test_a_file_with_windows_line_ends_gives_values_without_them(tmp_path: Path)
     assert envfile.read(path) == {"A": "1", "B": "2"}
 
 
+def test_nothing_is_read_beyond_a_nul_byte() -> None:
+    assert envfile.parse("A=1\nB=2\0\nC=3\0\nD=4\n") == {"A": "1", "B": "2"}
+
+
 def test_equal_environments_give_equal_files() -> None:
     assert envfile.render({"A": "1", "B": "2"}) == envfile.render({"B": "2", "A": "1"})
