@@ -21,6 +21,7 @@ from typing import TextIO
 
 import pytest
 from _pytest.runner import runtestprotocol
+from hypothesis import Phase, settings
 
 from tools.mutation.changes import changes, describe, sites
 
@@ -32,6 +33,11 @@ LEAST = 0.5
 """Seconds of processor time that a test has in any case."""
 LONGEST = 300.0
 """Seconds after which a change counts as noticed although it takes no processor time."""
+
+PROFILE = settings(
+    derandomize=True, deadline=None, database=None, phases=(Phase.explicit, Phase.reuse, Phase.generate)
+)
+"""Hypothesis without the search for a simpler example, which takes most of the time of a test that fails."""
 
 
 class BrokenError(Exception):
@@ -63,6 +69,7 @@ def run(
 
     `tell` hears of each survivor at once. Raises BrokenError if the tests fail with no change at all.
     """
+    settings.register_profile("mutation", PROFILE)
     loop = _Loop(path, until, tell)
     options = ["-o", "addopts=--import-mode=importlib", "-p", "no:terminal", "-p", "no:cacheprovider"]
     status = pytest.main([*options, *tests], plugins=[loop])
@@ -89,6 +96,9 @@ class _Loop:
             return True
         tree = ast.parse(self._path.read_text(encoding="utf-8"))
         self.broken = not self._passes(session, tree)
+        if not self.broken:  # quick tests first
+            pairs = sorted(zip(self._seconds, session.items, strict=True), key=lambda pair: pair[0])
+            self._seconds, session.items = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         for site in () if self.broken else list(sites(tree)):
             for changed in changes(site):
                 if time.monotonic() > self._until:

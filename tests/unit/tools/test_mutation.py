@@ -173,3 +173,11 @@ def test_what_is_listed_has_a_reason_and_is_of_a_module_and_tests_that_exist() -
         for survivor in each.get("survivors", ()):
             assert survivor["reason"].endswith(".")
             assert survivor["changes"]
+
+
+def test_a_change_that_never_ends_is_noticed(module: Path) -> None:
+    module.write_text("def more(a, b):\n    while a < b:\n        a += 1\n    return a > b\n")
+    tests = sample_tests(module, "more(2, 1) and not more(1, 2)")
+    survivors = run.run(module, tests, time.monotonic() + 60).survivors
+    assert Change("more", "a += 1 -> pass") not in survivors
+    assert Change("more", "a += 1 -> a += 2") not in survivors
