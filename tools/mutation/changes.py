@@ -139,7 +139,7 @@ def _statements(node: ast.stmt) -> Iterator[ast.AST]:
     match node:
         case ast.AugAssign(op=operator) if type(operator) in _OPERATORS:
             yield ast.AugAssign(node.target, _OPERATORS[type(operator)](), node.value)
-        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
+        case ast.Return(value=ast.expr() as value) if not _is_nothing(value):
             yield ast.Return(ast.Constant(None))
         case ast.Continue():
             yield ast.Break()
@@ -147,6 +147,11 @@ def _statements(node: ast.stmt) -> Iterator[ast.AST]:
             yield ast.Continue()
     if _is_effect(node):
         yield ast.Pass()
+
+
+def _is_nothing(node: ast.expr) -> bool:
+    """Whether a value counts as false already, as None would."""
+    return isinstance(node, ast.Constant) and not node.value
 
 
 def _is_effect(node: ast.stmt) -> bool:

@@ -77,6 +77,7 @@ def test_an_expression_or_statement_is_changed(source: str, expected: list[str])
         "if TYPE_CHECKING:\n    x = 1",
         "def f():\n    return",
         "def f():\n    return None",
+        "def f():\n    return ''",
         "x = a",
         "x, y = a",
     ],
