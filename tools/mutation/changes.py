@@ -33,8 +33,8 @@ _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitOr: ast.BitAnd,
 }
 _FUNCTIONS = {"max": "min", "min": "max", "any": "all", "all": "any", "sorted": "list"}
-_LONG = (ast.Module, ast.Call, ast.If, ast.IfExp, ast.While, ast.comprehension)
-"""What is too long to be shown with a number in it, or is not one expression."""
+_SHOWN = 60
+"""Characters of an expression that is shown for a number in it."""
 _UNCHANGED = (ast.JoinedStr, ast.Import, ast.ImportFrom)
 _UNCHANGED_FIELDS = ("annotation", "returns", "decorator_list", "bases")
 
@@ -93,19 +93,20 @@ def changes(site: Site) -> Iterator[ast.AST]:
 def describe(site: Site, changed: ast.AST) -> str:
     """A change in words that stay the same until its own expression is written anew.
 
-    A number is shown with the expression around it.
+    A number is shown with the expression around it, where that is short.
     """
     node = site.node
     if isinstance(node, ast.Call) and isinstance(changed, ast.Call):
         lost = [each for each in node.keywords if each not in changed.keywords]
         if lost:
             return f"{ast.unparse(node.func)}(...) without {lost[0].arg}"
-    around = site.parent if isinstance(node, ast.Constant) and not isinstance(site.parent, _LONG) else None
-    before = ast.unparse(around or node)
+    if not isinstance(node, ast.Constant) or len(ast.unparse(site.parent)) > _SHOWN:
+        return f"{ast.unparse(node)} -> {ast.unparse(changed)}"
+    before = ast.unparse(site.parent)
     site.put(changed)
-    after = ast.unparse(around or changed)
+    after = ast.unparse(site.parent)
     site.put(node)
-    return f"{before} -> {after}"
+    return f"{before} -> {after}".strip()
 
 
 def _expressions(node: ast.expr) -> Iterator[ast.AST]:
@@ -138,7 +139,7 @@ def _statements(node: ast.stmt) -> Iterator[ast.AST]:
     match node:
         case ast.AugAssign(op=operator) if type(operator) in _OPERATORS:
             yield ast.AugAssign(node.target, _OPERATORS[type(operator)](), node.value)
-        case ast.Return(value=ast.expr() as value) if ast.unparse(value) != "None":
+        case ast.Return(value=ast.expr() as value) if not _is_nothing(value):
             yield ast.Return(ast.Constant(None))
         case ast.Continue():
             yield ast.Break()
@@ -146,6 +147,11 @@ def _statements(node: ast.stmt) -> Iterator[ast.AST]:
             yield ast.Continue()
     if _is_effect(node):
         yield ast.Pass()
+
+
+def _is_nothing(node: ast.expr) -> bool:
+    """Whether a value counts as false already, as None would."""
+    return isinstance(node, ast.Constant) and not node.value
 
 
 def _is_effect(node: ast.stmt) -> bool:

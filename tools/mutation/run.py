@@ -7,30 +7,37 @@ tests have imported: its functions get the changed code, its constants the chang
 from __future__ import annotations
 
 import ast
-import math
 import os
-import resource
 import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType, ModuleType
+from typing import TextIO
 
 import pytest
 from _pytest.runner import runtestprotocol
+from hypothesis import Phase, settings
 
 from tools.mutation.changes import changes, describe, sites
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOWER = 3
-"""Times the processor time of the tests without a change. A change that needs more counts as noticed: it may
-never end."""
+"""Times the processor time that a test takes without a change. A change with which it takes more counts as
+noticed: it may never end."""
+LEAST = 0.5
+"""Seconds of processor time that a test has in any case."""
 LONGEST = 300.0
 """Seconds after which a change counts as noticed although it takes no processor time."""
+
+PROFILE = settings(
+    derandomize=True, deadline=None, database=None, phases=(Phase.explicit, Phase.reuse, Phase.generate)
+)
+"""Hypothesis without the search for a simpler example, which takes most of the time of a test that fails."""
 
 
 class BrokenError(Exception):
@@ -62,6 +69,7 @@ def run(
 
     `tell` hears of each survivor at once. Raises BrokenError if the tests fail with no change at all.
     """
+    settings.register_profile("mutation", PROFILE)
     loop = _Loop(path, until, tell)
     options = ["-o", "addopts=--import-mode=importlib", "-p", "no:terminal", "-p", "no:cacheprovider"]
     status = pytest.main([*options, *tests], plugins=[loop])
@@ -77,6 +85,8 @@ class _Loop:
         self.findings = Findings()
         self.broken = False
         self._path, self._until, self._tell = path, until, tell
+        self._seconds: list[float] = []
+        """Processor time of each test without a change."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -85,9 +95,10 @@ class _Loop:
             self.broken = True
             return True
         tree = ast.parse(self._path.read_text(encoding="utf-8"))
-        passed, seconds = self._try(session, tree, resource.RLIM_INFINITY)
-        self.broken = not passed
-        limit = 1 + math.ceil(SLOWER * seconds)
+        self.broken = not self._passes(session, tree)
+        if not self.broken:  # quick tests first
+            pairs = sorted(zip(self._seconds, session.items, strict=True), key=lambda pair: pair[0])
+            self._seconds, session.items = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         for site in () if self.broken else list(sites(tree)):
             for changed in changes(site):
                 if time.monotonic() > self._until:
@@ -96,46 +107,51 @@ class _Loop:
                 self.findings.tried += 1
                 change = Change(site.function, describe(site, changed))
                 site.put(changed)
-                passed, _ = self._try(session, tree, limit)
-                if passed:
+                if self._passes(session, tree):
                     self.findings.survivors.append(change)
                     self._tell(change)
                 site.put(site.node)
         return True
 
-    def _try(self, session: pytest.Session, tree: ast.Module, limit: int) -> tuple[bool, float]:
-        """Whether the tests pass with the module as this tree has it, and the processor time that it took.
-
-        :param limit: seconds of processor time.
-        """
+    def _passes(self, session: pytest.Session, tree: ast.Module) -> bool:
+        """Whether the tests pass with the module as this tree has it. The first time, how long each takes."""
+        reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
-            self._test(session, tree)
+            self._test(session, tree, writing)
+        os.close(writing)
         handle = os.pidfd_open(child)
         ended, _, _ = select.select([handle], [], [], LONGEST)
         os.close(handle)
         with suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
-        _, status, used = os.wait4(child, 0)
-        return bool(ended) and os.waitstatus_to_exitcode(status) == 0, used.ru_utime + used.ru_stime
+        _, status = os.waitpid(child, 0)
+        with os.fdopen(reading) as pipe:
+            if not self._seconds:
+                self._seconds = [float(line) for line in pipe]
+        return bool(ended) and os.waitstatus_to_exitcode(status) == 0
 
-    def _test(self, session: pytest.Session, tree: ast.Module) -> None:
+    def _test(self, session: pytest.Session, tree: ast.Module, writing: int) -> None:
         """The child process: run the tests until one fails, and say so by the exit status."""
         noticed = 1
         try:
             os.setsid()
             name = ".".join(self._path.relative_to(ROOT / "src").with_suffix("").parts)
             _change(sys.modules[name], tree, self._path)
-            pairs = zip(session.items, [*session.items[1:], None], strict=True)
-            failed = any(
-                report.failed
-                for item, following in pairs
-                for report in runtestprotocol(item, log=False, nextitem=following)
-            )
-            noticed = int(failed)
+            with os.fdopen(writing, "w") as pipe:
+                noticed = int(not all(self._runs(session.items, pipe)))
         finally:  # whatever it was: a change that ends the tests is noticed
             os._exit(noticed)
+
+    def _runs(self, items: Sequence[pytest.Item], pipe: TextIO) -> Iterator[bool]:
+        """Whether each test passes. One that takes much longer than without a change ends the process."""
+        for number, (item, following) in enumerate(zip(items, [*items[1:], None], strict=True)):
+            began = time.process_time()
+            if self._seconds:
+                signal.setitimer(signal.ITIMER_PROF, LEAST + SLOWER * self._seconds[number])
+            yield not any(report.failed for report in runtestprotocol(item, log=False, nextitem=following))
+            if not self._seconds:
+                pipe.write(f"{time.process_time() - began}\n")
 
 
 def _change(module: ModuleType, tree: ast.Module, path: Path) -> None:

@@ -40,7 +40,8 @@ def _assignments(text: str) -> Iterator[tuple[str, str]]:
     while position < end:
         char = text[position]
         if char in _COMMENTS:
-            position = _skip_comment(text, position)
+            # A backslash at the end of a comment does not continue it (systemd 254 and later).
+            position = _find(text, position, _NEWLINES) + 1
         elif char in _BLANKS:
             position += 1
         else:
@@ -59,15 +60,6 @@ def _find(text: str, start: int, stops: str) -> int:
         if text[position] in stops:
             return position
     return len(text)
-
-
-def _skip_comment(text: str, position: int) -> int:
-    while position < len(text) and text[position] not in _NEWLINES:
-        # A backslash does not continue a comment (systemd 254 and later), but shields the next character.
-        position += (
-            2 if text[position] == "\\" and text[position + 1 : position + 2] not in ("\n", "\r") else 1
-        )
-    return position + 1
 
 
 def _read_value(text: str, position: int) -> tuple[str, int]:

@@ -60,3 +60,30 @@ def test_a_release_that_fails_ends_the_same_way() -> None:
     assert host.state.in_flight is not None
     host.after(1.0)
     assert host.state.epoch == 0
+
+
+def test_the_kill_timeout_includes_its_last_moment_and_is_reported_once() -> None:
+    host = ending()
+    host.state = replace(host.state, ended_at=0.0)
+    assert host.goes(now=0.399) == []
+    assert calls(host.goes(now=0.4)) == [Operation.RELEASE]
+    host.after(0.1)
+    assert host.events().count("not-ended") == 1
+
+
+def test_a_release_waits_for_the_reply_to_the_request_in_flight() -> None:
+    host = Host().leads()
+    host.renews()
+    host.goes(now=host.state.due_at)
+    host.after(0.01, alive=None)
+    assert host.after(0.01, killed=True) == []
+    assert calls(host.hears(view=Row("a/1", 7), done=True)) == [Operation.RELEASE]
+
+
+def test_a_warm_host_polls_before_it_acquires_what_it_has_released() -> None:
+    host = Host().leads()
+    host.renews(remaining=0.01, standbys=0)
+    host.after(0.1, alive=None)
+    host.after(0.01, killed=True)
+    host.observed = replace(host.observed, warm=9)
+    assert calls(host.hears(done=True)) == [Operation.POLL]

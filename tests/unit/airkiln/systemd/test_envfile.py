@@ -104,5 +104,45 @@ def test_a_file_with_windows_line_ends_gives_values_without_them(tmp_path: Path)
     assert envfile.read(path) == {"A": "1", "B": "2"}
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("#A=1\n;B=2\nC=3", {"C": "3"}),
+        ("#\\\nA=1", {"A": "1"}),
+        ("# \\\\\nA=1", {"A": "1"}),
+        ("#\nA=1", {"A": "1"}),
+        ("=x\nA=1", {"A": "1"}),
+        ("A=1\n\nB=2", {"A": "1", "B": "2"}),
+        ("A\nB=2", {"B": "2"}),
+        ("A", {}),
+        ("A=", {"A": ""}),
+        ('A=\\x"y"', {"A": 'x"y"'}),
+        ("A=\\", {"A": ""}),
+        ("A=x\\", {"A": "x"}),
+        ("A=x\\\nB=2", {"A": "xB=2"}),
+        ("A=x \\ ", {"A": "x  "}),
+        ("A=x  y  ", {"A": "x  y"}),
+        ('A="x', {"A": "x"}),
+        ('A="x\\', {"A": "x"}),
+        ('A="x\\y"', {"A": "x\\y"}),
+        ("A='x\\'\nB=2", {"A": "x\\", "B": "2"}),
+        ('A="x"\nB=2', {"A": "x", "B": "2"}),
+        ('A="x"  \nB=2', {"A": "x", "B": "2"}),
+    ],
+)
+def test_each_rule_of_the_grammar(text: str, values: dict[str, str]) -> None:
+    assert envfile.parse(text) == values
+
+
+def test_bytes_that_are_not_utf8_do_not_stop_the_reading(tmp_path: Path) -> None:
+    path = tmp_path / "x.env"
+    path.write_bytes(b"A=\xff\nB=2\n")
+    assert envfile.read(path) == {"A": "\udcff", "B": "2"}
+
+
+def test_nothing_is_read_beyond_a_nul_byte() -> None:
+    assert envfile.parse("A=1\nB=2\0\nC=3\0\nD=4\n") == {"A": "1", "B": "2"}
+
+
 def test_equal_environments_give_equal_files() -> None:
     assert envfile.render({"A": "1", "B": "2"}) == envfile.render({"B": "2", "A": "1"})
