@@ -78,8 +78,10 @@ class Cloud:
     def image_of(self, instance: Instance, name: str) -> str:
         with self.inside():
             image = str(self.ec2().create_image(InstanceId=instance.name, Name=name)["ImageId"])
-            self.until(
-                lambda: self.ec2().describe_images(ImageIds=[image])["Images"][0]["State"] == "available"
+            ec2 = self.ec2()
+            until(
+                lambda: ec2.describe_images(ImageIds=[image])["Images"][0]["State"] == "available",
+                f"{image} is available",
             )
         return image
 
@@ -91,8 +93,9 @@ class Cloud:
     def ec2(self) -> Client:
         return client("ec2")
 
-    def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
-        until(holds, "what the test waits for", seconds)
+    def wait_for(self, instance: Instance, state: str) -> None:
+        """Wait until EC2 says that the instance is in a state, such as ``stopped``."""
+        until(lambda: self.state(instance) == state, f"{instance.name} is {state}")
 
 
 @dataclass

@@ -11,6 +11,7 @@ import pytest
 
 from rehearsal.region import REPOSITORY
 from tests.rehearsal.conftest import Cloud, Instance
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.root
 
@@ -68,11 +69,11 @@ def test_stop_keeps_disk_and_address_and_start_brings_them_back(cloud: Cloud) ->
     kept.root("echo kept > /srv/file")
     with cloud.inside():
         cloud.ec2().stop_instances(InstanceIds=[kept.name])
-    cloud.until(lambda: cloud.state(kept) == "stopped")
+    cloud.wait_for(kept, "stopped")
     assert not kept.machine.running()
     with cloud.inside():
         cloud.ec2().start_instances(InstanceIds=[kept.name])
-    cloud.until(lambda: cloud.state(kept) == "running")
+    cloud.wait_for(kept, "running")
     assert kept.boot().root("cat /srv/file") == "kept"
     assert str(kept.address) in kept.root("ip -4 address show eth0")
 
@@ -80,14 +81,14 @@ def test_stop_keeps_disk_and_address_and_start_brings_them_back(cloud: Cloud) ->
 def test_an_instance_that_powers_itself_off_is_stopped(cloud: Cloud) -> None:
     leaving = cloud.launch().boot()
     leaving.root("systemctl poweroff", check=False)
-    cloud.until(lambda: cloud.state(leaving) == "stopped")
+    cloud.wait_for(leaving, "stopped")
 
 
 def test_an_instance_that_reboots_comes_back(cloud: Cloud) -> None:
     restless = cloud.launch().boot()
     leader = restless.machine.leader()
     restless.root("echo still > /srv/file; systemctl reboot", check=False)
-    cloud.until(lambda: restless.machine.leader() not in (None, leader))
+    until(lambda: restless.machine.leader() not in (None, leader), "the machine boots again")
     assert restless.boot().root("cat /srv/file") == "still"
     assert cloud.state(restless) == "running"
 
@@ -99,7 +100,7 @@ def test_terminate_deletes_the_disk_and_deregister_the_layer(cloud: Cloud) -> No
     assert layer.is_dir()
     with cloud.inside():
         cloud.ec2().terminate_instances(InstanceIds=[doomed.name])
-    cloud.until(lambda: cloud.state(doomed) == "terminated")
+    cloud.wait_for(doomed, "terminated")
     assert not doomed.machine.folder.exists()
     with cloud.inside():
         cloud.ec2().deregister_image(ImageId=image)
