@@ -207,3 +207,16 @@ def test_a_switchover_that_was_cancelled_is_not_cancelled_again_before_the_next_
     assert calls(host.renews(switchover_to="a")) == [Operation.CANCEL_SWITCHOVER]
     assert host.hears(done=True) == []
     assert calls(host.goes(now=host.state.due_at)) == [Operation.RENEW]
+
+
+def test_a_host_that_fences_goes_on_to_the_gate_whatever_would_end_a_leader() -> None:
+    host = Host()
+    host.goes()
+    host.hears(view=Row(remaining=-1.0))
+    host.hears(number=7)
+    host.hears(number=2)
+    assert calls(host.goes(now=host.state.due_at)) == [Operation.RENEW]
+    assert calls(host.hears(view=Row("a/1", 7, switchover_to="*"), done=True)) == [Operation.FENCE]
+    assert host.after(0.01, leaving="a Spot notice", stuck="no heartbeat") == []
+    assert host.hears(number=2) == [], "nor does it ask for locks"
+    assert "gives-up" not in host.events()
