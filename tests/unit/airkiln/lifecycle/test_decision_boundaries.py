@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airkiln.lifecycle.decision import TERMINATED
+from airkiln.lifecycle.decision import TERMINATED, decide
 from airkiln.lifecycle.model import (
     ClearUnfinished,
     Complete,
@@ -12,10 +12,13 @@ from airkiln.lifecycle.model import (
     HookReply,
     KillWorkers,
     Note,
+    Observation,
     Stage,
+    State,
     StopWorkers,
+    Unit,
 )
-from tests.unit.airkiln.lifecycle.world import Worker, World
+from tests.unit.airkiln.lifecycle.world import LIMITS, Worker, World
 
 ABSENT, FAILED, DONE = HookReply.ABSENT, HookReply.FAILED, HookReply.DONE
 
@@ -118,7 +121,7 @@ def test_a_drain_that_nothing_asks_for_any_more_is_reported_and_forgotten() -> N
     world = World(marked="asked for by ada", workers={1: Worker(busy=500)}).run(5)
     world.marked = None
     world.run(5)
-    assert reasons(world)[-1] == ("working", "nothing asks for a drain any more")
+    assert world.notes()[-1] == "working"
     assert world.state.reason is None
 
 
@@ -138,3 +141,27 @@ def test_calls_in_flight_are_remembered_when_a_drain_is_taken_back() -> None:
     world.run(20)
     cleared = world.at(ClearUnfinished)
     assert cleared[1] - cleared[0] == 9, "5 for the clearing in flight, and 4 after it"
+
+
+def test_a_drain_that_is_asked_for_again_waits_for_the_call_in_flight() -> None:
+    """The world asserts that there is one call at a time."""
+    world = World(lifecycle=TERMINATED, latency=5.0, workers={1: Worker(busy=9999)}).run(2)
+    world.lifecycle, world.marked = "InService", None
+    world.run(1)
+    world.lifecycle = TERMINATED
+    world.run(10)
+    assert world.at(Heartbeat)[0] == 1000
+
+
+def test_a_drain_that_is_taken_back_leaves_the_time_between_two_clearings() -> None:
+    world = World(marked="asked for by ada", workers={1: Worker(busy=9999, limit=60.0)}).run(17)
+    world.marked = None
+    world.run(10)
+    first, second = world.at(ClearUnfinished)[:2]
+    assert second - first == 5, "1 until its end is observed, and 4 after it"
+
+
+def test_on_a_host_that_works_generations_that_are_late_are_cleared_in_order_and_not_as_a_whole() -> None:
+    stopping = [Unit(number, Stage.STOPPING, 900.0, 120.0) for number in (3, 1)]
+    actions = decide(State(), Observation(1000.0, units=tuple(stopping)), LIMITS).actions
+    assert actions == (ClearUnfinished((1, 3), whole=False),)
