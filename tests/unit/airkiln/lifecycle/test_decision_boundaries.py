@@ -165,3 +165,15 @@ def test_on_a_host_that_works_generations_that_are_late_are_cleared_in_order_and
     stopping = [Unit(number, Stage.STOPPING, 900.0, 120.0) for number in (3, 1)]
     actions = decide(State(), Observation(1000.0, units=tuple(stopping)), LIMITS).actions
     assert actions == (ClearUnfinished((1, 3), whole=False),)
+
+
+@pytest.mark.parametrize(("left", "words"), [(10.0, "10 s"), (0.5, "0 s"), (-5.0, "0 s")])
+def test_a_generation_is_killed_once_though_it_does_not_end(left: float, words: str) -> None:
+    unit = Unit(1, Stage.STOPPING, 900.0, 100.0 + left)
+    first = decide(State(), Observation(1000.0, units=(unit,)), LIMITS)
+    assert KillWorkers((1,)) in first.actions
+    note = first.actions[-1]
+    assert isinstance(note, Note)
+    assert note.reason == f"tasks still run {words} before the end"
+    second = decide(first.state, Observation(1001.0, units=(unit,)), LIMITS)
+    assert second.actions == ()
