@@ -177,3 +177,12 @@ def test_a_generation_is_killed_once_though_it_does_not_end(left: float, words: 
     assert note.reason == f"tasks still run {words} before the end"
     second = decide(first.state, Observation(1001.0, units=(unit,)), LIMITS)
     assert second.actions == ()
+
+
+def test_of_several_generations_that_are_killed_the_shortest_time_is_reported() -> None:
+    units = tuple(Unit(number, Stage.STOPPING, 900.0, 100.0 + left) for number, left in ((1, 9.0), (2, 5.0)))
+    actions = decide(State(), Observation(1000.0, units=units), LIMITS).actions
+    assert KillWorkers((1, 2)) in actions
+    note = actions[-1]
+    assert isinstance(note, Note)
+    assert note.reason == "tasks still run 5 s before the end"
