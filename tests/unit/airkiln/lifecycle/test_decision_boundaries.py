@@ -186,3 +186,13 @@ def test_of_several_generations_that_are_killed_the_shortest_time_is_reported() 
     note = actions[-1]
     assert isinstance(note, Note)
     assert note.reason == "tasks still run 5 s before the end"
+
+
+@pytest.mark.parametrize(("seconds", "drained"), [(59.5, False), (60.0, True)])
+def test_a_host_that_cannot_be_marked_is_believed_to_be_drained_after_60_seconds(
+    seconds: float, drained: bool
+) -> None:
+    state = decide(State(), Observation(1000.0, lifecycle=TERMINATED), LIMITS).state
+    later = Observation(1000.0 + seconds, lifecycle=TERMINATED, hook=DONE)
+    events = [each.event for each in decide(state, later, LIMITS).actions if isinstance(each, Note)]
+    assert ("drained" in events) is drained
