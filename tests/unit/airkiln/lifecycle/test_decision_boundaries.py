@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from airkiln.lifecycle.decision import TERMINATED, decide
@@ -101,7 +103,9 @@ def test_what_a_failed_generation_left_is_cleared_once_before_the_completion() -
     world = World(lifecycle=TERMINATED, workers={1: Worker(busy=10), 2: Worker()})
     world.workers[2].end(failed=True)
     world.run(60)
-    assert len(world.at(ClearUnfinished)) == 1
+    assert [each for _, each in world.log if isinstance(each, ClearUnfinished)] == [
+        ClearUnfinished((), whole=True)
+    ]
     assert len(world.at(Complete)) == 1
     assert world.at(ClearUnfinished)[0] < world.at(Complete)[0]
 
@@ -115,6 +119,8 @@ def test_what_cannot_be_cleared_holds_the_completion_back_for_60_seconds(
     world.run(1)
     world.run(seconds)
     assert bool(world.at(Complete)) is completed
+    cleared = world.at(ClearUnfinished)
+    assert all(later - earlier == 5 for earlier, later in pairwise(cleared)), "1 for it, and 4 after it"
 
 
 def test_a_drain_that_nothing_asks_for_any_more_is_reported_and_forgotten() -> None:
