@@ -202,3 +202,38 @@ def test_a_host_that_cannot_be_marked_is_believed_to_be_drained_after_60_seconds
     later = Observation(1000.0 + seconds, lifecycle=TERMINATED, hook=DONE)
     events = [each.event for each in decide(state, later, LIMITS).actions if isinstance(each, Note)]
     assert ("drained" in events) is drained
+
+
+def test_a_generation_that_starts_after_all_have_ended_is_waited_for() -> None:
+    world = World(lifecycle=TERMINATED, hook_replies=[FAILED] * 100).run(20)
+    world.workers[2] = Worker(busy=50)
+    before = len(world.at(Complete))
+    assert before
+    world.run(2).run(40)
+    assert len(world.at(Complete)) <= before + 1, "one call may have been in flight"
+    world.run(30)
+    assert world.notes().count("drained") == 2
+
+
+def test_each_generation_that_fails_is_swept_after() -> None:
+    world = World(lifecycle=TERMINATED, hook_replies=[FAILED] * 100)
+    world.workers[1].end(failed=True)
+    world.run(20)
+    swept = len(world.at(ClearUnfinished))
+    world.workers[2] = Worker(busy=500)
+    world.run(10)
+    world.workers[2].end(failed=True)
+    world.run(20)
+    assert (swept, len(world.at(ClearUnfinished))) == (1, 2)
+
+
+def test_the_completion_waits_for_a_clearing_in_flight() -> None:
+    world = World(lifecycle=TERMINATED, spot_end=1120.0, latency=5.0, workers={1: Worker(busy=76)}).run(100)
+    assert world.at(ClearUnfinished) == [1075]
+    assert world.at(Complete)[0] >= 1080
+
+
+def test_generations_are_stopped_in_order_however_they_are_listed() -> None:
+    units = (Unit(3, Stage.RUNNING), Unit(1, Stage.RUNNING))
+    actions = decide(State(), Observation(1000.0, marked="asked for by ada", units=units), LIMITS).actions
+    assert StopWorkers((1, 3)) in actions
