@@ -84,7 +84,7 @@ def test_a_worker_that_stays_in_service_is_ended_again_after_60_seconds(seconds:
 @pytest.mark.parametrize(("seconds", "ends"), [(59.5, False), (60.0, True)])
 def test_a_worker_serves_for_60_seconds_before_it_ends(seconds: float, ends: bool) -> None:
     steps = Steps(replace(POOL, cooldown=0))
-    steps.at(0, demand(), group(workers(1)))
+    assert not ended(steps.at(0, demand(), group(workers(1))))
     assert bool(ended(steps.at(seconds, demand(), group(workers(1))))) is ends
 
 
@@ -194,7 +194,7 @@ def test_a_worker_serves_from_when_it_is_in_service_and_not_from_its_launch(
 ) -> None:
     steps = Steps(replace(POOL, cooldown=0))
     steps.at(0, demand(), group([worker(1, "Pending")]))
-    steps.at(50, demand(), group(workers(1)))
+    assert not ended(steps.at(50, demand(), group(workers(1))))
     assert bool(ended(steps.at(50 + seconds, demand(), group(workers(1))))) is ends
 
 
@@ -220,3 +220,31 @@ def test_a_worker_that_has_ended_no_longer_holds_another_back() -> None:
         steps.at(now, demand(queued), group(workers(3)))
     assert ended(steps.at(60, demand(4), group(workers(3)))) == ["i-03"]
     assert ended(steps.at(61, demand(4), group(workers(2)))) == ["i-02"]
+
+
+def test_a_worker_that_ends_already_is_not_chosen_again_while_aws_lists_it() -> None:
+    steps = Steps(replace(POOL, cooldown=60))
+    for now, queued in ((0, 12), (30, 4)):
+        steps.at(now, demand(queued), group(workers(4)))
+    assert ended(steps.at(60, demand(4), group(workers(4)))) == ["i-04"]
+    assert ended(steps.at(61, demand(4), group(workers(4), desired=3))) == ["i-03"]
+
+
+def test_only_workers_in_service_are_protected_and_only_once() -> None:
+    launching = replace(worker(1, "Pending"), address=None)
+    here = group([launching, worker(2), worker(3, protected=True)])
+    assert of(Steps().at(0, demand(0, w2=1, w3=1), here), Protect) == [Protect(("i-02",))]
+
+
+def test_busy_workers_are_protected_in_the_step_that_ends_others() -> None:
+    steps = Steps(replace(POOL, cooldown=60))
+    for now in (0, 30):
+        steps.at(now, demand(4), group(workers(2)))
+    actions = steps.at(60, demand(0, w1=1), group(workers(2)))
+    assert ended(actions) == ["i-02"]
+    assert of(actions, Protect) == [Protect(("i-01",))]
+
+
+def test_a_group_at_its_maximum_that_needs_fewer_waits_for_its_cool_down() -> None:
+    reason = note(Steps().at(0, demand(4), group(workers(2), most=2))).reason
+    assert "maximum" not in reason

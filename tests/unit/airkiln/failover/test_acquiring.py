@@ -74,3 +74,11 @@ def test_a_poll_that_takes_its_time_is_followed_by_one_that_has_no_less() -> Non
         host.after(timeout)
         assert host.state.polls_given_up <= 2
         host.after(0.5)
+
+
+def test_only_a_poll_without_a_reply_gives_the_next_poll_more_time() -> None:
+    host = standby()
+    host.hears(view=Row(remaining=-1.0))
+    host.after(1.0)
+    assert calls(host.after(0.5)) == [Operation.POLL]
+    assert wake_at(host.state, T) == host.observed.now + 1.0

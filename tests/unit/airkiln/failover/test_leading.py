@@ -12,6 +12,7 @@ from airkiln.failover.model import (
     BlockingLock,
     DumpStacks,
     Kill,
+    ObservedLock,
     OpenGate,
     Operation,
     ReportUnhealthy,
@@ -207,3 +208,37 @@ def test_a_switchover_that_was_cancelled_is_not_cancelled_again_before_the_next_
     assert calls(host.renews(switchover_to="a")) == [Operation.CANCEL_SWITCHOVER]
     assert host.hears(done=True) == []
     assert calls(host.goes(now=host.state.due_at)) == [Operation.RENEW]
+
+
+def test_a_host_that_fences_goes_on_to_the_gate_whatever_would_end_a_leader() -> None:
+    host = Host()
+    host.goes()
+    host.hears(view=Row(remaining=-1.0))
+    host.hears(number=7)
+    host.hears(number=2)
+    assert calls(host.goes(now=host.state.due_at)) == [Operation.RENEW]
+    assert calls(host.hears(view=Row("a/1", 7, switchover_to="*"), done=True)) == [Operation.FENCE]
+    assert host.after(0.01, leaving="a Spot notice", stuck="no heartbeat") == []
+    assert host.hears(number=2) == [], "nor does it ask for locks"
+    assert "gives-up" not in host.events()
+
+
+def test_nothing_is_asked_about_locks_while_the_database_is_out_of_reach() -> None:
+    host = Host().leads()
+    host.renews()
+    host.state = replace(host.state, locks_due_at=0.0, lost_at=host.observed.now)
+    assert host.after(0.01) == []
+
+
+@pytest.mark.parametrize(("seconds", "ended"), [(7.5, False), (8.0, True)])
+def test_a_lock_is_late_from_the_eighth_second_on(seconds: float, ended: bool) -> None:
+    host = Host().leads()
+    host.renews()
+    host.state = replace(
+        host.state,
+        locks=(ObservedLock(FIRST, 2000.0),),
+        locks_due_at=3000.0,
+        due_at=3000.0,
+        renewed_at=2000.0 + seconds,
+    )
+    assert (calls(host.goes(now=2000.0 + seconds)) == [Operation.END_SESSION]) is ended

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from airkiln.lifecycle.decision import TERMINATED
+from airkiln.lifecycle.decision import TERMINATED, decide
 from airkiln.lifecycle.model import (
     ClearUnfinished,
     Complete,
@@ -12,10 +14,13 @@ from airkiln.lifecycle.model import (
     HookReply,
     KillWorkers,
     Note,
+    Observation,
     Stage,
+    State,
     StopWorkers,
+    Unit,
 )
-from tests.unit.airkiln.lifecycle.world import Worker, World
+from tests.unit.airkiln.lifecycle.world import LIMITS, Worker, World
 
 ABSENT, FAILED, DONE = HookReply.ABSENT, HookReply.FAILED, HookReply.DONE
 
@@ -98,7 +103,9 @@ def test_what_a_failed_generation_left_is_cleared_once_before_the_completion() -
     world = World(lifecycle=TERMINATED, workers={1: Worker(busy=10), 2: Worker()})
     world.workers[2].end(failed=True)
     world.run(60)
-    assert len(world.at(ClearUnfinished)) == 1
+    assert [each for _, each in world.log if isinstance(each, ClearUnfinished)] == [
+        ClearUnfinished((), whole=True)
+    ]
     assert len(world.at(Complete)) == 1
     assert world.at(ClearUnfinished)[0] < world.at(Complete)[0]
 
@@ -112,13 +119,15 @@ def test_what_cannot_be_cleared_holds_the_completion_back_for_60_seconds(
     world.run(1)
     world.run(seconds)
     assert bool(world.at(Complete)) is completed
+    cleared = world.at(ClearUnfinished)
+    assert all(later - earlier == 5 for earlier, later in pairwise(cleared)), "1 for it, and 4 after it"
 
 
 def test_a_drain_that_nothing_asks_for_any_more_is_reported_and_forgotten() -> None:
     world = World(marked="asked for by ada", workers={1: Worker(busy=500)}).run(5)
     world.marked = None
     world.run(5)
-    assert reasons(world)[-1] == ("working", "nothing asks for a drain any more")
+    assert world.notes()[-1] == "working"
     assert world.state.reason is None
 
 
@@ -138,3 +147,93 @@ def test_calls_in_flight_are_remembered_when_a_drain_is_taken_back() -> None:
     world.run(20)
     cleared = world.at(ClearUnfinished)
     assert cleared[1] - cleared[0] == 9, "5 for the clearing in flight, and 4 after it"
+
+
+def test_a_drain_that_is_asked_for_again_waits_for_the_call_in_flight() -> None:
+    """The world asserts that there is one call at a time."""
+    world = World(lifecycle=TERMINATED, latency=5.0, workers={1: Worker(busy=9999)}).run(2)
+    world.lifecycle, world.marked = "InService", None
+    world.run(1)
+    world.lifecycle = TERMINATED
+    world.run(10)
+    assert world.at(Heartbeat)[0] == 1000
+
+
+def test_a_drain_that_is_taken_back_leaves_the_time_between_two_clearings() -> None:
+    world = World(marked="asked for by ada", workers={1: Worker(busy=9999, limit=60.0)}).run(17)
+    world.marked = None
+    world.run(10)
+    first, second = world.at(ClearUnfinished)[:2]
+    assert second - first == 5, "1 until its end is observed, and 4 after it"
+
+
+def test_on_a_host_that_works_generations_that_are_late_are_cleared_in_order_and_not_as_a_whole() -> None:
+    stopping = [Unit(number, Stage.STOPPING, 900.0, 120.0) for number in (3, 1)]
+    actions = decide(State(), Observation(1000.0, units=tuple(stopping)), LIMITS).actions
+    assert actions == (ClearUnfinished((1, 3), whole=False),)
+
+
+@pytest.mark.parametrize(("left", "words"), [(10.0, "10 s"), (0.5, "0 s"), (-5.0, "0 s")])
+def test_a_generation_is_killed_once_though_it_does_not_end(left: float, words: str) -> None:
+    unit = Unit(1, Stage.STOPPING, 900.0, 100.0 + left)
+    first = decide(State(), Observation(1000.0, units=(unit,)), LIMITS)
+    assert KillWorkers((1,)) in first.actions
+    note = first.actions[-1]
+    assert isinstance(note, Note)
+    assert note.reason == f"tasks still run {words} before the end"
+    second = decide(first.state, Observation(1001.0, units=(unit,)), LIMITS)
+    assert second.actions == ()
+
+
+def test_of_several_generations_that_are_killed_the_shortest_time_is_reported() -> None:
+    units = tuple(Unit(number, Stage.STOPPING, 900.0, 100.0 + left) for number, left in ((1, 9.0), (2, 5.0)))
+    actions = decide(State(), Observation(1000.0, units=units), LIMITS).actions
+    assert KillWorkers((1, 2)) in actions
+    note = actions[-1]
+    assert isinstance(note, Note)
+    assert note.reason == "tasks still run 5 s before the end"
+
+
+@pytest.mark.parametrize(("seconds", "drained"), [(59.5, False), (60.0, True)])
+def test_a_host_that_cannot_be_marked_is_believed_to_be_drained_after_60_seconds(
+    seconds: float, drained: bool
+) -> None:
+    state = decide(State(), Observation(1000.0, lifecycle=TERMINATED), LIMITS).state
+    later = Observation(1000.0 + seconds, lifecycle=TERMINATED, hook=DONE)
+    events = [each.event for each in decide(state, later, LIMITS).actions if isinstance(each, Note)]
+    assert ("drained" in events) is drained
+
+
+def test_a_generation_that_starts_after_all_have_ended_is_waited_for() -> None:
+    world = World(lifecycle=TERMINATED, hook_replies=[FAILED] * 100).run(20)
+    world.workers[2] = Worker(busy=50)
+    before = len(world.at(Complete))
+    assert before
+    world.run(2).run(40)
+    assert len(world.at(Complete)) <= before + 1, "one call may have been in flight"
+    world.run(30)
+    assert world.notes().count("drained") == 2
+
+
+def test_each_generation_that_fails_is_swept_after() -> None:
+    world = World(lifecycle=TERMINATED, hook_replies=[FAILED] * 100)
+    world.workers[1].end(failed=True)
+    world.run(20)
+    swept = len(world.at(ClearUnfinished))
+    world.workers[2] = Worker(busy=500)
+    world.run(10)
+    world.workers[2].end(failed=True)
+    world.run(20)
+    assert (swept, len(world.at(ClearUnfinished))) == (1, 2)
+
+
+def test_the_completion_waits_for_a_clearing_in_flight() -> None:
+    world = World(lifecycle=TERMINATED, spot_end=1120.0, latency=5.0, workers={1: Worker(busy=76)}).run(100)
+    assert world.at(ClearUnfinished) == [1075]
+    assert world.at(Complete)[0] >= 1080
+
+
+def test_generations_are_stopped_in_order_however_they_are_listed() -> None:
+    units = (Unit(3, Stage.RUNNING), Unit(1, Stage.RUNNING))
+    actions = decide(State(), Observation(1000.0, marked="asked for by ada", units=units), LIMITS).actions
+    assert StopWorkers((1, 3)) in actions
