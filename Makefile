@@ -105,7 +105,7 @@ simulate-failover: $(VENV)/stamp ## 50,000 histories of two to five failover con
 	HYPOTHESIS_PROFILE=chance AIRKILN_SIMULATION_HISTORIES=$(or $(HISTORIES),50000) $(PYTHON) -m pytest --timeout 36000 \
 		tests/unit/airkiln/failover/test_simulation.py
 
-# MODULES="failover rules" tries these alone. It takes a while, so CI does not run it.
+# MODULES="failover-leading rules" tries these alone. It takes a while, so CI does not run it.
 .PHONY: mutate
 mutate: $(VENV)/stamp ## Change the decision modules one expression at a time: which changes does no test notice?
 	$(PYTHON) -m tools.mutation $(MODULES)
