@@ -48,7 +48,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
 
     monkeypatch.setattr(os, step, fail)
     with pytest.raises(PermissionError):
-        files.write({path: ('NEW="2"\n', Ownership(0o640))})
+        files.write({path: ('NEW="2"\n', Ownership(0o640, os.getuid(), os.getgid()))})
     assert path.read_text() == "OLD=1\n"
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.env"]
 
@@ -74,3 +74,14 @@ def test_one_file_is_replaced_and_readable(tmp_path: Path) -> None:
     assert path.read_text() == "two\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_a_file_without_an_owner_is_written_where_the_sandbox_refuses_chown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fchown", refused)
+    files.replace(tmp_path / "state", "{}", 0o600)
+    assert (tmp_path / "state").read_text() == "{}"
