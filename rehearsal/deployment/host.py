@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from rehearsal.linux.processes import run
 from rehearsal.region import Region
 from rehearsal.waiting import wait_until
 
+WEBSERVER_UNIT = "airflow-webserver.service"
 SCHEDULER_UNIT = "airflow-scheduler.service"
 CONTROLLER_UNIT = "airkiln-failover.service"
 DAG_PROCESSOR_UNIT = "airflow-dag-processor.service"
@@ -102,6 +104,22 @@ class Host:
 
     def _jobs(self) -> str:
         return self.systemctl("list-jobs", "--no-legend", "--no-pager", check=False)
+
+
+def load_parameters_again(units: Mapping[Host, str], seconds: float = 90) -> None:
+    """Have hosts load changed parameters, and wait until a unit of each runs as another process.
+
+    :param units: for each host, a unit that the change restarts.
+    """
+    before = {host: host.main_process(unit) for host, unit in units.items()}
+    for host in units:
+        host.systemctl("reload", "airkiln-boot.service")
+
+    def restarted() -> bool:
+        now = {host: host.processes(unit) for host, unit in units.items()}
+        return all(running and before[host] not in running for host, running in now.items())
+
+    wait_until("each unit has restarted with the changed parameters", restarted, seconds)
 
 
 def _parent(pid: int) -> int:

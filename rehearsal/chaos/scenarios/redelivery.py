@@ -20,7 +20,7 @@ from rehearsal.chaos.observer import Observer
 from rehearsal.chaos.readiness import wait_until_ready
 from rehearsal.chaos.scenario import Need, Outcome, Scenario
 from rehearsal.chaos.scenarios.takeover import FINISHED
-from rehearsal.deployment.host import SCHEDULER_UNIT, Host
+from rehearsal.deployment.host import SCHEDULER_UNIT, load_parameters_again
 from rehearsal.deployment.parameters import put, remove
 from rehearsal.deployment.worker_group import WORKER_UNITS
 
@@ -120,21 +120,8 @@ def _short_tokens(observer: Observer, seconds: int) -> Iterator[None]:
 
 def _reload(observer: Observer) -> None:
     """Have every scheduler host load its parameters again."""
-    hosts = observer.cluster.schedulers
-    before = [host.main_process(SCHEDULER_UNIT) for host in hosts]
-    for host in hosts:
-        host.systemctl("reload", "airkiln-boot.service")
-    observer.wait_until(
-        "every scheduler is another process",
-        lambda: all(_replaced(*each) for each in zip(hosts, before, strict=True)),
-        60,
-    )
+    load_parameters_again(dict.fromkeys(observer.cluster.schedulers, SCHEDULER_UNIT))
     wait_until_ready(observer)
-
-
-def _replaced(host: Host, process: int) -> bool:
-    running = host.processes(SCHEDULER_UNIT)
-    return bool(running) and process not in running
 
 
 _NEEDS = frozenset({Need.CONTROLLERS, Need.OWN_WORKER})
