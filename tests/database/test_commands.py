@@ -304,7 +304,7 @@ def test_a_wrong_password_ends_the_start(host: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    ("break_it", "mend_it", "sentence"),
+    ("damage", "restore", "sentence"),
     [
         (
             "ALTER SCHEMA airkiln RENAME TO gone",
@@ -314,20 +314,20 @@ def test_a_wrong_password_ends_the_start(host: Host) -> None:
         (
             "UPDATE airkiln.schema_version SET version = 99",
             f"UPDATE airkiln.schema_version SET version = {schema.VERSION}",
-            f"the lease table has version 99 and this release speaks {schema.VERSION}",
+            f"the lease table has version 99 and this release needs {schema.VERSION}",
         ),
     ],
     ids=["missing", "another version"],
 )
 @pytest.mark.usefixtures("plan")
 def test_a_lease_table_that_does_not_fit_ends_the_start(
-    host: Host, server: Postgres, break_it: str, mend_it: str, sentence: str
+    host: Host, server: Postgres, damage: str, restore: str, sentence: str
 ) -> None:
-    server.sql(break_it, "airflow")
+    server.sql(damage, "airflow")
     try:
         code, text = host.does("run")
     finally:
-        server.sql(mend_it, "airflow")
+        server.sql(restore, "airflow")
     assert (code, sentence in text) == (REFUSED, True), text
 
 
