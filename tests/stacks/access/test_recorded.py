@@ -21,7 +21,8 @@ from tests.stacks.access.simulation import Request, asked, simulated
 from tests.stacks.access.test_matrix import MACHINES, granted
 from tests.stacks.access.world import expanded, world
 
-SOURCE = Path(__file__).parents[3] / "src"
+SOURCE = [Path(__file__).parents[3] / "src" / package for package in ("airkiln", "airkiln_airflow")]
+"""What runs on instances; airkiln_deploy runs with the operator's rights."""
 SERVICES = (
     "autoscaling", "cloudformation", "cloudwatch", "ec2", "ecs", "events", "kms", "logs", "rds", "s3",
     "secretsmanager", "sns", "sqs", "ssm", "sts",
@@ -141,7 +142,8 @@ def operations() -> dict[str, set[str]]:
 def test_every_operation_that_our_source_names_was_recorded() -> None:
     called = {
         node.func.attr
-        for path in SOURCE.rglob("*.py")
+        for package in SOURCE
+        for path in package.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and "_" in node.func.attr
     }

@@ -36,7 +36,7 @@ def test_a_stack_that_fails_names_the_resource_and_the_reason(failed: Step) -> N
     assert "The stack airkiln-life-edge failed." in failed.run.said
     assert "AWS::ElasticLoadBalancingV2::Listener InternalHttps CREATE_FAILED: " in failed.run.said
     assert "certificate was not found" in failed.run.said
-    assert "run this playbook again; it goes on from here" in failed.run.said
+    assert "run this playbook again; it continues from here" in failed.run.said
 
 
 def test_nothing_is_made_after_a_stack_that_failed(failed: Step) -> None:

@@ -238,7 +238,7 @@ def test_a_full_disk_is_said_and_leaves_the_old_file(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.fchown", full)
+    monkeypatch.setattr("os.fchmod", full)
     assert run("load", "--output", str(output)) == errors.FAILED
     assert "could not be written (No space left on device)" in capfd.readouterr().err
     assert output.read_text() == 'OLD="1"\n'
