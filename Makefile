@@ -161,6 +161,6 @@ lock: $(VENV)/stamp ## The locks of what an image installs and of the operator's
 			--python-platform $$architecture-manylinux_2_28 --exclude-newer $(AIRFLOW_LOCK_DATE); \
 	done
 
-docs: $(VENV)/stamp ## The tables in the roles' READMEs, and docs/benchmarks.md with its plots
+docs: $(VENV)/stamp ## The tables in the roles' READMEs, the figures in README.md, docs/benchmarks.md and its plots
 	$(PYTHON) -m tools.role_docs
 	$(PYTHON) -m benchmarks.document
