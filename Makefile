@@ -66,12 +66,12 @@ rehearse-down: $(VENV)/stamp ## Remove every trace of the rehearsal but what lie
 
 # Tests
 
-# Two lanes at once, see tools/lanes.py. Each of their steps is a target of its own:
-#   setup, test-machines, test-image | check-packer, lint, stacks-tools, test-static
+# Three lanes at once, see tools/lanes.py. Each of their steps is a target of its own:
+#   setup, test-image | check-packer, test-machines | lint, stacks-tools, test-static
 MACHINES := tests/rehearsal tests/database tests/failover
 
 .PHONY: test test-machines test-image test-static test-fast test-orders lint
-test: $(BUILD_UV) ## All tests, in two lanes at once; the times are in build/ci-times.txt (root)
+test: $(BUILD_UV) ## All tests, in three lanes at once; the times are in build/ci-times.txt (root)
 	@python3 tools/lanes.py
 
 test-machines: setup ## The tests that boot machines and bake no image, Molecule's scenarios included (root)

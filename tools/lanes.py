@@ -1,12 +1,12 @@
-"""Run the parts of `make test` in two lanes at once, and report each part's result and time.
+"""Run the parts of `make test` in three lanes at once, and report each part's result and time.
 
     python3 tools/lanes.py
 
-A lane is a list of steps that run one after another; a step is a target of the Makefile. The first lane boots
-machines, which is mostly waiting; the second lane computes. The output of a step goes to
+A lane is a list of steps that run one after another; a step is a target of the Makefile. Two lanes boot
+machines, which is mostly waiting; the third computes. The output of a step goes to
 `build/test/<step>.log` and is printed whole when the step has ended, so that the lanes do not mix. Once a
 minute a line says how far each lane is. A step that fails does not stop the others. The exit status is 0 if
-every step succeeded, 1 if one failed, 130 after Ctrl-C, which ends both lanes and what they started.
+every step succeeded, 1 if one failed, 130 after Ctrl-C, which ends the lanes and what they started.
 
 The times are written to `build/ci-times.txt`. This file uses the standard library only, because it also runs
 the step that makes the virtual environment.
@@ -43,23 +43,26 @@ class Step:
     after: tuple[str, ...] = ()
     """Steps of other lanes that must have ended before, whether or not they succeeded."""
     nice: int = 0
-    """How much this step gives way to the other lane when both want the processor."""
+    """How much this step gives way to the other lanes when all want the processor."""
 
 
-MACHINES = (
+CLUSTER = (
     Step("setup"),
-    Step("test-machines"),
     Step("test-image", after=("check-packer",)),
 )
-"""Boots machines. What needs no Packer comes first: Packer's build takes minutes where Go's cache is cold."""
-STATIC = (
+"""The longest lane: a cluster from an image that it bakes. The others give way to it."""
+MACHINES = (
     Step("check-packer"),
-    Step("lint", after=("setup",), nice=5),
-    Step("stacks-tools", nice=5),
-    Step("test-static", nice=5),
+    Step("test-machines", after=("setup",), nice=3),
+)
+"""Boots machines too. Packer comes first: its build takes minutes where Go's cache is cold."""
+STATIC = (
+    Step("lint", after=("setup",), nice=6),
+    Step("stacks-tools", nice=6),
+    Step("test-static", nice=6),
 )
 """Boots nothing."""
-LANES: Mapping[str, Sequence[Step]] = {"machines": MACHINES, "static": STATIC}
+LANES: Mapping[str, Sequence[Step]] = {"cluster": CLUSTER, "machines": MACHINES, "static": STATIC}
 
 
 def make(step: Step) -> list[str]:
@@ -113,7 +116,7 @@ class Run:
                     self._say("".join(f"{line}\n" for line in self.progress()))
                     due += heartbeat
         except KeyboardInterrupt:
-            self._say("\ntest: interrupted; ending both lanes\n")
+            self._say("\ntest: interrupted; ending the lanes\n")
             self._cancel()
             for thread in threads:
                 if thread.ident is not None:

@@ -1,4 +1,4 @@
-"""`make test` runs its parts in two lanes: what it prints, when it fails, and how it ends."""
+"""`make test` runs its parts in lanes: what it prints, when it fails, and how it ends."""
 
 from __future__ import annotations
 
@@ -77,13 +77,8 @@ def test_a_line_of_progress_shows_how_far_a_step_is(tmp_path: Path) -> None:
 def test_the_table_has_every_step_with_its_seconds(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"one": "true", "two": "true"}, first=[Step("one")], second=[Step("two")])
     run.run()
-    assert (
-        re.findall(r"^(\w+) +(\w+) +\d+ +\d+  passed$", run.table(), re.MULTILINE).sort()
-        == [
-            ("first", "one"),
-            ("second", "two"),
-        ].sort()
-    )
+    found = re.findall(r"^(\w+) +(\w+) +\d+ +\d+  passed$", run.table(), re.MULTILINE)
+    assert sorted(found) == [("first", "one"), ("second", "two")]
 
 
 PROGRAM = """
