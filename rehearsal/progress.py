@@ -17,7 +17,7 @@ from typing import TextIO
 
 TAIL = 20
 """Lines of a log shown when a stage fails."""
-WIDTH = 44
+WIDTH = 48
 """Columns for a stage's number and name; a longer name moves its time out of line."""
 
 
