@@ -42,6 +42,11 @@ def test_bytecode_is_compiled_in_the_image(host: Host, environment: str) -> None
     assert compiled >= 0.98 * sources > 0
 
 
+def test_a_task_can_make_a_virtual_environment(host: Host) -> None:
+    # PythonVirtualenvOperator needs pip's own wheel, which Debian has in a package of its own.
+    assert host.run("cd / && /opt/airflow/bin/python -B -c 'import ensurepip; ensurepip.version()'").rc == 0
+
+
 def test_the_commands_are_on_the_path(host: Host) -> None:
     assert host.file("/usr/local/bin/airkiln").linked_to == "/opt/airkiln/bin/airkiln"
     assert host.file("/usr/local/bin/airflow").mode & 0o111

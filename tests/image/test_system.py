@@ -34,6 +34,10 @@ def test_nothing_is_writable_by_everybody(host: Host, path: str) -> None:
     assert lines(host, f"find {path} -xdev -perm -0002 -not -type l") == []
 
 
+def test_large_temporary_files_do_not_fill_the_memory(host: Host) -> None:
+    assert host.run("systemctl is-enabled tmp.mount").stdout.strip() == "masked"
+
+
 def test_nothing_of_ours_runs_as_its_owner(host: Host) -> None:
     assert lines(host, "find /opt /usr/local -xdev -type f -perm /6000") == []
 

@@ -82,7 +82,7 @@ def test_a_worker_is_started_with_what_finds_its_end(host: Host, role: str) -> N
 def test_every_generation_of_the_worker_has_the_shared_sandbox(host: Host, booted: None) -> None:
     (paths,) = lines(host, "systemctl show --value --property=DropInPaths airflow-worker@7.service")
     names = {path.rpartition("/")[2] for path in paths.split()}
-    assert names >= {"10-sandbox.conf", "20-restart.conf", "30-tasks.conf", "40-lifecycle.conf"}
+    assert names >= {"10-sandbox.conf", "20-restart.conf", "40-lifecycle.conf"}
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def hello_airkiln() -> None:
 
     @task.bash
     def where(greetings: list[str]) -> str:
-        return f"echo {len(greetings)} greetings from $(uname -n)"
+        return f"python -c 'import platform; print({len(greetings)}, platform.node())'"
 
     where(greet.expand(word=split()))
 

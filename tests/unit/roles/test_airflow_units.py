@@ -1,0 +1,63 @@
+"""What Airflow's units give the code that they run: programs, files, memory, and where it may write."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.roles.rendering import ROLES, render
+
+UNITS = "templates/etc/systemd/system"
+SANDBOX = "airflow-.service.d/10-sandbox.conf"
+NO_CODE_OF_USERS = {"airflow-webserver.service", "airflow-worker-logs.service", "airkiln-database.service"}
+"""Every other unit runs tasks, triggers or DAG files; the scheduler runs tasks with LocalExecutor."""
+
+
+def settings(text: str) -> list[str]:
+    """The settings in the section [Service] of a unit or drop-in."""
+    return [line for line in text.partition("[Service]")[2].splitlines() if "=" in line and line[0] != "#"]
+
+
+def services() -> dict[str, list[str]]:
+    """The settings of every service that runs Airflow: its own, and those of its drop-ins."""
+    found = {}
+    for path in (
+        *ROLES.glob(f"*/{UNITS}/airflow-*.service.j2"),
+        *ROLES.glob(f"*/{UNITS}/airkiln-database.service.j2"),
+    ):
+        lines = settings(render(path.relative_to(ROLES).parts[0], path.stem))
+        for drop_in in ROLES.glob(f"*/{UNITS}/{path.stem}.d/*.j2"):
+            role, name = drop_in.relative_to(ROLES).parts[0], f"{path.stem}.d/{drop_in.stem}"
+            lines += settings(render(role, name, item=path.stem.removesuffix(".service")))
+        found[path.stem] = lines
+    return found
+
+
+@pytest.mark.parametrize("unit", sorted(services()))
+def test_a_unit_allows_a_jit_compiler_exactly_where_it_runs_code_of_users(unit: str) -> None:
+    assert ("MemoryDenyWriteExecute=yes" in services()[unit]) == (unit in NO_CODE_OF_USERS)
+    assert "MemoryDenyWriteExecute=yes" not in settings(render("airflow", SANDBOX))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "Environment=PATH=/opt/airflow/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
+        "LimitNOFILE=65536",
+        "OOMPolicy=continue",
+    ],
+)
+def test_every_unit_has_what_tasks_and_triggers_need(setting: str) -> None:
+    assert setting in settings(render("airflow", SANDBOX))
+    name = setting.partition("=")[0] + "="
+    own = [(unit, line) for unit, lines in services().items() for line in lines if line.startswith(name)]
+    assert [(unit, line) for unit, line in own if "PATH=" in line or name != "Environment="] == []
+
+
+def test_every_unit_may_write_to_efs_whenever_it_is_mounted() -> None:
+    assert "ReadWritePaths=-/srv/efs" in settings(render("efs", "airflow-.service.d/50-efs.conf"))
+
+
+def test_logs_on_the_host_are_removed_after_days() -> None:
+    rules = [line.split() for line in render("airflow", "/etc/tmpfiles.d/airflow.conf").splitlines()]
+    ages = {rule[1]: rule[-1] for rule in rules if rule and rule[0] == "e"}
+    assert ages == {"/var/log/airflow": "14d", "/var/log/airflow/dag_processor": "3d"}
