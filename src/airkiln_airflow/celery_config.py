@@ -7,6 +7,7 @@
   ``task_queued_timeout``.
 - A message whose token has expired is left to the scheduler, which queues again what is queued for too long.
   Airflow would report a failure, also where the message is a copy and the task runs in good health.
+- A worker says which task instances it runs (running_tasks.py).
 - A copy of a message whose task has ended is one line in the journal, not a traceback.
 """
 
@@ -22,9 +23,9 @@ import jwt
 from airflow.configuration import conf
 from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
 from celery.exceptions import Ignore
-from celery.signals import celeryd_init, worker_ready
+from celery.signals import celeryd_init, task_postrun, task_prerun, worker_ready
 
-from airkiln_airflow import outage
+from airkiln_airflow import outage, running_tasks
 from airkiln_airflow.last_poll import LastPoll
 from airkiln_airflow.readiness import notify_ready
 
@@ -85,6 +86,7 @@ def _on_worker_start(instance: Any, **_: object) -> None:  # noqa: ANN401 - Cele
     # Airflow's command has made the main thread's backend already; the tasks' processes inherit that one.
     instance.app.backend.always_retry = True
     outage.shorten("celery.backends.database")
+    running_tasks.forget_all()
     logging.getLogger("celery.app.trace").addFilter(name_what_is_refused)
 
 
@@ -92,3 +94,14 @@ def _on_worker_start(instance: Any, **_: object) -> None:  # noqa: ANN401 - Cele
 def _on_worker_ready(sender: Any, **_: object) -> None:  # noqa: ANN401 - Celery's consumer has no type
     _last_poll.watch(sender)
     notify_ready("consuming")
+
+
+@task_prerun.connect
+def _on_task(args: Sequence[str], **_: object) -> None:
+    if args:
+        running_tasks.record(args[0])
+
+
+@task_postrun.connect
+def _after_task(**_: object) -> None:
+    running_tasks.forget()

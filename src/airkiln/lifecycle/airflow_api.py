@@ -1,14 +1,15 @@
-"""Airflow's REST API, as far as the drain uses it: running task instances, and their clearing."""
+"""Airflow's REST API, as far as the drain uses it: whether a task instance runs here, and its clearing."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
 from airkiln.roles import EXECUTION_API
@@ -19,19 +20,21 @@ TIMEOUT = 8.0
 """Seconds for each step of a request. A web server that is busy answers late; the time is short by then."""
 LIMIT = 20.0
 """Seconds for one clearing; the next one goes on with what is left."""
-PAGE = 100
-"""Airflow's own limit of a page: [api] maximum_page_limit."""
+
+
+class NotFoundError(UnavailableError):
+    """Airflow knows nothing of that name."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A running task instance of this host."""
+    """A task instance."""
 
     dag: str
     run: str
     task: str
     index: int
-    pid: int | None
+    """Of a mapped task instance; -1 of another."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +88,15 @@ class AirflowApi:
         """Close the connection."""
         self._connection.close()
 
-    def running(self, here: str, queues: tuple[str, ...]) -> Iterator[Task]:
-        """Running task instances whose host name is `here`. No queues: of every queue."""
-        cursor: str | None = ""
-        while cursor is not None:
-            query = [("state", "running"), ("limit", str(PAGE)), ("order_by", "id"), ("cursor", cursor)]
-            query += [("queue", each) for each in queues]
-            page = self._ask("GET", f"/api/v2/dags/~/dagRuns/~/taskInstances?{urlencode(query)}")
-            for each in page["task_instances"]:
-                if each["hostname"] == here:
-                    yield Task(
-                        each["dag_id"], each["dag_run_id"], each["task_id"], each["map_index"], each["pid"]
-                    )
-            cursor = page.get("next_cursor")
+    def runs_on(self, task: Task, host: str) -> bool:
+        """Whether a task instance is running on the host of that name."""
+        dag, run, name = (quote(part, safe="") for part in (task.dag, task.run, task.task))
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{name}/{task.index}"
+        try:
+            found = self._ask("GET", path)
+        except NotFoundError:
+            return False  # it was deleted, or never was
+        return bool(found["state"] == "running" and found["hostname"] == host)
 
     def clear(self, dag: str, run: str, tasks: list[Task]) -> None:
         """Clear task instances of one run, and nothing that depends on them."""
@@ -142,6 +141,8 @@ class AirflowApi:
                 f"Airflow refused {what} ({answer.status}): has the database step made {self._login.user}, "
                 "with the password that is here?"
             )
+        if answer.status == HTTPStatus.NOT_FOUND:
+            raise NotFoundError(f"Airflow answered {what} with 404")
         if answer.status not in (200, 201):
             raise UnavailableError(f"Airflow answered {what} with {answer.status}")
         try:

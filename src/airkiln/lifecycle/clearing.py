@@ -4,9 +4,8 @@ A running task instance that is cleared gets the state `restarting`: its supervi
 heartbeat, and the scheduler queues it again whatever its retries say (clear_task_instances of Airflow 3.3.2,
 airflow/models/taskinstance.py). With `only_running` a task instance that has ended meanwhile stays as it is.
 
-The API has no filter by host. Running task instances are read page by page and chosen by their host name,
-which is the address of this host (airkiln_airflow.log_address), and by the control group of their process
-where another generation of the worker goes on here.
+The workers of this host say what they run (running.py). Each of these task instances is cleared if Airflow,
+too, knows it as running here: tasks write these files, and one must not clear the tasks of other hosts.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from collections.abc import Callable
 from contextlib import closing
 
 from airkiln.errors import AirkilnError
+from airkiln.lifecycle import running
 from airkiln.lifecycle.airflow_api import AirflowApi, Login, Task
 from airkiln.lifecycle.model import ClearUnfinished
-from airkiln.lifecycle.units import generation_of
 
 ELSEWHERE = ("169.254.169.254", 80)
 """As in airkiln_airflow.log_address: nothing is sent there."""
@@ -38,34 +37,31 @@ def address() -> str:
 def clear(
     login: Login,
     wanted: ClearUnfinished,
-    queues: tuple[str, ...] = (),
     *,
     here: Callable[[], str] = address,
-    generation: Callable[[int], int | None] = generation_of,
+    candidates: Callable[[tuple[int, ...] | None], list[Task]] = running.tasks,
 ) -> list[Task]:
     """Clear what runs under the generations of `wanted`; returns the task instances that were cleared.
 
+    Each DAG run is cleared as soon as its task instances have been found.
     Raises AirkilnError when the API fails; where one DAG run fails, the others are cleared all the same.
-
-    :param queues: of the pool; none: every queue is searched.
     """
+    runs: dict[tuple[str, str], list[Task]] = defaultdict(list)
+    for task in candidates(None if wanted.whole else wanted.generations):
+        runs[task.dag, task.run].append(task)
+    cleared: list[Task] = []
+    failure: AirkilnError | None = None
     with closing(AirflowApi(login)) as api:
-        mine = [task for task in api.running(here(), queues) if _belongs(task, wanted, generation)]
-        runs: dict[tuple[str, str], list[Task]] = defaultdict(list)
-        for task in mine:
-            runs[task.dag, task.run].append(task)
-        failure: AirkilnError | None = None
+        host = here()
         for (dag, run), tasks in runs.items():
             try:
-                api.clear(dag, run, tasks)
+                mine = [task for task in tasks if api.runs_on(task, host)]
+                if mine:
+                    api.clear(dag, run, mine)
             except AirkilnError as error:
                 failure = error  # such as a DAG that was deleted
+            else:
+                cleared += mine
     if failure is not None:
         raise failure
-    return mine
-
-
-def _belongs(task: Task, wanted: ClearUnfinished, generation: Callable[[int], int | None]) -> bool:
-    if wanted.whole:
-        return True
-    return task.pid is not None and generation(task.pid) in wanted.generations
+    return cleared

@@ -145,8 +145,7 @@ class Daemon:
 
     def _clear(self, wanted: ClearUnfinished) -> int:
         try:
-            variables = self._variables()
-            tasks = self._parts.clear(airflow_api.login(variables), wanted, self._queues(variables))
+            tasks = self._parts.clear(airflow_api.login(self._variables()), wanted)
         except AirkilnError as error:
             self._report("clear", " ".join(str(error).split()))
             return CLEARING_FAILED
@@ -154,12 +153,6 @@ class Daemon:
             what = f"dag={task.dag} run={task.run} task={task.task} index={task.index}"
             say(f"event=cleared {what} reason=its worker is about to end", NOTICE)
         return len(tasks)
-
-    def _queues(self, variables: dict[str, str]) -> tuple[str, ...]:
-        """The queues to search: those of the pool, or all where a reload may just have changed them."""
-        if any(unit.generation > 1 for unit in self._units):
-            return ()
-        return self._pool(variables).queues
 
     def _follows_recommendations(self) -> bool:
         """Whether the pool drains on a recommendation to rebalance; as before where that cannot be read."""

@@ -6,11 +6,9 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 
 from airkiln.errors import AirkilnError
 from airkiln.host.clock import boottime
-from airkiln.host.processes import PROC, control_groups
 from airkiln.lifecycle.model import Stage, Unit
 from airkiln.roles import worker_unit
 from airkiln.systemd import systemctl
@@ -124,12 +122,3 @@ def span(text: str) -> float:
     if text.strip() == "infinity":
         return float("inf")
     return sum(float(number) * _SECONDS[unit] for number, unit in _SPAN.findall(text))
-
-
-def generation_of(pid: int, proc: Path = PROC) -> int | None:
-    """The generation of the worker whose control group a process is in; None if it is in none, or gone."""
-    try:
-        groups = control_groups(pid, proc)
-    except OSError:
-        return None
-    return next((int(name[1]) for group in groups if (name := _NAME.fullmatch(group))), None)

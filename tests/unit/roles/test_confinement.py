@@ -25,7 +25,7 @@ LOOSENED = {
     },
     "airkiln-efs-tunnel.service": {"SystemCallFilter_resources"},
     "airkiln-failover.service": {"CapabilityBoundingSet_CAP_KILL", "ProtectControlGroups", "ProtectProc"},
-    "airkiln-lifecycle.service": {"ProtectProc", "UMask"},
+    "airkiln-lifecycle.service": {"UMask"},
 }
 """What a unit may do that the shared sandbox forbids, by the names of `systemd-analyze security`."""
 

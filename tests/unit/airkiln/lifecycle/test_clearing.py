@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -19,6 +19,7 @@ from airkiln.lifecycle.model import ClearUnfinished
 
 HERE = "10.0.0.7"
 WHOLE = ClearUnfinished((1,), whole=True)
+ANY = Task("etl", "manual__1", "any", -1)
 
 
 def instance(task: str, host: str = HERE, **given: object) -> dict[str, Any]:
@@ -29,15 +30,18 @@ def instance(task: str, host: str = HERE, **given: object) -> dict[str, Any]:
         "task_id": task,
         "map_index": -1,
         "hostname": host,
-        "queue": "default",
-        "pid": 100,
         "state": "running",
         **given,
     }
 
 
+def task_of(found: dict[str, Any]) -> Task:
+    """The task instance as a worker writes it."""
+    return Task(found["dag_id"], found["dag_run_id"], found["task_id"], found["map_index"])
+
+
 class Airflow:
-    """The routes that are asked, with pages of two."""
+    """The routes that are asked."""
 
     def __init__(self) -> None:
         self.instances: list[dict[str, Any]] = []
@@ -84,17 +88,15 @@ class Airflow:
             return (201, {"access_token": "abc"}) if good else (401, {"detail": "Invalid credentials"})
         if token != "Bearer abc":
             return 401, {}
-        if parts.path.endswith("/taskInstances"):
-            query = parse_qs(parts.query, keep_blank_values=True)
-            chosen = [each for each in self.instances if each["state"] in query["state"]]
-            if "queue" in query:
-                chosen = [each for each in chosen if each["queue"] in query["queue"]]
-            begin = int(query["cursor"][0] or 0)
-            more = str(begin + 2) if begin + 2 < len(chosen) else None
-            return 200, {"task_instances": chosen[begin : begin + 2], "next_cursor": more}
+        if method == "GET":
+            _, _, _, _, dag, _, run, _, task, index = map(unquote, parts.path.removeprefix("/af").split("/"))
+            asked_for = Task(dag, run, task, int(index))
+            found = [each for each in self.instances if task_of(each) == asked_for]
+            return (200, found[0]) if found else (404, {"detail": "not found"})
         assert body is not None
+        dag = unquote(parts.path.partition("/dags/")[2].partition("/")[0])
         for each in self.instances:
-            asked = [each["task_id"], each["map_index"]] in body["task_ids"]
+            asked = each["dag_id"] == dag and [each["task_id"], each["map_index"]] in body["task_ids"]
             if asked and each["dag_run_id"] == body["dag_run_id"]:
                 each["state"] = "restarting"
         return 200, {"task_instances": [], "total_entries": 0}
@@ -104,8 +106,7 @@ class Airflow:
 
 
 @pytest.fixture
-def airflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Airflow]:
-    monkeypatch.setattr(airflow_api, "PAGE", 2)
+def airflow() -> Iterator[Airflow]:
     fake = Airflow()
     thread = threading.Thread(target=fake.server.serve_forever, daemon=True)
     thread.start()
@@ -118,15 +119,48 @@ def login(airflow: Airflow, password: str = 'KANARI%"') -> Login:
     return Login(airflow.url, "airkiln-worker", password)
 
 
-def run(airflow: Airflow, wanted: ClearUnfinished = WHOLE, queues: tuple[str, ...] = ()) -> list[Task]:
-    return clear(login(airflow), wanted, queues, here=lambda: HERE, generation={100: 1, 200: 2}.get)
+def run(airflow: Airflow, wanted: ClearUnfinished = WHOLE, *written: Task) -> list[Task]:
+    """Clear, where the workers say that they run `written`: by default all that Airflow knows."""
+    named = list(written) or [task_of(each) for each in airflow.instances]
+    return clear(login(airflow), wanted, here=lambda: HERE, candidates=lambda _: named)
 
 
-def test_of_all_that_runs_only_this_hosts_is_cleared(airflow: Airflow) -> None:
-    airflow.instances = [instance(f"t{n}", HERE if n % 3 == 0 else "10.0.0.8") for n in range(10)]
-    assert [task.task for task in run(airflow)] == ["t0", "t3", "t6", "t9"]
-    assert {each["state"] for each in airflow.instances if each["hostname"] != HERE} == {"running"}
+def test_of_what_the_workers_name_only_what_airflow_has_running_here_is_cleared(airflow: Airflow) -> None:
+    airflow.instances = [
+        instance("mine"),
+        instance("anothers", "10.0.0.8"),
+        instance("ended", state="success"),
+    ]
+    known = [task_of(each) for each in airflow.instances]
+    assert [task.task for task in run(airflow, WHOLE, *known, Task("etl", "manual__1", "invented", -1))] == [
+        "mine"
+    ]
+    assert [each["state"] for each in airflow.instances] == ["restarting", "running", "success"]
     assert run(airflow) == []
+
+
+def test_what_runs_elsewhere_is_not_read(airflow: Airflow) -> None:
+    airflow.instances = [instance(f"t{n}", HERE if n == 7 else "10.0.0.8") for n in range(1000)]
+    assert [task.task for task in run(airflow, WHOLE, Task("etl", "manual__1", "t7", -1))] == ["t7"]
+    assert len(airflow.requests) == 3
+
+
+def test_a_run_is_cleared_before_the_next_one_is_looked_for(airflow: Airflow) -> None:
+    airflow.instances = [instance("a"), instance("b", dag_run_id="manual__2")]
+    run(airflow)
+    assert [method for method, path, _ in airflow.requests if "token" not in path] == [
+        "GET",
+        "POST",
+        "GET",
+        "POST",
+    ]
+
+
+def test_beside_a_generation_that_goes_on_only_the_ending_ones_tasks_are_cleared(airflow: Airflow) -> None:
+    asked: list[tuple[int, ...] | None] = []
+    for wanted in (ClearUnfinished((1,), whole=False), WHOLE):
+        clear(login(airflow), wanted, here=lambda: HERE, candidates=lambda of: asked.append(of) or [])
+    assert asked == [(1,), None]
 
 
 def test_what_is_cleared_is_what_runs_and_nothing_that_depends_on_it(airflow: Airflow) -> None:
@@ -157,25 +191,9 @@ def test_each_run_is_one_call_and_names_are_quoted(airflow: Airflow) -> None:
     ]
 
 
-def test_beside_a_generation_that_goes_on_only_the_ending_ones_tasks_are_cleared(airflow: Airflow) -> None:
-    airflow.instances = [
-        instance("a"),
-        instance("b", pid=200),
-        instance("c", pid=None),
-        instance("d", pid=300),
-    ]
-    assert [task.task for task in run(airflow, ClearUnfinished((1,), whole=False))] == ["a"]
-    assert [task.task for task in run(airflow)] == ["b", "c", "d"]
-
-
-def test_the_pools_queues_narrow_the_search(airflow: Airflow) -> None:
-    airflow.instances = [instance("a"), instance("b", queue="big")]
-    assert [task.task for task in run(airflow, queues=("big", "bigger"))] == ["b"]
-
-
 def test_a_run_that_cannot_be_cleared_does_not_keep_the_others(airflow: Airflow) -> None:
     airflow.instances = [instance("a", dag_id="gone"), instance("b")]
-    airflow.broken["/dags/gone/"] = 404
+    airflow.broken["/dags/gone/clear"] = 404
     with pytest.raises(UnavailableError, match="404"):
         run(airflow)
     assert airflow.instances[1]["state"] == "restarting"
@@ -183,7 +201,7 @@ def test_a_run_that_cannot_be_cleared_does_not_keep_the_others(airflow: Airflow)
 
 def test_a_login_that_is_refused_says_who_and_shows_no_password(airflow: Airflow) -> None:
     with pytest.raises(DeniedError, match="has the database step made airkiln-worker") as refused:
-        clear(login(airflow, "KANARI"), WHOLE, here=lambda: HERE)
+        clear(login(airflow, "KANARI"), WHOLE, here=lambda: HERE, candidates=lambda _: [ANY])
     assert "KANARI" not in str(refused.value)
     assert "KANARI" not in repr(login(airflow))
 
@@ -191,12 +209,17 @@ def test_a_login_that_is_refused_says_who_and_shows_no_password(airflow: Airflow
 def test_an_answer_that_is_no_json_is_an_error(airflow: Airflow) -> None:
     airflow.garbage = True
     with pytest.raises(UnavailableError, match="something else than JSON"):
-        run(airflow)
+        run(airflow, WHOLE, ANY)
 
 
 def test_a_web_server_that_is_not_there_is_an_error() -> None:
     with pytest.raises(AirkilnError, match="does not answer"):
-        clear(Login("http://127.0.0.1:1", "airkiln-worker", "x"), WHOLE, here=lambda: HERE)
+        clear(
+            Login("http://127.0.0.1:1", "airkiln-worker", "x"),
+            WHOLE,
+            here=lambda: HERE,
+            candidates=lambda _: [ANY],
+        )
 
 
 def test_a_web_server_that_takes_too_long_in_all_is_left(
@@ -204,15 +227,20 @@ def test_a_web_server_that_takes_too_long_in_all_is_left(
 ) -> None:
     monkeypatch.setattr(airflow_api, "LIMIT", -1.0)
     with pytest.raises(UnavailableError, match="in all"):
-        run(airflow)
+        run(airflow, WHOLE, ANY)
 
 
 def test_a_path_before_the_api_is_kept(airflow: Airflow) -> None:
     airflow.instances = [instance("a")]
-    clear(Login(f"{airflow.url}/af", "airkiln-worker", 'KANARI%"'), WHOLE, here=lambda: HERE)
+    clear(
+        Login(f"{airflow.url}/af", "airkiln-worker", 'KANARI%"'),
+        WHOLE,
+        here=lambda: HERE,
+        candidates=lambda _: [task_of(each) for each in airflow.instances],
+    )
     assert {path for _, path, _ in airflow.requests} == {
         "/af/auth/token",
-        "/af/api/v2/dags/~/dagRuns/~/taskInstances",
+        "/af/api/v2/dags/etl/dagRuns/manual__1/taskInstances/a/-1",
         "/af/api/v2/dags/etl/clearTaskInstances",
     }
 

@@ -78,15 +78,15 @@ class Machine:
     hook: FakeHook = field(default_factory=FakeHook)
     watcher: NoticeWatcher = field(default_factory=NoticeWatcher)
     now: float = 1000.0
-    cleared: list[tuple[Login, ClearUnfinished, tuple[str, ...]]] = field(default_factory=list)
+    cleared: list[tuple[Login, ClearUnfinished]] = field(default_factory=list)
     clear_failure: Exception | None = None
 
     def parts(self) -> Parts:
-        def clear(login: Login, wanted: ClearUnfinished, queues: tuple[str, ...]) -> list[Task]:
-            self.cleared.append((login, wanted, queues))
+        def clear(login: Login, wanted: ClearUnfinished) -> list[Task]:
+            self.cleared.append((login, wanted))
             if self.clear_failure is not None:
                 raise self.clear_failure
-            return [Task("etl", "manual__1", "load", -1, 7)]
+            return [Task("etl", "manual__1", "load", -1)]
 
         directory = RuntimeDirectory(self.layout.root / "run/airkiln-lifecycle")
         directory.path.mkdir(parents=True, exist_ok=True)
@@ -163,17 +163,10 @@ def test_near_its_end_what_runs_is_cleared_with_the_hosts_login(
     machine.units.units = (Unit(1, Stage.STOPPING, since=machine.now, limit=30),)
     daemon = Daemon(machine.parts())
     machine.turns(daemon, lambda: bool(machine.cleared))
-    login, wanted, queues = machine.cleared[0]
+    login, wanted = machine.cleared[0]
     assert (login.url, login.user, login.password) == ("http://web:8080", "airkiln-worker", "KANARI")
     assert wanted == ClearUnfinished((1,), whole=False)
-    assert queues == ("big",)
     machine.turns(daemon, lambda: "event=cleared dag=etl" in capfd.readouterr().err)
-
-
-def test_after_a_reload_the_queues_of_before_are_searched_as_well(machine: Machine) -> None:
-    machine.units.units = (Unit(1, Stage.STOPPING, since=machine.now, limit=30), Unit(2, Stage.RUNNING))
-    machine.turns(Daemon(machine.parts()), lambda: bool(machine.cleared))
-    assert machine.cleared[0][2] == ()
 
 
 def test_what_is_left_is_killed(machine: Machine) -> None:

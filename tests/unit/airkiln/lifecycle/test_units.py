@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 
 from airkiln.errors import AirkilnError
 from airkiln.lifecycle.model import Stage, Unit
-from airkiln.lifecycle.units import PROPERTIES, Units, generation_of, parse, span
+from airkiln.lifecycle.units import PROPERTIES, Units, parse, span
 
 SHOWN = """Id=airflow-worker@2.service
 ActiveState=active
@@ -133,21 +132,3 @@ def test_what_systemd_refuses_is_told_and_ends_nothing(capfd: pytest.CaptureFixt
 def test_an_observation_that_systemd_does_not_answer_is_an_error() -> None:
     with pytest.raises(AirkilnError):
         Units(Systemctl(AirkilnError("no"))).observe()
-
-
-@pytest.mark.parametrize(
-    ("text", "generation"),
-    [
-        ("0::/system.slice/system-airflow\\x2dworker.slice/airflow-worker@3.service\n", 3),
-        ("0::/system.slice/airflow-worker@12.service/task\n", 12),
-        ("0::/system.slice/airflow-worker-logs.service\n", None),
-        ("0::/user.slice\n", None),
-    ],
-)
-def test_a_process_belongs_to_the_generation_of_its_group(
-    tmp_path: Path, text: str, generation: int | None
-) -> None:
-    (tmp_path / "42").mkdir()
-    (tmp_path / "42/cgroup").write_text(text)
-    assert generation_of(42, tmp_path) == generation
-    assert generation_of(43, tmp_path) is None
