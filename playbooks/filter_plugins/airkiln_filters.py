@@ -28,6 +28,7 @@ class FilterModule:
             "airkiln_made": template.made,
             "airkiln_name_problem": plan.name_problem,
             "airkiln_plan": plan.plan,
+            "airkiln_all_slots": pools.all_slots,
             "airkiln_pool_problems": pools.problems,
             "airkiln_pool_settings": pools.settings,
             "airkiln_reasons": stacks.reasons,

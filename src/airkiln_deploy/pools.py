@@ -34,6 +34,38 @@ def _settings(own: Mapping[str, Json] | None) -> dict[str, Json]:
     return {key: value for key, value in (own or {}).items() if str(key)[:1].islower()}
 
 
+def all_slots(
+    given: Mapping[str, Json],
+    common: Mapping[str, Json],
+    templates: Mapping[str, Json],
+    concurrency: Json = None,
+) -> int:
+    """The tasks that run at a time where every pool has as many workers as it may have.
+
+    It is what the schedulers' [core] parallelism has to be: Airflow's own 32 keeps two workers of 16 slots
+    busy, and every other one idle.
+
+    :param common: airkiln_parameters, which every stack has.
+    :param templates: the result of `template.templates`.
+    :param concurrency: as for `settings`.
+    """
+    slots = settings(given, concurrency)
+    return sum(
+        int(slots[str(name)]["slots"]) * (_number(own or {}, common, templates, "MaxSize") or 0)
+        for name, own in given.items()
+    )
+
+
+def _number(
+    own: Mapping[str, Json], common: Mapping[str, Json], templates: Mapping[str, Json], parameter: str
+) -> int | None:
+    """A parameter of a pool's stack; None where it is not a number, which plan.py reports."""
+    text = str(
+        own.get(parameter, common.get(parameter, templates["workers"]["parameters"][parameter]["Default"]))
+    )
+    return int(text) if text.isdecimal() else None
+
+
 def problems(
     given: Mapping[str, Json], common: Mapping[str, Json], templates: Mapping[str, Json]
 ) -> list[str]:
@@ -47,12 +79,6 @@ def problems(
         return []  # plan.py reports it
     wrong, parsed = product.read(settings(named))
     found = [f"airkiln_pools.{problem}." for problem in wrong]
-    forms = templates["workers"]["parameters"]
-
-    def number(own: Mapping[str, Json], parameter: str) -> int | None:
-        text = str(own.get(parameter, common.get(parameter, forms[parameter]["Default"])))
-        return int(text) if text.isdecimal() else None
-
     for name, pool in parsed.items():
         own = named[name]
         if common.get("Broker", "sqs") == "sqs" and pool.queues != (name,):
@@ -60,7 +86,8 @@ def problems(
                 f"airkiln_pools.{name}.queues: with Broker sqs a pool has the one queue of its own name: "
                 "leave it out, or choose redis."
             )
-        beat, most = number(own, "DrainHeartbeatSeconds"), number(own, "MaxSize")
+        beat = _number(own, common, templates, "DrainHeartbeatSeconds")
+        most = _number(own, common, templates, "MaxSize")
         held = None if beat is None else min(HOOK_BEATS * beat, HOOK_SECONDS)
         if held is not None and pool.drain_limit > held:
             found.append(

@@ -35,6 +35,13 @@ def test_slots_that_are_not_given_are_airflows_own_setting(concurrency: object, 
     assert pools.settings({"default": {}}, concurrency)["default"]["slots"] == slots
 
 
+def test_parallelism_is_what_all_workers_of_all_pools_run(forms: Any) -> None:  # noqa: ANN401
+    given = {"default": {"MaxSize": 40, "slots": 16}, "heavy": {"MaxSize": "3", "slots": 1}, "plain": None}
+    plain = 16 * int(forms["workers"]["parameters"]["MaxSize"]["Default"])
+    assert pools.all_slots(given, {}, forms) == 640 + 3 + plain
+    assert pools.all_slots(given, {"MaxSize": 5}, forms, "8") == 640 + 3 + 40
+
+
 def test_an_instance_understands_what_a_deployment_writes() -> None:
     example = yaml.safe_load((CLOUDFORMATION.parent / "inventory/group_vars/example.yml").read_text())
     text = json.dumps(pools.settings(example["airkiln_pools"]))
