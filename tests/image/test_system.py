@@ -90,6 +90,28 @@ def test_dead_database_peers_are_found(host: Host) -> None:
     assert all(f"net.ipv4.tcp_keepalive_{name} = {value}" in written for name, value in wanted.items())
 
 
+@pytest.mark.state("baked", "idle")
+def test_session_manager_is_the_way_in(host: Host) -> None:
+    assert {host.run(f"systemctl is-enabled {unit}").rc == 0 for unit in ("ssh.service", "ssh.socket")} == {
+        False
+    }
+    assert "PasswordAuthentication no" in host.file("/etc/ssh/sshd_config.d/60-airkiln.conf").content_string
+
+
+@pytest.mark.parametrize("module", ["usb-storage", "dccp", "cramfs"])
+def test_a_kernel_module_that_nobody_needs_is_never_loaded(host: Host, module: str) -> None:
+    assert f"install {module} /bin/false" in host.file("/etc/modprobe.d/airkiln.conf").content_string
+
+
+def test_no_process_reads_the_memory_of_another_one_of_its_user(host: Host) -> None:
+    written = host.file("/etc/sysctl.d/61-airkiln-hardening.conf").content_string
+    assert "kernel.yama.ptrace_scope = 2" in written.splitlines()
+
+
+def test_what_a_login_writes_is_not_for_everybody(host: Host) -> None:
+    assert "UMASK 027" in host.file("/etc/login.defs").content_string.splitlines()
+
+
 def test_the_locale_is_utf_8(host: Host) -> None:
     assert "LANG=C.UTF-8" in host.file("/etc/default/locale").content_string
 

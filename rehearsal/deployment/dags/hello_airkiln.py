@@ -19,7 +19,8 @@ def hello_airkiln() -> None:
 
     @task.bash
     def where(greetings: list[str]) -> str:
-        return f"python -c 'import platform; print({len(greetings)}, platform.node())'"
+        said = f'print({len(greetings)}, "greetings from", platform.node())'
+        return f"python -c 'import platform; {said}'"
 
     where(greet.expand(word=split()))
 
