@@ -28,7 +28,10 @@ WORKER_UNIT = "airflow-worker@1.service"
 """The worker's first generation, which a role's target starts; a reload starts the next one."""
 WORKER_LOGS_UNIT = "airflow-worker-logs.service"
 LIFECYCLE_UNIT = "airkiln-lifecycle.service"
+FAILOVER_UNIT = "airkiln-failover.service"
 AUTOSCALE_UNIT = "airkiln-autoscale.service"
+CONTROLLERS = (FAILOVER_UNIT, AUTOSCALE_UNIT)
+"""Log in to the metadata database with what they read when they start."""
 FOLLOWERS = (DAG_PROCESSOR_UNIT, AUTOSCALE_UNIT)
 """What the failover controller starts where its host leads, and stops where it no longer does."""
 LEADER_UNITS = (SCHEDULER_UNIT, *FOLLOWERS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airkiln.boot import changes
@@ -55,7 +56,8 @@ class Boot:
             status("no role: nothing to do")
             say("this machine has no role (no airkiln:role tag, none in boot.toml): nothing to do", NOTICE)
             return
-        role, loaded = self._load(settings)
+        role, loaded, pool = self._collect(settings)
+        self._store(settings, loaded, pool)
         seconds = time.monotonic() - begun
         say(
             f"role {role.name}, environment {settings.instance.environment}: "
@@ -75,10 +77,18 @@ class Boot:
                     "a role is chosen at boot, so reboot the instance or launch another"
                 ]
             )
-        old = read_optional(self.layout.run_env)
-        role, loaded = self._load(settings)
-        names = changes.changed_names(old, loaded.airflow)
-        units = changes.changed_units(old, loaded.airflow, role)
+        old = read_optional(self.layout.run_env, self.layout.admin_env)
+        role, loaded, pool = self._collect(settings)
+        names = {*self._unfinished(), *changes.changed_names(old, {**loaded.airflow, **loaded.admin})}
+        # Before the values: a reload that fails after them would find no difference when it is run again.
+        self._write(self.layout.unfinished_reload, "".join(f"{name}\n" for name in sorted(names)))
+        self._store(settings, loaded, pool)
+        self._restart(sorted(names), role)
+        self.layout.unfinished_reload.unlink(missing_ok=True)
+
+    def _restart(self, names: list[str], role: Role) -> None:
+        """Restart what reads the variables with these names."""
+        units = changes.units_of(names, role)
         next_worker = self._next_worker() if WORKER_UNIT in units else None
         restarted = [unit for unit in units if unit != WORKER_UNIT]
         if not names:
@@ -90,16 +100,23 @@ class Boot:
             self.systemctl("try-restart", "--no-block", *restarted)
         if next_worker is not None:
             # The generation before takes no more tasks once this one is ready, and finishes its own.
-            self._write_generation(next_worker)
+            self._write(self.layout.worker_generation, f"{next_worker}\n")
             self.systemctl("start", "--no-block", worker_unit(next_worker))
         # Starts what the old parameters did not need, such as a file system.
         self.systemctl("start", "--no-block", role.target)
+
+    def _unfinished(self) -> list[str]:
+        try:
+            return self.layout.unfinished_reload.read_text(encoding="utf-8").split()
+        except FileNotFoundError:
+            return []
 
     def _settings(self) -> Settings:
         status("asking what this instance is")
         return complete(read_overrides(self.layout.boot_toml), self.layout, self.imds)
 
-    def _load(self, settings: Settings) -> tuple[Role, load.Loaded]:
+    def _collect(self, settings: Settings) -> tuple[Role, load.Loaded, Pool | None]:
+        """The role, its checked parameters, and the pool that this host works for. Writes nothing."""
         here = settings.instance
         if not here.environment:
             raise RefusedError(
@@ -112,13 +129,13 @@ class Boot:
         status(f"loading parameters of {here.environment} for {role.name}")
         loaded = load.collect(self.source(settings), here.environment, role, self.layout.static_env)
         pool = self._own_pool(loaded, role, here.pool) if WORKER_UNIT in role.units else None
-        if pool is not None:
-            loaded = _with_pool(loaded, pool)
-        facts = instance.render(replace(here, pool=pool.name if pool else None))
+        return role, _with_pool(loaded, pool) if pool is not None else loaded, pool
+
+    def _store(self, settings: Settings, loaded: load.Loaded, pool: Pool | None) -> None:
+        facts = instance.render(replace(settings.instance, pool=pool.name if pool else None))
         load.store(loaded, self.layout.run_env, also={self.layout.instance_json: (facts, Ownership(0o644))})
         if pool is not None:
             self._limit(pool)
-        return role, loaded
 
     def _own_pool(self, loaded: load.Loaded, role: Role, name: str | None) -> Pool | None:
         """The pool that this host works for, where it runs a Celery worker."""
@@ -147,11 +164,9 @@ class Boot:
         if changed:
             self.systemctl("daemon-reload")
 
-    def _write_generation(self, number: int) -> None:
-        """Of several generations the newest alone is ever started again."""
-        path = self.layout.worker_generation
+    def _write(self, path: Path, text: str) -> None:
         try:
-            files.replace(path, f"{number}\n")
+            files.replace(path, text)
         except OSError as error:
             raise AirkilnError(f"{path}: could not be written ({error.strerror}): run as root") from None
 

@@ -1,15 +1,16 @@
 """Which units a changed variable restarts. Pure.
 
 A variable that only one component reads restarts that component; whatever is unknown or shared restarts every
-Airflow unit of the role. The table follows Airflow 3.3.2's source (every `conf.get*` of the
-section). The longest matching entry decides.
+Airflow unit of the role. The controllers are no part of Airflow: they restart for what they log in with. The
+table follows Airflow 3.3.2's source (every `conf.get*` of the section). The longest matching entry decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from airkiln.roles import (
+    CONTROLLERS,
     DAG_PROCESSOR_UNIT,
     EFS_TUNNEL_UNIT,
     SCHEDULER_UNIT,
@@ -66,6 +67,14 @@ READERS: dict[str, frozenset[str]] = {
     "AIRFLOW__API__THEME": frozenset({WEBSERVER_UNIT}),
     "AIRFLOW__API__WORKER": frozenset({WEBSERVER_UNIT}),
     "AIRFLOW__FAB__": frozenset({WEBSERVER_UNIT}),
+    # The controllers take the address of the database from it, with a login of their own.
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": EVERY_UNIT | frozenset(CONTROLLERS),
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_": EVERY_UNIT,
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_": EVERY_UNIT,
+    "AIRKILN_CONTROLLER_": frozenset(CONTROLLERS),
+    # The database step runs on an instance of its own; a drain reads its login when it needs it.
+    "AIRKILN_ADMIN_": frozenset(),
+    "AIRKILN_LIFECYCLE_": frozenset(),
     # Which file system the host mounts; Airflow sees the mount and not the variable.
     "AIRKILN_EFS_": frozenset({EFS_TUNNEL_UNIT}),
 }
@@ -76,12 +85,13 @@ def changed_names(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
 
 
-def changed_units(old: Mapping[str, str], new: Mapping[str, str], role: Role) -> list[str]:
-    """The role's units that read a changed variable, in the role's order."""
+def units_of(names: Iterable[str], role: Role) -> list[str]:
+    """The units that read a changed variable: the role's in its order, then what is not Airflow."""
     affected: set[str] = set()
-    for name in changed_names(old, new):
+    for name in names:
         affected |= readers(name)
-    return [unit for unit in (*role.units, EFS_TUNNEL_UNIT) if unit in affected]
+    controllers = CONTROLLERS if SCHEDULER_UNIT in role.units else ()
+    return [unit for unit in (*role.units, EFS_TUNNEL_UNIT, *controllers) if unit in affected]
 
 
 def readers(name: str) -> frozenset[str]:

@@ -47,6 +47,11 @@ class Layout:
         return self.root / "run/airkiln/instance.json"
 
     @property
+    def unfinished_reload(self) -> Path:
+        """Names of changed variables whose units have not been restarted yet, a line each; no value."""
+        return self.root / "run/airkiln/unfinished-reload"
+
+    @property
     def worker_generation(self) -> Path:
         """The number of the worker's newest generation, once a reload has started another than the first."""
         return self.root / "run/airkiln/worker-generation"

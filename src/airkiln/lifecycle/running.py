@@ -62,10 +62,9 @@ def _read(path: Path) -> Task | None:
         os.close(descriptor)
     try:
         given = json.loads(text)
-        names = [given[name] for name in ("dag_id", "run_id", "task_id")]
-        index = given["map_index"]
+        dag, run, task, index = (given[name] for name in ("dag_id", "run_id", "task_id", "map_index"))
     except (ValueError, KeyError, TypeError):
         return None
-    if not all(isinstance(name, str) and name for name in names) or type(index) is not int:
+    if not all(isinstance(name, str) and name for name in (dag, run, task)) or type(index) is not int:
         return None
-    return Task(*names, index)
+    return Task(dag, run, task, index)

@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,29 @@ def test_a_reload_names_what_changed_and_shows_no_value(
     written = capfd.readouterr().err
     assert roles.JWT_KEY in written
     assert "KANARI" not in written
+
+
+def test_a_changed_login_restarts_the_controllers_that_log_in_with_it(instance: Machine) -> None:
+    instance.boot().start()
+    instance.source.values["AIRKILN_CONTROLLER_DATABASE_PASSWORD"] = "KANARIENVOGEL"
+    instance.boot().reload()
+    assert instance.commands[1] == ("try-restart", "--no-block", *roles.CONTROLLERS)
+
+
+def test_a_reload_that_failed_is_made_up_for_by_the_next_one(instance: Machine) -> None:
+    instance.boot().start()
+    instance.source.values["AIRFLOW__TRIGGERER__CAPACITY"] = "500"
+
+    def refuse(*_: str) -> None:
+        raise AirkilnError("systemd does not answer")
+
+    with pytest.raises(AirkilnError):
+        replace(instance.boot(), systemctl=refuse).reload()
+    instance.boot().reload()
+    assert instance.commands[1] == ("try-restart", "--no-block", roles.TRIGGERER_UNIT)
+    assert not instance.layout.unfinished_reload.exists()
+    instance.boot().reload()
+    assert len(instance.commands) == 3
 
 
 def test_a_reload_without_a_change_restarts_nothing(instance: Machine) -> None:

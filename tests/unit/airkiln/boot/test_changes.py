@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from airkiln.boot import changes
 from airkiln.roles import (
+    CONTROLLERS,
     DAG_PROCESSOR_UNIT,
     EFS_TUNNEL_UNIT,
     ROLES,
@@ -38,16 +39,20 @@ ALL = ROLES["all"]
         ("AIRFLOW__FAB__SESSION_LIFETIME_MINUTES", [WEBSERVER_UNIT]),
         ("AIRFLOW__CORE__FERNET_KEY", list(ALL.units)),
         ("SOMETHING_UNKNOWN", list(ALL.units)),
+        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", [*ALL.units, *CONTROLLERS]),
+        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC", list(ALL.units)),
+        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS", list(ALL.units)),
+        ("AIRKILN_CONTROLLER_DATABASE_PASSWORD", list(CONTROLLERS)),
+        ("AIRKILN_LIFECYCLE_PASSWORD", []),
+        ("AIRKILN_ADMIN_PASSWORD", []),
     ],
 )
 def test_a_changed_variable_restarts_the_units_that_read_it(name: str, units: list[str]) -> None:
-    assert changes.changed_units({name: "1"}, {name: "2"}, ALL) == units
-    assert changes.changed_units({}, {name: "2"}, ALL) == units
-    assert changes.changed_units({name: "1"}, {}, ALL) == units
+    assert changes.units_of([name], ALL) == units
 
 
 def test_a_variable_of_another_role_restarts_nothing() -> None:
-    assert changes.changed_units({}, {"AIRFLOW__TRIGGERER__CAPACITY": "9"}, ROLES["worker"]) == []
+    assert changes.units_of(["AIRFLOW__TRIGGERER__CAPACITY"], ROLES["worker"]) == []
 
 
 def test_changed_names_are_sorted() -> None:
@@ -62,14 +67,15 @@ environments = st.dictionaries(
 
 @given(environments)
 def test_no_change_restarts_nothing(environment: dict[str, str]) -> None:
-    assert changes.changed_units(environment, dict(environment), ALL) == []
+    assert changes.changed_names(environment, dict(environment)) == []
 
 
 @given(environments, environments, st.sampled_from(list(ROLES)))
 def test_only_the_roles_own_units_are_restarted_and_what_is_read_has_a_reader(
     old: dict[str, str], new: dict[str, str], role: str
 ) -> None:
-    units = changes.changed_units(old, new, ROLES[role])
-    assert set(units) <= {*ROLES[role].units, EFS_TUNNEL_UNIT}
+    units = changes.units_of(changes.changed_names(old, new), ROLES[role])
+    controllers = CONTROLLERS if role in ("scheduler", "all") else ()
+    assert set(units) <= {*ROLES[role].units, EFS_TUNNEL_UNIT, *controllers}
     read = [name for name in changes.changed_names(old, new) if changes.readers(name)]
-    assert bool(changes.changed_units(old, new, ALL)) == bool(read)
+    assert bool(changes.units_of(changes.changed_names(old, new), ALL)) == bool(read)

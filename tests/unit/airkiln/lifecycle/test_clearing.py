@@ -157,10 +157,16 @@ def test_a_run_is_cleared_before_the_next_one_is_looked_for(airflow: Airflow) ->
 
 
 def test_beside_a_generation_that_goes_on_only_the_ending_ones_tasks_are_cleared(airflow: Airflow) -> None:
-    asked: list[tuple[int, ...] | None] = []
-    for wanted in (ClearUnfinished((1,), whole=False), WHOLE):
-        clear(login(airflow), wanted, here=lambda: HERE, candidates=lambda of: asked.append(of) or [])
-    assert asked == [(1,), None]
+    written: dict[tuple[int, ...] | None, list[Task]] = {
+        (1,): [Task("etl", "manual__1", "a", -1)],
+        None: [Task("etl", "manual__1", "b", -1)],
+    }
+    airflow.instances = [instance("a"), instance("b")]
+    cleared = [
+        clear(login(airflow), wanted, here=lambda: HERE, candidates=written.__getitem__)
+        for wanted in (ClearUnfinished((1,), whole=False), WHOLE)
+    ]
+    assert cleared == [written[1,], written[None]]
 
 
 def test_what_is_cleared_is_what_runs_and_nothing_that_depends_on_it(airflow: Airflow) -> None:
