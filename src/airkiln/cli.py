@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         ("prepare", "create the roles, the lease and its functions (with the administrator's credentials)"),
         ("grant", "grant their rights on Airflow's tables, after `airflow db migrate`"),
         ("wait", "return when the database accepts connections"),
+        ("clean", "remove what is older than AIRKILN_RETENTION_DAYS, where this host leads"),
     ):
         steps.add_parser(name, help=text).set_defaults(command=f"airkiln.database.commands:{name}")
 

@@ -1,4 +1,4 @@
-"""`airkiln database prepare|grant|wait`. Each reads the environment of its unit."""
+"""`airkiln database prepare|grant|wait|clean`. Each reads the environment of its unit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import os
 from collections.abc import Callable
 
 from airkiln.database import prepare as preparing
+from airkiln.database import retention
 from airkiln.database import wait as waiting
+from airkiln.host import instance
+from airkiln.host.layout import Layout
 from airkiln.systemd.journal import say
 
 
@@ -36,3 +39,17 @@ def _as_administrator(step: Callable[[preparing.Plan], None]) -> None:
 def wait(_options: argparse.Namespace) -> None:
     """`airkiln database wait`."""
     waiting.wait(os.environ)
+
+
+def clean(_options: argparse.Namespace) -> None:
+    """`airkiln database clean`."""
+    age = retention.days(os.environ)
+    if age is None:
+        say(f"{retention.DAYS} is not set: everything is kept")
+        return
+    login = retention.login(os.environ, instance.read(Layout()).role)
+    if login is None:
+        say("this host does not lead: nothing to do")
+        return
+    deleted = retention.clean(login, age)
+    say(f"removed {sum(deleted.values())} rows that were older than {age} days")

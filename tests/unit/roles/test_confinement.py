@@ -85,6 +85,7 @@ def test_the_services_are_those_that_the_image_has() -> None:
         "airkiln-efs-tunnel.service",
         "airkiln-failover.service",
         "airkiln-lifecycle.service",
+        "airkiln-retention.service",
         "airkiln-signal.service",
     ]
 

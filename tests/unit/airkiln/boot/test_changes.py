@@ -45,6 +45,7 @@ ALL = ROLES["all"]
         ("AIRKILN_CONTROLLER_DATABASE_PASSWORD", list(CONTROLLERS)),
         ("AIRKILN_LIFECYCLE_PASSWORD", []),
         ("AIRKILN_ADMIN_PASSWORD", []),
+        ("AIRKILN_RETENTION_DAYS", []),
     ],
 )
 def test_a_changed_variable_restarts_the_units_that_read_it(name: str, units: list[str]) -> None:
