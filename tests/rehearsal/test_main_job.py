@@ -216,7 +216,7 @@ class TestReload:
             for name, value in job.parameters(f"rehearsal/{folder}").items()
             if name.endswith(("KEY", "SECRET", "PASSWORD", "CONN", "CONN_ASYNC", "BACKEND"))
         }
-        assert len(secret) == 22
+        assert len(secret) == 25
         told = {name: value for name, value in STORED.items() if len(value.strip()) >= 8}
         assert len(told) >= 10
         assert [name for name, value in (secret | told).items() if value.encode() in journal] == []
