@@ -29,6 +29,7 @@ OPERATIONS = {
     "cloudwatch": ("GetMetricData", "PutMetricData"),
     "ec2": ("DescribeInstances",),
     "ssm": ("GetParametersByPath",),
+    "sts": ("AssumeRole",),
 }
 
 Json = Any

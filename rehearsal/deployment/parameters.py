@@ -13,13 +13,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit
 
-from rehearsal.aws.account import aws_region, endpoint_url
+from rehearsal.aws.account import ACCOUNT, aws_region, endpoint_url
 from rehearsal.aws.client import client
 from rehearsal.linux.addresses import POSTGRES
 
 NAME = "rehearsal"
 FOLDER = f"/airkiln/{NAME}"
 PROFILE = "airkiln-rehearsal"
+TASK_ROLE = "airkiln-rehearsal-tasks"
+"""The IAM role of Airflow and its tasks."""
 DAGS_BUCKET = "airkiln-rehearsal-dags"
 ADMINISTRATOR = "admin"
 DATABASE_ADMINISTRATOR = "airkiln_administrator"
@@ -122,6 +124,11 @@ def parameters(secret: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
         # Read after all the others, by a host with the role all.
         "all": airflow,
     }
+
+
+def task_role_tag() -> dict[str, str]:
+    """The tag that names the role of Airflow and its tasks."""
+    return {"airkiln:task-role": f"arn:aws:iam::{ACCOUNT}:role/{TASK_ROLE}"}
 
 
 def _database(user: str, password: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rehearsal.aws.account import ACCOUNT
 from rehearsal.aws.client import client
 from rehearsal.deployment.parameters import (
     ADMINISTRATOR,
@@ -19,6 +20,7 @@ from rehearsal.deployment.parameters import (
     NAME,
     PROFILE,
     QUEUE,
+    TASK_ROLE,
     VISIBILITY,
     Secrets,
     parameters,
@@ -53,6 +55,7 @@ def seed(postgres: Postgres) -> Login:
     client("s3").create_bucket(Bucket=DAGS_BUCKET)
     publish_dags(DAGS)
     _make_profile(client("iam"))
+    _make_task_role(client("iam"))
     put(parameters(secret, created["QueueUrl"]))
     return Login(ADMINISTRATOR, secret.admin_password)
 
@@ -83,3 +86,13 @@ def _make_profile(iam: Any) -> None:  # noqa: ANN401 - boto3 makes its clients' 
         iam.create_instance_profile(InstanceProfileName=PROFILE)
     if not iam.get_instance_profile(InstanceProfileName=PROFILE)["InstanceProfile"]["Roles"]:
         iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)
+
+
+def _make_task_role(iam: Any) -> None:  # noqa: ANN401
+    principal = {"AWS": f"arn:aws:iam::{ACCOUNT}:role/{PROFILE}"}
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}],
+    }
+    with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(RoleName=TASK_ROLE, AssumeRolePolicyDocument=json.dumps(trust))

@@ -101,6 +101,12 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--file", type=Path, metavar="F", help="with --source file: NAME=value lines")
         action.add_argument("--region", metavar="R", help="default: as boto finds it")
 
+    credentials = commands.add_parser("credentials", help="the credentials of Airflow's and its tasks' role")
+    offers = credentials.add_subparsers(metavar="ACTION", required=True)
+    offers.add_parser("run", help="hand them out on this host (airkiln-credentials.service)").set_defaults(
+        command="airkiln.credentials.commands:run"
+    )
+
     database = commands.add_parser("database", help="prepare the metadata database, or wait for it")
     steps = database.add_subparsers(metavar="ACTION", required=True)
     for name, text in (

@@ -7,6 +7,7 @@ without one (a bake, a bastion) has not failed.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from airkiln.errors import AirkilnError, RefusedError
 from airkiln.host import files, instance
 from airkiln.host.environment import read_optional
 from airkiln.host.files import Ownership
-from airkiln.host.layout import Layout
+from airkiln.host.layout import SERVICE_GROUP, Layout
 from airkiln.host.metadata import Imds
 from airkiln.parameters import load
 from airkiln.parameters.source import Source, open_source
@@ -115,10 +116,28 @@ class Boot:
         if pool is not None:
             loaded = _with_pool(loaded, pool)
         facts = instance.render(replace(here, pool=pool.name if pool else None))
-        load.store(loaded, self.layout.run_env, also={self.layout.instance_json: (facts, Ownership(0o644))})
+        also = {self.layout.instance_json: (facts, Ownership(0o644))}
+        if here.task_role:
+            loaded = replace(loaded, airflow={**loaded.airflow, **self._task_role(here.task_role)})
+            also[self.layout.task_token] = (self._task_token(), load.service_ownership(SERVICE_GROUP))
+        load.store(loaded, self.layout.run_env, also=also)
         if pool is not None:
             self._limit(pool)
         return role, loaded
+
+    def _task_role(self, arn: str) -> dict[str, str]:
+        """The variables with which Airflow's processes find the credentials of their role."""
+        from airkiln import credentials  # noqa: PLC0415
+
+        credentials.checked(arn)
+        return credentials.variables(self.layout)
+
+    def _task_token(self) -> str:
+        """The token of this boot: a reload keeps it, because processes that run have read it."""
+        try:
+            return self.layout.task_token.read_text(encoding="ascii")
+        except OSError:
+            return os.urandom(32).hex()  # no line break: botocore would refuse it
 
     def _own_pool(self, loaded: load.Loaded, role: Role, name: str | None) -> Pool | None:
         """The pool that this host works for, where it runs a Celery worker."""

@@ -47,6 +47,14 @@ class Layout:
         return self.root / "run/airkiln/instance.json"
 
     @property
+    def task_token(self) -> Path:
+        """What Airflow's processes show to be given the task role's credentials: root:airflow 0640 on tmpfs.
+
+        It exists only where the instance has a task role.
+        """
+        return self.root / "run/airkiln/task-token"
+
+    @property
     def worker_generation(self) -> Path:
         """The number of the worker's newest generation, once a reload has started another than the first."""
         return self.root / "run/airkiln/worker-generation"

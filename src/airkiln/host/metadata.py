@@ -80,6 +80,7 @@ class Imds:
             role=self.tag("airkiln:role"),
             environment=self.tag("airkiln:environment"),
             pool=self.tag("airkiln:pool"),
+            task_role=self.tag("airkiln:task-role"),
         )
 
     def tag(self, key: str) -> str | None:
