@@ -28,6 +28,7 @@ OPERATIONS = {
     "cloudformation": ("SignalResource",),
     "cloudwatch": ("GetMetricData", "PutMetricData"),
     "ec2": ("DescribeInstances",),
+    "logs": ("CreateLogStream", "PutLogEvents"),
     "ssm": ("GetParametersByPath",),
 }
 
