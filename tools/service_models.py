@@ -19,6 +19,7 @@ OPERATIONS = {
     "autoscaling": (
         "CompleteLifecycleAction",
         "DescribeAutoScalingGroups",
+        "DescribeAutoScalingInstances",
         "RecordLifecycleActionHeartbeat",
         "SetDesiredCapacity",
         "SetInstanceHealth",

@@ -13,6 +13,7 @@ from tests.stacks.static.template import ACCOUNT, EVERYTHING, NAMES, REGION, Tem
 
 ANY_RESOURCE = {
     "autoscaling:DescribeAutoScalingGroups": "describing knows no resource",
+    "autoscaling:DescribeAutoScalingInstances": "describing knows no resource",
     "cloudwatch:GetMetricData": "reading figures knows no resource and no namespace",
     "cloudwatch:PutMetricData": "knows no resource; held to the namespace Airkiln",
     "ec2:DescribeInstances": "describing knows no resource",

@@ -128,6 +128,18 @@ def test_web_servers_stand_behind_both_doors_and_are_judged_by_them() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("percent", "setting", "rebalances"),
+    [("0", "drain", True), ("0", "ignore", False), ("100", "drain", False)],
+)
+def test_the_group_rebalances_where_the_pool_drains_for_that(
+    percent: str, setting: str, rebalances: bool
+) -> None:
+    given = {"OnDemandPercent": percent, "SecondInstanceType": "m6i.xlarge", "Rebalance": setting}
+    made = Template("workers").deployed(**given)["Group"]["Properties"]
+    assert made["CapacityRebalance"] is rebalances
+
+
 def test_workers_are_spot_instances_of_several_types_where_it_is_asked() -> None:
     policy = group("workers")["Properties"]["MixedInstancesPolicy"]
     assert [override["InstanceType"] for override in policy["LaunchTemplate"]["Overrides"]] == [
@@ -136,9 +148,7 @@ def test_workers_are_spot_instances_of_several_types_where_it_is_asked() -> None
         "m5.xlarge",
     ]
     assert policy["InstancesDistribution"]["OnDemandPercentageAboveBaseCapacity"] == "0"
-    assert group("workers")["Properties"]["CapacityRebalance"] is True
     default = Template("workers").deployed()["Group"]["Properties"]
-    assert default["CapacityRebalance"] is False
     on_demand = default["MixedInstancesPolicy"]["InstancesDistribution"][
         "OnDemandPercentageAboveBaseCapacity"
     ]

@@ -83,6 +83,13 @@ def test_a_stack_a_pool(plan: Plan) -> None:
     assert "MaxSize" not in stack(made, "worker-default")["given"]
 
 
+def test_the_group_follows_a_recommendation_to_rebalance_where_the_pool_does(plan: Plan) -> None:
+    made = plan(pools={"default": {}, "batch": {"rebalance": "drain"}})
+    assert made["problems"] == []
+    assert stack(made, "worker-batch")["given"]["Rebalance"] == "drain"
+    assert "Rebalance" not in stack(made, "worker-default")["given"]
+
+
 def test_without_a_way_out_there_are_endpoints_and_s3_is_named(plan: Plan) -> None:
     made = plan(stacks={"edge": EDGE, "network": {"NatGateways": "none"}})
     assert stack(made, "endpoints")["wanted"]
