@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airkiln_airflow import liveness
 from rehearsal.aws.services.cloudformation.template import Json
 from tests.stacks.static.template import EVERYTHING, SAMPLES, Template
 
@@ -175,11 +176,11 @@ def test_a_pool_takes_further_policies_and_security_groups_for_its_tasks() -> No
 
 
 @pytest.mark.parametrize("door", ["Internal", "Public"])
-def test_a_door_knows_a_web_server_by_the_health_of_airflow(door: str) -> None:
+def test_a_door_knows_a_web_server_by_what_depends_on_no_database(door: str) -> None:
     targets = deployed("edge")[f"{door}Targets"]["Properties"]
     assert (targets["Protocol"], targets["Port"]) == ("HTTP", 8080)
     assert targets["TargetType"] == "instance"
-    assert targets["HealthCheckPath"] == "/api/v2/monitor/health"
+    assert targets["HealthCheckPath"] == liveness.PATH
     assert targets["HealthCheckIntervalSeconds"] == 10
     assert (targets["HealthyThresholdCount"], targets["UnhealthyThresholdCount"]) == (2, 3)
     assert targets["Matcher"] == {"HttpCode": "200"}
