@@ -1,5 +1,5 @@
-"""The Airflow plugin that reports a component as ready to systemd, shortens its journal in an outage, and serves
-the web server's liveness.
+"""The Airflow plugin that reports a component as ready to systemd, shortens its journal in an outage, and
+serves the web server's liveness.
 
 The scheduler, the DAG processor and the triggerer each begin with a row in the ``job`` table and enter their
 loop right after it. Airflow calls the ``on_starting`` listeners a little too early for that, while the job is

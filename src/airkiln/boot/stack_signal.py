@@ -2,8 +2,8 @@
 
 A stack that creates an instance or a group waits for one signal from each instance (CreationPolicy). The tag
 airkiln:signal names what waits: `<stack>/<logical id>`. Without the tag nothing is done. The signal follows
-the state of the units that the role's target wants, and the health page of the web server. It is a readiness: it
-asks dependencies, unlike what replaces a running web server (airkiln_airflow/liveness.py).
+the state of the units that the role's target wants, and the health page of the web server. It asks
+dependencies, unlike what replaces a running web server (airkiln_airflow/liveness.py).
 """
 
 from __future__ import annotations

@@ -234,7 +234,7 @@ def test_the_scheduler_sends_and_never_takes() -> None:
 @pytest.mark.parametrize(
     ("template", "owner", "groups"),
     [
-        ("security", "WebserverRole", ["webserver"]),
+        ("security", "WebserverRole", []),
         ("security", "SchedulerRole", ["worker-*", "scheduler"]),
         ("workers", "Role", ["worker-default"]),
     ],

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airkiln.lifecycle import hook
 from airkiln_airflow import liveness
 from rehearsal.aws.services.cloudformation.template import Json
 from tests.stacks.static.template import EVERYTHING, SAMPLES, Template
 
+ROOT = Path(__file__).parents[3]
 GROUPS = {"webserver": "webserver", "scheduler": "scheduler", "workers": "worker"}
 MACHINES = {**GROUPS, "database-step": "database"}
 
@@ -104,12 +108,40 @@ def test_no_group_is_told_a_desired_capacity(name: str) -> None:
     assert "DesiredCapacity" not in group(name)["Properties"]
 
 
+def test_every_worker_that_ends_is_drained_by_a_hook_made_with_its_group() -> None:
+    (made,) = group("workers")["Properties"]["LifecycleHookSpecificationList"]
+    assert made["LifecycleHookName"] == hook.NAME
+    assert made["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
+    assert made["DefaultResult"] == "CONTINUE"
+
+
 @pytest.mark.parametrize("name", GROUPS)
-def test_every_instance_that_ends_is_drained_by_a_hook_made_with_its_group(name: str) -> None:
-    (hook,) = group(name)["Properties"]["LifecycleHookSpecificationList"]
-    assert hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
-    assert hook["DefaultResult"] == "CONTINUE"
+def test_no_group_has_a_hook_that_nobody_completes(name: str) -> None:
+    """Each termination would last until the hook's time-out. The daemon that completes it runs on workers."""
+    assert ("LifecycleHookSpecificationList" in group(name)["Properties"]) == (name == "workers")
     assert "AWS::AutoScaling::LifecycleHook" not in Template(name).text
+
+
+@pytest.mark.parametrize("name", ["webserver", "scheduler"])
+def test_an_instance_is_not_replaced_or_given_up_while_its_volume_still_loads(name: str) -> None:
+    """Modules on a volume that loads from its snapshot take minutes to read: the units have that long."""
+    restart = ROOT / "roles/airflow/templates/etc/systemd/system/airflow-.service.d/20-restart.conf.j2"
+    (minutes,) = re.findall(r"^TimeoutStartSec=(\d+)min$", restart.read_text(), re.M)
+    properties = Template(name).deployed()["Group"]["Properties"]
+    assert int(properties["HealthCheckGracePeriod"]) >= int(minutes) * 60
+    timeout = Template(name).parameters["BootTimeout"]["Default"]
+    assert int(re.findall(r"\d+", timeout)[0]) > int(minutes)
+    unit = ROOT / "roles/airflow_webserver/templates/etc/systemd/system/airflow-webserver.service.j2"
+    (tries,) = re.findall(r"--retry (\d+) --retry-delay 1", unit.read_text())
+    assert int(tries) >= int(minutes) * 60 - 10
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_an_instance_has_the_tags_of_its_group_from_the_launch_on(name: str) -> None:
+    (tagged,) = [
+        each["Tags"] for each in launched(name)["TagSpecifications"] if each["ResourceType"] == "instance"
+    ]
+    assert {tag["Key"]: tag["Value"] for tag in tagged} == tags(name)
 
 
 @pytest.mark.parametrize("name", GROUPS)
