@@ -19,7 +19,7 @@ RESERVED = ("all", "ungrouped", "localhost", "example")
 OWNED_BY_RELEASES = ("ImageId", "LaunchTemplateVersion")
 """Set when a stack is created and from then on by a release: a deployment passes the stack's own values."""
 
-OURS = ("EnvironmentName", "PoolName", "Rebalance", "S3PrefixListId", "Offload", *OWNED_BY_RELEASES)
+OURS = ("EnvironmentName", "PoolName", "Rebalance", "Spot", "S3PrefixListId", "Offload", *OWNED_BY_RELEASES)
 """Parameters that a deployment works out; the variables may not give them."""
 
 NETWORK = ("VpcId", "PrivateSubnetIds", "DatabaseSubnetIds", "ZoneCount")
@@ -204,7 +204,11 @@ class _Environment:
             "LaunchTemplateVersion": 1,
             "S3PrefixListId": self.prefix_list if self.access == "endpoints" else None,
             "Offload": "yes" if self.offload else "no",
+            "Spot": "yes" if any(self._uses_spot(own or {}) for own in self.pools.values()) else "no",
         }.get(parameter)
+
+    def _uses_spot(self, own: Mapping[str, Json]) -> bool:
+        return str(self._given("workers", "OnDemandPercent", own) or "100") != "100"
 
     def _zones(self, own: Mapping[str, Json]) -> Json:
         count = int(self._given("network", "ZoneCount", own) or 3)

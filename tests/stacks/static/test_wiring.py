@@ -21,7 +21,7 @@ WIRES = [
 GIVEN = {
     "AlarmEmail", "Architecture", "BackupRetentionDays", "BootTimeout", "ContainerImage", "EnvironmentName",
     "ImageId", "InternalCertificateArn", "InternalHostName", "InternalHostedZoneId", "Offload", "PoolName",
-    "Rebalance", "S3PrefixListId", "Zones",
+    "Rebalance", "S3PrefixListId", "Spot", "Zones",
 }  # fmt: skip
 """What people or deploy.yml itself must give, or may give, though its type could be an output's."""
 
