@@ -208,7 +208,7 @@ class _Environment:
         }.get(parameter)
 
     def _uses_spot(self, own: Mapping[str, Json]) -> bool:
-        return str(self._given("workers", "OnDemandPercent", own) or "100") != "100"
+        return _text(self._given("workers", "OnDemandPercent", own)) not in ("None", "100")
 
     def _zones(self, own: Mapping[str, Json]) -> Json:
         count = int(self._given("network", "ZoneCount", own) or 3)

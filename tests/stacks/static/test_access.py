@@ -177,9 +177,9 @@ def test_what_is_named_belongs_to_this_environment(statement: Statement) -> None
 @pytest.mark.parametrize(
     ("template", "owner", "folder"),
     [
-        ("security", "WebserverRole", "webserver"),
-        ("security", "SchedulerRole", "scheduler"),
-        ("security", "DatabaseRole", "database"),
+        ("iam", "WebserverRole", "webserver"),
+        ("iam", "SchedulerRole", "scheduler"),
+        ("iam", "DatabaseRole", "database"),
         ("security", "InstancePolicy", "common"),
         ("workers", "Role", "worker"),
     ],
@@ -211,7 +211,7 @@ def test_the_key_is_used_only_through_a_service_or_for_a_session() -> None:
 
 
 def test_the_builder_reaches_nothing_of_the_environment() -> None:
-    role = Template("security").deployed()["BuilderRole"]["Properties"]
+    role = Template("iam").deployed()["BuilderRole"]["Properties"]
     assert "Policies" not in role
     assert role["ManagedPolicyArns"] == [f"arn:aws:iam::{ACCOUNT}:policy/AgentPolicy"]
     reached = {action.split(":")[0] for s in allowed("security", "AgentPolicy") for action in s.actions}
@@ -225,10 +225,7 @@ def test_a_worker_takes_from_the_queue_of_its_pool_only() -> None:
 
 def test_the_scheduler_sends_and_never_takes() -> None:
     actions = {
-        action
-        for s in allowed("security", "SchedulerRole")
-        for action in s.actions
-        if action.startswith("sqs:")
+        action for s in allowed("iam", "SchedulerRole") for action in s.actions if action.startswith("sqs:")
     }
     assert actions == {"sqs:GetQueueAttributes", "sqs:SendMessage"}
 
@@ -236,8 +233,8 @@ def test_the_scheduler_sends_and_never_takes() -> None:
 @pytest.mark.parametrize(
     ("template", "owner", "groups"),
     [
-        ("security", "WebserverRole", []),
-        ("security", "SchedulerRole", ["worker-*", "scheduler"]),
+        ("iam", "WebserverRole", []),
+        ("iam", "SchedulerRole", ["worker-*", "scheduler"]),
         ("workers", "Role", ["worker-default"]),
     ],
 )

@@ -32,7 +32,7 @@ FOR_PEOPLE = {
     "offload.ClusterName", "offload.ContainerSecurityGroupIds", "offload.TaskDefinition",
     "operations.OperatorPolicyArn", "operations.SessionDocumentName", "operations.UserInterfacePolicyArn",
     "scheduler.GroupName", "scheduler.LatestLaunchTemplateVersion", "scheduler.LaunchTemplateId",
-    "security.BuilderInstanceProfileName", "webserver.GroupName", "webserver.LatestLaunchTemplateVersion",
+    "iam.BuilderInstanceProfileName", "webserver.GroupName", "webserver.LatestLaunchTemplateVersion",
     "webserver.LaunchTemplateId", "workers.LatestLaunchTemplateVersion", "workers.LaunchTemplateId",
     "workers.QueueUrl",
 }  # fmt: skip
