@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from airkiln.autoscale.amazon import SENT, Metric, Monitoring, Usage
 from airkiln.autoscale.apply import Failures
+from airkiln.autoscale.decision import missing
 from airkiln.autoscale.model import Demand, Group
 from airkiln.aws.clients import describe_error
 from airkiln.pools.model import group_name
@@ -100,9 +101,20 @@ def metrics(environment: str, pool: str, demand: Demand, group: Group | None, wa
         ("OldestQueued", demand.oldest, "Seconds"),
     ]
     if group is not None:
-        values += [("WantedWorkers", float(wanted), "Count"), ("Workers", float(group.desired), "Count")]
+        values += [
+            ("WantedWorkers", float(wanted), "Count"),
+            ("Workers", float(group.desired), "Count"),
+            ("MissingWorkers", float(missing(group)), "Count"),
+        ]
     dimensions = [{"Name": "Environment", "Value": environment}, {"Name": "Pool", "Value": pool}]
     return [
         {"MetricName": name, "Value": value, "Unit": unit, "StorageResolution": 1, "Dimensions": dimensions}
         for name, value, unit in values
     ]
+
+
+def of_environment(environment: str, groups: Iterable[Group]) -> list[Metric]:
+    """The figure that the environment's alarm watches: the most workers that any pool lacks."""
+    value = float(max(map(missing, groups), default=0))
+    dimensions = [{"Name": "Environment", "Value": environment}]
+    return [{"MetricName": "MissingWorkers", "Value": value, "Unit": "Count", "Dimensions": dimensions}]

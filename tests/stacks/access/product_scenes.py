@@ -20,7 +20,7 @@ from unittest import mock
 from airkiln.autoscale.amazon import Amazon
 from airkiln.autoscale.apply import Applier, Failures
 from airkiln.autoscale.figures import Figures, metrics
-from airkiln.autoscale.model import Demand, Protect, ScaleOut, Terminate, Unprotect
+from airkiln.autoscale.model import Demand, Protect, Terminate, Unprotect
 from airkiln.boot.early_journal import EarlyJournal
 from airkiln.boot.stack_signal import Signal, Unit
 from airkiln.failover import reporting
@@ -142,8 +142,9 @@ def leader_sizes_the_pools(_role: str) -> None:
     with mock.patch.object(Failures, "report", _refuse):
         applier.observe(["default"])
         cloud.addresses([INSTANCE])
-        actions = (ScaleOut(2), Terminate((INSTANCE,)), Protect((INSTANCE,)), Unprotect((INSTANCE,)))
-        applier.carry_out("default", actions, float("inf"))
+        actions = (Terminate((INSTANCE,)), Protect((INSTANCE,)), Unprotect((INSTANCE,)))
+        applier.carry_out({"default": actions}, float("inf"))
+        cloud.set_desired(applier.group("default"), 2)  # the recorder knows no group that could be looked at
         figures.usage(["default"])
         figures.offer(metrics(ENVIRONMENT, "default", Demand(1, {}), None, 1))
         figures.turn()

@@ -84,7 +84,7 @@ def test_what_no_data_means_is_said_for_every_alarm() -> None:
 def test_everything_that_the_design_watches_has_an_alarm() -> None:
     assert set(alarms("observability")) == {
         "NoLeader", "SchedulerHeartbeat", "OldestQueuedTask", "DagImportErrors", "Errors", "Unanswered",
-        "NoWebserver", "DatabaseStorage", "DatabaseConnections", "DatabaseCpu",
+        "MissingWorkers", "NoWebserver", "DatabaseStorage", "DatabaseConnections", "DatabaseCpu",
     }  # fmt: skip
     assert set(alarms("workers")) == {"DeadLetter", "AtMaximum"}
 
