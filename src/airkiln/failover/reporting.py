@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airkiln.aws.clients import Clients, Make, error_code
+from airkiln.aws.metrics import namespace
 from airkiln.errors import AirkilnError
 from airkiln.failover.backlog import Backlog
 from airkiln.host.instance import Instance
@@ -23,7 +24,6 @@ EVERY = 2.0
 METRICS_EVERY = 60.0
 REPORT_EVERY = 30.0
 """Seconds between two attempts to report an unhealthy host."""
-NAMESPACE = "Airkiln"
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,9 @@ class Reporter(threading.Thread):
         if figures is None or time.monotonic() - self._published_at < METRICS_EVERY:
             return
         self._published_at = time.monotonic()
+        environment = here.environment or ""
         clients.get("cloudwatch").put_metric_data(
-            Namespace=NAMESPACE, MetricData=metrics(here.environment or "", figures, self._read_backlog())
+            Namespace=namespace(environment), MetricData=metrics(environment, figures, self._read_backlog())
         )
 
     def _read_backlog(self) -> Backlog | None:

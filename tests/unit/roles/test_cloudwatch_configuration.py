@@ -16,6 +16,7 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
+from airkiln.aws.metrics import namespace
 from rehearsal.aws.stub_agents import cloudwatch_agent
 from tests.unit.airkiln.host.test_metadata import FakeImds
 
@@ -27,7 +28,7 @@ DOCUMENT = {
     "logs": {
         "logs_collected": {"journald": {"collect_list": [{"log_group_name": "/airkiln/ENVIRONMENT/journal"}]}}
     },
-    "metrics": {"namespace": "Airkiln"},
+    "metrics": {"namespace": "Airkiln/ENVIRONMENT"},
 }
 NOBODY = "http://127.0.0.1:9"
 
@@ -79,7 +80,9 @@ def imds() -> Iterator[FakeImds]:
 
 def test_what_the_boot_path_wrote_names_the_group(host: Host) -> None:
     (host.root / "instance.json").write_text('{"environment": "prod"}')
-    assert group(host.starts_the_agent()) == "/airkiln/prod/journal"
+    document = host.starts_the_agent()
+    assert group(document) == "/airkiln/prod/journal"
+    assert document["metrics"]["namespace"] == namespace("prod")
 
 
 def test_before_the_boot_path_has_written_the_tag_names_the_group(host: Host, imds: FakeImds) -> None:

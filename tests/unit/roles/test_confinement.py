@@ -25,6 +25,7 @@ LOOSENED = {
     },
     "airkiln-efs-tunnel.service": {"SystemCallFilter_resources"},
     "airkiln-failover.service": {"CapabilityBoundingSet_CAP_KILL", "ProtectControlGroups", "ProtectProc"},
+    "airkiln-early-journal.service": {"ProtectProc"},
     "airkiln-lifecycle.service": {"ProtectProc", "UMask"},
 }
 """What a unit may do that the shared sandbox forbids, by the names of `systemd-analyze security`."""
@@ -82,6 +83,7 @@ def test_the_services_are_those_that_the_image_has() -> None:
     assert services() == [
         "airkiln-autoscale.service",
         "airkiln-boot.service",
+        "airkiln-early-journal.service",
         "airkiln-efs-tunnel.service",
         "airkiln-failover.service",
         "airkiln-lifecycle.service",

@@ -82,7 +82,7 @@ class Host:
 
     def publishes(self, times: int, data: object = ANY) -> None:
         for _ in range(times):
-            expected = {"Namespace": "Airkiln", "MetricData": data}
+            expected = {"Namespace": "Airkiln/prod", "MetricData": data}
             self.stubs["cloudwatch"].add_response("put_metric_data", {}, expected)
 
 
