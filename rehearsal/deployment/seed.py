@@ -1,4 +1,5 @@
-"""Creates what an environment's stacks create first: queue, bucket with DAGs, instance profile, parameters.
+"""Creates what an environment's stacks create first: queue, bucket with DAGs, log group, instance profile,
+parameters.
 
 The calling process must be in the region's network.
 """
@@ -29,6 +30,8 @@ from rehearsal.deployment.parameters import (
 )
 from rehearsal.deployment.postgres import Postgres
 
+JOURNAL = f"/airkiln/{NAME}/journal"
+"""The log group of the instances' journals."""
 DAGS = Path(__file__).with_name("dags")
 """The example DAGs."""
 
@@ -53,6 +56,9 @@ def seed(postgres: Postgres) -> Login:
         QueueName=queue_name(), Attributes={"VisibilityTimeout": str(VISIBILITY)}
     )
     client("s3").create_bucket(Bucket=DAGS_BUCKET)
+    logs = client("logs")
+    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName=JOURNAL)
     publish_dags(DAGS)
     _make_profile(client("iam"))
     _make_task_role(client("iam"))

@@ -84,6 +84,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     signal.set_defaults(command="airkiln.boot.commands:signal")
 
+    early = commands.add_parser(
+        "early-journal", help="send the journal from before the CloudWatch agent's start to CloudWatch, once"
+    )
+    early.set_defaults(command="airkiln.boot.commands:early_journal")
+
     parameters = commands.add_parser("parameters", help="load or check an environment's parameters")
     actions = parameters.add_subparsers(metavar="ACTION", required=True)
     load = actions.add_parser("load", help="write them to a systemd EnvironmentFile")

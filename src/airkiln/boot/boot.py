@@ -47,6 +47,7 @@ class Boot:
     systemctl: Callable[..., object] = systemctl
     generations: Callable[[], list[Unit]] | None = None
     """Lists the worker's generations on this host. None: as systemd has them."""
+    sleep: Callable[[float], None] = time.sleep
 
     def start(self) -> None:
         """Load the environment and start the role's target."""
@@ -98,7 +99,7 @@ class Boot:
 
     def _settings(self) -> Settings:
         status("asking what this instance is")
-        return complete(read_overrides(self.layout.boot_toml), self.layout, self.imds)
+        return complete(read_overrides(self.layout.boot_toml), self.layout, self.imds, self.sleep)
 
     def _load(self, settings: Settings) -> tuple[Role, load.Loaded]:
         here = settings.instance

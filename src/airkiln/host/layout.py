@@ -75,6 +75,16 @@ class Layout:
         return self.root / "opt/airflow/bin/airflow"
 
     @property
+    def cloudwatch_config(self) -> Path:
+        """What the CloudWatch agent collects, with the environment's name filled in; nothing secret."""
+        return self.root / "opt/aws/amazon-cloudwatch-agent/etc/amazon-cloudwatch-agent.json"
+
+    @property
+    def early_journal_sent(self) -> Path:
+        """Exists once the journal from before the CloudWatch agent's start has been sent."""
+        return self.root / "var/lib/airkiln-early-journal/sent"
+
+    @property
     def dmi_vendor(self) -> Path:
         """The machine's maker: "Amazon EC2" on every Nitro instance."""
         return self.root / "sys/class/dmi/id/sys_vendor"

@@ -161,6 +161,7 @@ def _people(made: World) -> None:
 def _services(made: World) -> None:
     scaling = f"{SERVICE_ROLE}/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
     made.principals["Auto Scaling"] = Principal(scaling)
+    made.principals["Spot"] = Principal(f"{SERVICE_ROLE}/spot.amazonaws.com/AWSServiceRoleForEC2Spot")
     for name, service in {
         "EC2": "ec2",
         "ECS": "ecs-tasks",

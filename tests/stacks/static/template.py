@@ -190,6 +190,7 @@ SAMPLES: dict[str, str] = {
 """A value for each parameter without a default; a name means the same in every template."""
 
 EVERYTHING: dict[str, dict[str, str]] = {
+    "security": {"Spot": "yes"},
     "edge": {
         "PublicAccess": "oidc",
         "PublicSubnetIds": "subnet-0123456789abcde07,subnet-0123456789abcde08",

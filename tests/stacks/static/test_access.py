@@ -13,6 +13,7 @@ from tests.stacks.static.template import ACCOUNT, EVERYTHING, NAMES, REGION, Tem
 
 ANY_RESOURCE = {
     "autoscaling:DescribeAutoScalingGroups": "describing knows no resource",
+    "autoscaling:DescribeAutoScalingInstances": "describing knows no resource",
     "cloudwatch:GetMetricData": "reading figures knows no resource and no namespace",
     "cloudwatch:PutMetricData": "knows no resource; held to the namespace Airkiln",
     "ec2:DescribeInstances": "describing knows no resource",
@@ -154,7 +155,9 @@ def test_nobody_in_particular_is_allowed_nothing_but_to_mount_over_tls(statement
 def test_a_service_acts_for_this_account_only(statement: Statement) -> None:
     principal = statement.body["Principal"]
     if "Service" in principal and not principal["Service"].startswith("logs."):
-        assert statement.body["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
+        # Load balancing gives the ARN alone, which names the account.
+        account = None if "elasticloadbalancing" in principal["Service"] else {"aws:SourceAccount": ACCOUNT}
+        assert statement.body["Condition"].get("StringEquals") == account
         assert f":{REGION}:{ACCOUNT}:" in str(
             statement.body["Condition"]["ArnLike"]
         ) or ":s3:::airkiln" in str(statement.body)
@@ -230,7 +233,7 @@ def test_the_scheduler_sends_and_never_takes() -> None:
 @pytest.mark.parametrize(
     ("template", "owner", "groups"),
     [
-        ("iam", "WebserverRole", ["webserver"]),
+        ("iam", "WebserverRole", []),
         ("iam", "SchedulerRole", ["worker-*", "scheduler"]),
         ("workers", "Role", ["worker-default"]),
     ],
@@ -276,6 +279,10 @@ def test_a_user_of_the_ui_gets_a_forwarded_port_of_a_web_server_and_no_shell() -
 
 # The key's own policy, a statement a test.
 
+SCALING = (
+    f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+)
+
 
 def test_the_account_manages_the_key_by_its_policies() -> None:
     assert KEY["AccountDecidesByItsPolicies"]["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
@@ -283,11 +290,22 @@ def test_the_account_manages_the_key_by_its_policies() -> None:
 
 def test_auto_scaling_may_launch_from_an_image_under_the_key() -> None:
     statement = KEY["AutoScalingLaunchesFromEncryptedImages"]
-    role = "aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
-    assert statement["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:role/{role}"}
+    assert SCALING in statement["Principal"]["AWS"]
     assert {"kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext", "kms:DescribeKey"} <= set(
         statement["Action"]
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["AutoScalingLaunchesFromEncryptedImages", "AutoScalingLendsTheKeyToVolumes"]
+)
+def test_where_pools_use_spot_its_role_may_use_the_key_too(name: str) -> None:
+    """IAM refuses a policy that names a role which is not there: without Spot the role may be missing."""
+    resources = Template("security").deployed(Spot="no")
+    without = {each["Sid"]: each for each in resources["Key"]["Properties"]["KeyPolicy"]["Statement"]}
+    spot = SCALING.replace("autoscaling", "spot").replace("ForAutoScaling", "ForEC2Spot")
+    assert KEY[name]["Principal"] == {"AWS": [SCALING, spot]}
+    assert without[name]["Principal"] == {"AWS": [SCALING]}
 
 
 def test_auto_scaling_may_lend_the_key_to_volumes_only() -> None:

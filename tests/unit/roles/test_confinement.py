@@ -25,6 +25,7 @@ LOOSENED = {
     },
     "airkiln-efs-tunnel.service": {"SystemCallFilter_resources"},
     "airkiln-failover.service": {"CapabilityBoundingSet_CAP_KILL", "ProtectControlGroups", "ProtectProc"},
+    "airkiln-early-journal.service": {"ProtectProc"},
     "airkiln-lifecycle.service": {"ProtectProc", "UMask"},
     "airkiln-metadata-guard.service": {
         "CapabilityBoundingSet_CAP_NET_ADMIN",
@@ -87,6 +88,7 @@ def test_the_services_are_those_that_the_image_has() -> None:
         "airkiln-autoscale.service",
         "airkiln-boot.service",
         "airkiln-credentials.service",
+        "airkiln-early-journal.service",
         "airkiln-efs-tunnel.service",
         "airkiln-failover.service",
         "airkiln-lifecycle.service",

@@ -14,7 +14,7 @@ import pytest
 
 from airkiln import errors, roles
 from airkiln.boot.boot import Boot
-from airkiln.boot.settings import Settings, read_overrides
+from airkiln.boot.settings import Settings, complete, read_overrides
 from airkiln.cli import run as airkiln
 from airkiln.errors import AirkilnError, RefusedError, UnavailableError
 from airkiln.host.instance import Instance
@@ -39,6 +39,9 @@ class Metadata(Imds):
         if isinstance(self._found, Exception):
             raise self._found
         return self._found
+
+    def get(self, path: str) -> str | None:
+        return None
 
 
 class Memory:
@@ -306,3 +309,35 @@ def test_systemd_is_told_what_is_going_on(
 def test_nobody_to_tell_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/notify")
     status("loading")
+
+
+class LateTags(Metadata):
+    """Metadata of an instance whose tags come after a number of requests."""
+
+    def __init__(self, requests: int, lifecycle: str | None) -> None:
+        super().__init__(Instance("i-1", "eu-west-1"))
+        self.requests, self.lifecycle = requests, lifecycle
+
+    def identity(self) -> Instance:
+        self.requests -= 1
+        return Instance("i-1", "eu-west-1", "worker", "prod") if self.requests < 0 else Instance("i-1")
+
+    def get(self, path: str) -> str | None:
+        return self.lifecycle
+
+
+@pytest.mark.parametrize(
+    ("requests", "lifecycle", "role", "waited"),
+    [
+        (0, "InService", "worker", 0),
+        (5, "InService", "worker", 10),
+        (99, "InService", None, 60),
+        (5, None, None, 0),
+    ],
+)
+def test_an_instance_of_a_group_waits_a_minute_for_its_tags(
+    tmp_path: Path, requests: int, lifecycle: str | None, role: str | None, waited: float
+) -> None:
+    waits: list[float] = []
+    found = complete(Settings(), Layout(tmp_path), lambda _: LateTags(requests, lifecycle), waits.append)
+    assert (found.instance.role, sum(waits)) == (role, waited)
