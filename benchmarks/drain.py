@@ -11,8 +11,8 @@ decide its result.
 - `reload`: a parameter changes and `systemctl reload airkiln-boot` loads it: another generation starts beside
   the draining one;
 - `host_shutdown`: `systemctl poweroff`;
-- `metadata_away`, `throttled`, `without_hook`, `clock_jumps`: scale-ins with one degraded dependency
-  (rehearsal/chaos/faults/degraded.py).
+- `metadata_away`, `live_migration`, `throttled`, `without_hook`, `clock_jumps`: scale-ins with one degraded
+  dependency (rehearsal/chaos/faults/degraded.py).
 
 `…` is the duration of the drain, which is how long the tasks took. `…_lost_failed_or_twice` counts task
 instances. `spot_notice_rerun` is the time from clearing a task instance until it started again;

@@ -19,6 +19,7 @@ OPERATIONS = {
     "autoscaling": (
         "CompleteLifecycleAction",
         "DescribeAutoScalingGroups",
+        "DescribeAutoScalingInstances",
         "RecordLifecycleActionHeartbeat",
         "SetDesiredCapacity",
         "SetInstanceHealth",
@@ -28,7 +29,9 @@ OPERATIONS = {
     "cloudformation": ("SignalResource",),
     "cloudwatch": ("GetMetricData", "PutMetricData"),
     "ec2": ("DescribeInstances",),
+    "logs": ("CreateLogStream", "PutLogEvents"),
     "ssm": ("GetParametersByPath",),
+    "sts": ("AssumeRole",),
 }
 
 Json = Any

@@ -1,9 +1,9 @@
-"""Injects faults of AWS: Spot interruptions, rebalance recommendations, throttling, no metadata service.
+"""Injects faults of AWS: Spot interruptions, rebalance recommendations, live migrations, throttled calls.
 
 The daemon accepts ``POST /_rehearsal/<fault>`` with a JSON object beside AWS's own APIs;
 ``rehearsal.aws.fault_client`` sends these requests. Sources: the EC2 user guide, "Spot Instance interruption
 notices" and "EC2 instance rebalance recommendations"; the error codes are those of each service's API
-reference.
+reference. What a live migration does to metadata was reported by users and confirmed by AWS's support.
 
 When a Spot notice has run out the machine loses its power at once. EC2 shuts the instance down, which is
 milder. Left out: notices to stop or hibernate (all are to terminate), scheduled maintenance.
@@ -42,6 +42,7 @@ class Interruptible(Protocol):
 
     spot_end: datetime | None
     rebalance_at: datetime | None
+    target_lifecycle_state: str | None
 
     def reclaim(self) -> None:
         """Take the instance away without a shutdown."""
@@ -56,11 +57,14 @@ class FaultApi:
         instance: Callable[[str], Interruptible],
         rebalance_recommended: Callable[[str], None] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        forget_tokens: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Inject faults into the instances that ``instance`` finds by their ids.
 
         :param rebalance_recommended: is called with the id of an instance that EC2 recommends to replace.
+        :param forget_tokens: makes the metadata service forget the tokens of an address.
         """
+        self._forget_tokens = forget_tokens
         self._schedule, self._instance, self._now = schedule, instance, now
         self._rebalance_recommended = rebalance_recommended
         self._lock = threading.Lock()
@@ -77,6 +81,12 @@ class FaultApi:
         """Recommend to replace an instance, in its metadata and to Auto Scaling."""
         self._instance(instance).rebalance_at = self._now()
         self._rebalance_recommended(instance)
+
+    def live_migration(self, instance: str, address: str) -> None:
+        """Move an instance to other hardware: its metadata lose the tokens, and the lifecycle state until the
+        next transition."""
+        self._instance(instance).target_lifecycle_state = None
+        self._forget_tokens(address)
 
     def throttle(self, service: str, calls: int, action: str = "") -> None:
         """Refuse the next ``calls`` requests of a service, or of one action of it. 0 ends it.
@@ -123,6 +133,7 @@ class FaultApi:
         faults: dict[str, Callable[..., None]] = {
             "spot-notice": self.spot_notice,
             "rebalance": self.rebalance,
+            "live-migration": self.live_migration,
             "throttle": self.throttle,
             "metadata-away": self.metadata_away,
         }

@@ -23,6 +23,11 @@ def rebalance(instance: str) -> None:
     _request("rebalance", instance=instance)
 
 
+def live_migration(instance: str, address: str) -> None:
+    """Move an instance to other hardware: metadata forget its tokens and its lifecycle state."""
+    _request("live-migration", instance=instance, address=address)
+
+
 def throttle(service: str, calls: int, action: str = "") -> None:
     """Refuse the next ``calls`` requests of a service, or of one action of it. 0 ends it.
 

@@ -45,12 +45,14 @@ def serve(region: Region) -> None:
 
     schedule = Schedule()
     install(region, schedule, endpoint_url())
+    tokens = metadata.Tokens()
     faults = FaultApi(
         schedule,
         ec2.backend().emulated,
         lambda instance_id: autoscaling.backend().recommend_rebalance(instance_id),
+        forget_tokens=tokens.forget,
     )
-    served = metadata.server((str(METADATA), 80), ec2.backend().facts, faults.wait_while_unavailable)
+    served = metadata.server((str(METADATA), 80), ec2.backend().facts, faults.wait_while_unavailable, tokens)
     threading.Thread(target=served.serve_forever, daemon=True).start()
     apis = make_server(
         str(ENDPOINT),

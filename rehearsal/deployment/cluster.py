@@ -193,6 +193,6 @@ def wait_until_gone(region: Region, names: Sequence[str]) -> None:
 
 
 def _launch(region: Region, image: str, role: str, user_data: str | None = None) -> Host:
-    tags = {"Name": role, ENVIRONMENT_TAG: parameters.NAME, ROLE_TAG: role}
+    tags = {"Name": role, ENVIRONMENT_TAG: parameters.NAME, ROLE_TAG: role} | parameters.task_role_tag()
     options: LaunchOptions = {"profile": parameters.PROFILE, "user_data": user_data}
     return Host(region, *launch_instance(region, image, tags, **options))

@@ -55,7 +55,7 @@ def sort_out(
 
 def launch_role(region: Region, image: str, role: str) -> tuple[str, str]:
     """Launch an instance with a role; returns its id and private address."""
-    tags = {"Name": role, ENVIRONMENT_TAG: parameters.NAME, ROLE_TAG: role}
+    tags = {"Name": role, ENVIRONMENT_TAG: parameters.NAME, ROLE_TAG: role} | parameters.task_role_tag()
     return launch_instance(region, image, tags, profile=parameters.PROFILE)
 
 

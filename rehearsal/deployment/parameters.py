@@ -13,13 +13,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit
 
-from rehearsal.aws.account import aws_region, endpoint_url
+from rehearsal.aws.account import ACCOUNT, aws_region, endpoint_url
 from rehearsal.aws.client import client
 from rehearsal.linux.addresses import POSTGRES
 
 NAME = "rehearsal"
 FOLDER = f"/airkiln/{NAME}"
 PROFILE = "airkiln-rehearsal"
+TASK_ROLE = "airkiln-rehearsal-tasks"
+"""The IAM role of Airflow and its tasks."""
 DAGS_BUCKET = "airkiln-rehearsal-dags"
 ADMINISTRATOR = "admin"
 DATABASE_ADMINISTRATOR = "airkiln_administrator"
@@ -54,8 +56,8 @@ class Secrets:
         connection = urlsplit(known.get(f"database/{DATABASE}", ""))
         found = {
             "api_key": known.get("common/AIRFLOW__API__SECRET_KEY"),
-            "jwt_key": known.get("common/AIRFLOW__API_AUTH__JWT_SECRET"),
-            "fernet_key": known.get("common/AIRFLOW__CORE__FERNET_KEY"),
+            "jwt_key": known.get("webserver/AIRFLOW__API_AUTH__JWT_SECRET"),
+            "fernet_key": known.get("webserver/AIRFLOW__CORE__FERNET_KEY"),
             "database_password": unquote(connection.password or ""),
             "admin_password": known.get("database/AIRKILN_ADMIN_PASSWORD"),
             "database_admin_password": known.get("database/AIRKILN_ADMIN_DATABASE_PASSWORD"),
@@ -71,10 +73,11 @@ def parameters(secret: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
 
     :param queue_url: URL of the one queue in SQS.
     """
-    airflow, worker = (
-        _database("airflow", secret.database_password),
-        _database("airflow_worker", secret.worker_password),
-    )
+    worker = _database("airflow_worker", secret.worker_password)
+    airflow = _database("airflow", secret.database_password)
+    # What a worker does not have: the owner's login, and the keys of connections and of tokens.
+    owner = airflow | {"AIRFLOW__CORE__FERNET_KEY": secret.fernet_key}
+    server = owner | {"AIRFLOW__API_AUTH__JWT_SECRET": secret.jwt_key}
     results = {"AIRFLOW__CELERY__RESULT_BACKEND": f"db+{worker[DATABASE]}"}
     bundle = {
         "name": "dags",
@@ -84,7 +87,6 @@ def parameters(secret: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
     return {
         "common": {
             "AIRFLOW__API__SECRET_KEY": secret.api_key,
-            "AIRFLOW__API_AUTH__JWT_SECRET": secret.jwt_key,
             "AIRFLOW__CELERY__BROKER_URL": "sqs://",
             "AIRFLOW__CELERY__WORKER_CONCURRENCY": "4",
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__PREDEFINED_QUEUES": json.dumps(
@@ -95,13 +97,12 @@ def parameters(secret: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__WAIT_TIME_SECONDS": "2",
             # The one instance that runs tasks has the role all, which includes the web server.
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://127.0.0.1:8080/execution/",
-            "AIRFLOW__CORE__FERNET_KEY": secret.fernet_key,
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
             "AIRFLOW__OPERATORS__DEFAULT_QUEUE": QUEUE,
             "AWS_DEFAULT_REGION": aws_region(),
             "AWS_ENDPOINT_URL": endpoint_url(),
         },
-        "database": airflow
+        "database": owner
         | {
             "AIRKILN_ADMIN_DATABASE_PASSWORD": secret.database_admin_password,
             "AIRKILN_ADMIN_DATABASE_USER": DATABASE_ADMINISTRATOR,
@@ -112,8 +113,8 @@ def parameters(secret: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
             "AIRKILN_CONTROLLER_DATABASE_PASSWORD": secret.controller_password,
             "AIRKILN_LIFECYCLE_PASSWORD": secret.lifecycle_password,
         },
-        "webserver": airflow,
-        "scheduler": airflow
+        "webserver": server,
+        "scheduler": server
         | {
             "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{airflow[DATABASE]}",
             "AIRKILN_CONTROLLER_DATABASE_PASSWORD": secret.controller_password,
@@ -123,6 +124,11 @@ def parameters(secret: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
         # Read after all the others, by a host with the role all.
         "all": airflow,
     }
+
+
+def task_role_tag() -> dict[str, str]:
+    """The tag that names the role of Airflow and its tasks."""
+    return {"airkiln:task-role": f"arn:aws:iam::{ACCOUNT}:role/{TASK_ROLE}"}
 
 
 def _database(user: str, password: str) -> dict[str, str]:

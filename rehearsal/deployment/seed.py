@@ -1,4 +1,5 @@
-"""Creates what an environment's stacks create first: queue, bucket with DAGs, instance profile, parameters.
+"""Creates what an environment's stacks create first: queue, bucket with DAGs, log group, instance profile,
+parameters.
 
 The calling process must be in the region's network.
 """
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rehearsal.aws.account import ACCOUNT
 from rehearsal.aws.client import client
 from rehearsal.deployment.parameters import (
     ADMINISTRATOR,
@@ -19,6 +21,7 @@ from rehearsal.deployment.parameters import (
     NAME,
     PROFILE,
     QUEUE,
+    TASK_ROLE,
     VISIBILITY,
     Secrets,
     parameters,
@@ -27,6 +30,8 @@ from rehearsal.deployment.parameters import (
 )
 from rehearsal.deployment.postgres import Postgres
 
+JOURNAL = f"/airkiln/{NAME}/journal"
+"""The log group of the instances' journals."""
 DAGS = Path(__file__).with_name("dags")
 """The example DAGs."""
 
@@ -51,8 +56,12 @@ def seed(postgres: Postgres) -> Login:
         QueueName=queue_name(), Attributes={"VisibilityTimeout": str(VISIBILITY)}
     )
     client("s3").create_bucket(Bucket=DAGS_BUCKET)
+    logs = client("logs")
+    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName=JOURNAL)
     publish_dags(DAGS)
     _make_profile(client("iam"))
+    _make_task_role(client("iam"))
     put(parameters(secret, created["QueueUrl"]))
     return Login(ADMINISTRATOR, secret.admin_password)
 
@@ -83,3 +92,13 @@ def _make_profile(iam: Any) -> None:  # noqa: ANN401 - boto3 makes its clients' 
         iam.create_instance_profile(InstanceProfileName=PROFILE)
     if not iam.get_instance_profile(InstanceProfileName=PROFILE)["InstanceProfile"]["Roles"]:
         iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)
+
+
+def _make_task_role(iam: Any) -> None:  # noqa: ANN401
+    principal = {"AWS": f"arn:aws:iam::{ACCOUNT}:role/{PROFILE}"}
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}],
+    }
+    with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(RoleName=TASK_ROLE, AssumeRolePolicyDocument=json.dumps(trust))

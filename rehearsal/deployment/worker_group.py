@@ -64,7 +64,7 @@ class WorkerGroup:
             ENVIRONMENT_TAG: parameters.NAME,
             ROLE_TAG: "worker",
             POOL_TAG: self.pool,
-        }
+        } | parameters.task_role_tag()
         client("ec2").create_launch_template(
             LaunchTemplateName=self.group,
             LaunchTemplateData={

@@ -84,6 +84,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     signal.set_defaults(command="airkiln.boot.commands:signal")
 
+    early = commands.add_parser(
+        "early-journal", help="send the journal from before the CloudWatch agent's start to CloudWatch, once"
+    )
+    early.set_defaults(command="airkiln.boot.commands:early_journal")
+
     parameters = commands.add_parser("parameters", help="load or check an environment's parameters")
     actions = parameters.add_subparsers(metavar="ACTION", required=True)
     load = actions.add_parser("load", help="write them to a systemd EnvironmentFile")
@@ -100,6 +105,12 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--source", choices=("ssm", "file"), default="ssm", help="default: %(default)s")
         action.add_argument("--file", type=Path, metavar="F", help="with --source file: NAME=value lines")
         action.add_argument("--region", metavar="R", help="default: as boto finds it")
+
+    credentials = commands.add_parser("credentials", help="the credentials of Airflow's and its tasks' role")
+    offers = credentials.add_subparsers(metavar="ACTION", required=True)
+    offers.add_parser("run", help="hand them out on this host (airkiln-credentials.service)").set_defaults(
+        command="airkiln.credentials.commands:run"
+    )
 
     database = commands.add_parser("database", help="prepare the metadata database, or wait for it")
     steps = database.add_subparsers(metavar="ACTION", required=True)

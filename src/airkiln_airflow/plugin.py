@@ -1,4 +1,5 @@
-"""The Airflow plugin that reports a component as ready to systemd, and shortens its journal in an outage.
+"""The Airflow plugin that reports a component as ready to systemd, shortens its journal in an outage, and
+serves the web server's liveness.
 
 The scheduler, the DAG processor and the triggerer each begin with a row in the ``job`` table and enter their
 loop right after it. Airflow calls the ``on_starting`` listeners a little too early for that, while the job is
@@ -17,7 +18,7 @@ from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 from sqlalchemy import event
 
-from airkiln_airflow import outage
+from airkiln_airflow import liveness, outage
 from airkiln_airflow.fenced import EPOCH
 from airkiln_airflow.readiness import notify_ready, notify_status
 
@@ -54,5 +55,6 @@ class AirkilnPlugin(AirflowPlugin):
     listeners: ClassVar[list[ModuleType]] = [sys.modules[__name__]]
     # A web server is not a job. What a task logs about a database of its own is left alone.
     fastapi_root_middlewares: ClassVar[list[dict[str, object]]] = [
-        {"name": "airkiln short journal", "middleware": outage.ShortJournal, "args": [], "kwargs": {}}
+        {"name": "airkiln short journal", "middleware": outage.ShortJournal, "args": [], "kwargs": {}},
+        {"name": "airkiln liveness", "middleware": liveness.Liveness, "args": [], "kwargs": {}},
     ]

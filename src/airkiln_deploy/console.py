@@ -31,11 +31,23 @@ def read(ec2: Any, tags: Mapping[str, str], count: int) -> list[str]:  # noqa: A
             f"{instance['InstanceId']}: {line}"
             for reservation in ec2.describe_instances(Filters=filters)["Reservations"]
             for instance in reservation["Instances"]
-            for line in own_lines(
-                ec2.get_console_output(InstanceId=instance["InstanceId"]).get("Output", ""), count
-            )
+            for line in own_lines(_output(ec2, instance["InstanceId"]), count)
         ]
     except (BotoCoreError, ClientError) as error:
         raise DeployError(
             f"The instance's console cannot be read: {error}. Read it in the EC2 console (Get system log)."
         ) from error
+
+
+def _output(ec2: Any, instance: str) -> str:  # noqa: ANN401 - boto3
+    """The console as it is now. Without Latest, EC2 returns what it kept minutes ago, often nothing.
+
+    An instance type without a serial console (Xen) refuses Latest.
+    """
+    try:
+        found = ec2.get_console_output(InstanceId=instance, Latest=True)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "UnsupportedOperation":
+            raise
+        found = ec2.get_console_output(InstanceId=instance)
+    return str(found.get("Output", ""))

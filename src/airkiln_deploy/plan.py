@@ -19,7 +19,7 @@ RESERVED = ("all", "ungrouped", "localhost", "example")
 OWNED_BY_RELEASES = ("ImageId", "LaunchTemplateVersion")
 """Set when a stack is created and from then on by a release: a deployment passes the stack's own values."""
 
-OURS = ("EnvironmentName", "PoolName", "S3PrefixListId", "Offload", *OWNED_BY_RELEASES)
+OURS = ("EnvironmentName", "PoolName", "Rebalance", "Spot", "S3PrefixListId", "Offload", *OWNED_BY_RELEASES)
 """Parameters that a deployment works out; the variables may not give them."""
 
 NETWORK = ("VpcId", "PrivateSubnetIds", "DatabaseSubnetIds", "ZoneCount")
@@ -129,7 +129,7 @@ class _Environment:
         if kind != "workers":
             return [self._stack(wire, kind, self.of_stacks.get(kind, {}))]
         return [
-            self._stack(wire, f"worker-{pool}", _of_the_stack(own or {}), {"PoolName": pool})
+            self._stack(wire, f"worker-{pool}", _of_the_stack(own or {}), _of_the_pool(pool, own or {}))
             for pool, own in self.pools.items()
         ]
 
@@ -204,7 +204,11 @@ class _Environment:
             "LaunchTemplateVersion": 1,
             "S3PrefixListId": self.prefix_list if self.access == "endpoints" else None,
             "Offload": "yes" if self.offload else "no",
+            "Spot": "yes" if any(self._uses_spot(own or {}) for own in self.pools.values()) else "no",
         }.get(parameter)
+
+    def _uses_spot(self, own: Mapping[str, Json]) -> bool:
+        return _text(self._given("workers", "OnDemandPercent", own)) not in ("None", "100")
 
     def _zones(self, own: Mapping[str, Json]) -> Json:
         count = int(self._given("network", "ZoneCount", own) or 3)
@@ -261,6 +265,11 @@ class _Environment:
 def _of_the_stack(own: Mapping[str, Json]) -> dict[str, Json]:
     """The parameters of a pool's stack. Keys that begin with a small letter are settings (pools.py)."""
     return {key: value for key, value in own.items() if not str(key)[:1].islower()}
+
+
+def _of_the_pool(pool: str, own: Mapping[str, Json]) -> dict[str, Json]:
+    """Parameters of a pool's stack that follow its name and settings: the group does as its instances do."""
+    return {"PoolName": pool} | ({"Rebalance": own["rebalance"]} if "rebalance" in own else {})
 
 
 def _own_variable(kind: str, short: str) -> str:

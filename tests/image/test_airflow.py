@@ -60,3 +60,11 @@ def test_the_settings_that_everybody_can_read_hold_no_secret(host: Host) -> None
     }
     assert names
     assert secret == set()
+
+
+def test_only_root_can_change_what_decides_who_is_logged_in(host: Host) -> None:
+    file = host.file("/etc/airkiln/webserver_config.py")
+    assert (file.user, file.group, oct(file.mode)) == ("root", "root", "0o644")
+    settings = host.file("/etc/airkiln/airflow.env").content_string
+    assert 'AIRFLOW__FAB__CONFIG_FILE="/etc/airkiln/webserver_config.py"' in settings
+    assert file.content_string.splitlines()[-1] == "SECRET_KEY = session_key(conf.get)"

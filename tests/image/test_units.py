@@ -12,6 +12,7 @@ from testinfra.host import Host
 
 from airkiln.roles import FOLLOWERS, LEADER_UNITS
 from tests.image.conftest import ROOT, lines
+from tests.support.waiting import until
 
 OURS = re.compile(r"^(airkiln|airflow)[-@]")
 VENDORS = {
@@ -90,6 +91,7 @@ def test_every_generation_of_the_worker_has_the_shared_sandbox(host: Host, boote
     [
         ("airkiln-boot", "airkiln-.service.d"),
         ("airkiln-efs-tunnel", "airkiln-.service.d"),
+        ("airkiln-early-journal", "airkiln-.service.d"),
         ("airkiln-failover", "airkiln-.service.d"),
         ("airkiln-lifecycle", "airkiln-.service.d"),
         ("airkiln-database", "airkiln-database.service.d"),
@@ -158,6 +160,18 @@ def test_without_a_role_the_boot_ends_well_and_starts_nothing(host: Host, booted
 @pytest.mark.state("idle", "serving")
 def test_no_unit_has_failed(host: Host, booted: None) -> None:
     assert lines(host, "systemctl list-units --state=failed --no-legend --no-pager --plain") == []
+
+
+@pytest.mark.state("idle", "serving")
+def test_the_agent_of_cloudwatch_runs_with_our_configuration(host: Host, booted: None) -> None:
+    shown = lines(host, "systemctl show --property=SubState,NRestarts amazon-cloudwatch-agent.service")
+    assert set(shown) == {"SubState=running", "NRestarts=0"}
+
+
+@pytest.mark.state("serving")
+def test_the_journal_of_the_boot_has_been_sent(host: Host, booted: None) -> None:
+    sent = host.file("/var/lib/airkiln-early-journal/sent")
+    until(lambda: sent.exists, "airkiln-early-journal.service has sent nothing")
 
 
 def test_the_agents_and_the_clock_start_at_boot(host: Host) -> None:

@@ -19,6 +19,7 @@ from airkiln.roles import ROLES
 from rehearsal.aws import session
 from rehearsal.aws.services.ec2.images import Catalogue
 from rehearsal.commands.up import DAG, STAGES
+from rehearsal.deployment.parameters import TASK_ROLE
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.mounts import overlay_command, remove_tree
 from rehearsal.region import REPOSITORY
@@ -159,6 +160,61 @@ class TestTheInstance:
         assert "Traceback" not in refused.stderr
 
 
+METADATA = "http://169.254.169.254/latest/meta-data/instance-id"
+AS_AIRFLOW = ["setpriv", "--reuid=airflow", "--regid=airflow", "--clear-groups", "--"]
+WHO = """
+import os, sys, boto3
+for entry in open(f"/proc/{sys.argv[1]}/environ").read().split("\\0"):
+    name, _, value = entry.partition("=")
+    if name:
+        os.environ[name] = value
+session = boto3.Session()
+print(session.get_credentials().method, session.client("sts").get_caller_identity()["Arn"])
+"""
+
+
+class TestTheTaskRole:
+    """Airflow and its tasks have a role of their own, and no way to the instance's."""
+
+    @pytest.mark.parametrize("unit", UNITS)
+    def test_from_inside_a_unit_metadata_is_refused_at_once(self, job: MainJob, unit: str) -> None:
+        inside = ["nsenter", f"--target={main_process(job, unit)}", "--mount", "--net", "--"]
+        asked = ["curl", "--silent", "--show-error", "--max-time", "5", METADATA]
+        refused = job.machine.execute([*inside, *AS_AIRFLOW, *asked], check=False)
+        assert refused.returncode == COULD_NOT_CONNECT, refused.stdout + refused.stderr
+        # Root in the same place is answered: it is the user who is refused.
+        answered = job.machine.execute([*inside, *asked], check=False)
+        assert answered.returncode == 0, answered.stderr
+
+    @pytest.mark.parametrize("unit", UNITS)
+    def test_every_unit_finds_the_credentials_of_the_task_role(self, job: MainJob, unit: str) -> None:
+        asked = ["/opt/airflow/bin/python", "-P", "-c", WHO, main_process(job, unit)]
+        method, arn = job.machine.execute([*AS_AIRFLOW, *asked]).stdout.split()
+        assert method == "container-role"
+        assert f":assumed-role/{TASK_ROLE}/" in arn
+
+    def test_the_rule_and_the_credentials_are_there_before_airflow(self, job: MainJob) -> None:
+        for unit in ("airkiln-metadata-guard.service", "airkiln-credentials.service"):
+            assert show(job.machine, unit, "ActiveState") == {"ActiveState": "active"}
+            for each in UNITS:
+                assert unit in show(job.machine, each, "After")["After"].split()
+
+    def test_nobody_else_is_given_them(self, job: MainJob) -> None:
+        asked = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}"]
+        address = "http://127.0.0.1:51679/credentials"
+        assert job.machine.execute([*asked, address]).stdout == "401"
+        read = ["runuser", "-u", "daemon", "--", "cat", "/run/airkiln/task-token"]
+        assert job.machine.execute(read, check=False).returncode != 0
+
+
+COULD_NOT_CONNECT = 7
+"""curl's exit status for a connection that is refused."""
+
+
+def main_process(job: MainJob, unit: str) -> str:
+    return show(job.machine, unit, "MainPID")["MainPID"]
+
+
 @pytest.fixture(scope="class")
 def invocations(job: MainJob) -> dict[str, str]:
     """The units' invocations before the parameters changed."""
@@ -216,7 +272,7 @@ class TestReload:
             for name, value in job.parameters(f"rehearsal/{folder}").items()
             if name.endswith(("KEY", "SECRET", "PASSWORD", "CONN", "CONN_ASYNC", "BACKEND"))
         }
-        assert len(secret) == 22
+        assert len(secret) == 25
         told = {name: value for name, value in STORED.items() if len(value.strip()) >= 8}
         assert len(told) >= 10
         assert [name for name, value in (secret | told).items() if value.encode() in journal] == []

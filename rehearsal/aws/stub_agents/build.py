@@ -16,12 +16,12 @@ _EPOCH = "1767225600"
 
 _UNIT = """\
 [Unit]
-Description={package} (stub: it does nothing)
+Description={package} (stub)
 After=network-online.target
 
 [Service]
 Type=simple
-ExecStart=/usr/bin/sleep infinity
+ExecStart=/{executable}
 Restart=always
 RestartSec=90
 
@@ -37,8 +37,8 @@ Maintainer: The Airkiln authors
 Section: admin
 Priority: optional
 Description: Stub of {package}
- It has the agent's package and unit name and does nothing. For rehearsals and tests, where Amazon's
- package cannot be downloaded.
+ It has the agent's package and unit name and does none of its work. For rehearsals and tests, where
+ Amazon's package cannot be downloaded.
 """
 
 
@@ -61,14 +61,22 @@ class _Agent:
     name: str
     unit_directory: str
     executable: str
+    program: str
+    """The text of the executable."""
 
 
 _AGENTS = (
-    _Agent("amazon-ssm-agent", "usr/lib/systemd/system", "usr/bin/amazon-ssm-agent"),
+    _Agent(
+        "amazon-ssm-agent",
+        "usr/lib/systemd/system",
+        "usr/bin/amazon-ssm-agent",
+        "#!/bin/sh\nexec sleep infinity\n",
+    ),
     _Agent(
         "amazon-cloudwatch-agent",
         "etc/systemd/system",
         "opt/aws/amazon-cloudwatch-agent/bin/start-amazon-cloudwatch-agent",
+        Path(__file__).with_name("cloudwatch_agent.py").read_text(encoding="utf-8"),
     ),
 )
 
@@ -95,8 +103,9 @@ def _build_one(agent: _Agent, directory: Path) -> StubAgent:
     with tempfile.TemporaryDirectory(dir=directory) as name:
         root = Path(name) / "root"
         _write(root / "DEBIAN/control", _CONTROL.format(package=agent.name, version=VERSION), 0o644)
-        _write(root / agent.unit_directory / f"{agent.name}.service", _UNIT.format(package=agent.name), 0o644)
-        _write(root / agent.executable, "#!/bin/sh\nexec sleep infinity\n", 0o755)
+        unit = _UNIT.format(package=agent.name, executable=agent.executable)
+        _write(root / agent.unit_directory / f"{agent.name}.service", unit, 0o644)
+        _write(root / agent.executable, agent.program, 0o755)
         for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
             folder.chmod(0o755)
         built = Path(name) / "package.deb"

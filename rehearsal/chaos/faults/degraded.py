@@ -15,6 +15,8 @@ from rehearsal.deployment.worker_group import WorkerGroup
 
 METADATA_AWAY = 12.0
 """Seconds without the metadata service, in which the end is announced."""
+DRAINING = 4.0
+"""Seconds after which the drain has begun and instance metadata lose the lifecycle state."""
 THROTTLED_CALLS = 4
 """In a row: botocore tries each call twice, and the daemon tries again after five seconds."""
 JUMP = 3600.0
@@ -27,6 +29,12 @@ _THROTTLED_ACTION = "CompleteLifecycleAction"
 def _metadata_away(group: WorkerGroup, host: Host) -> None:
     fault_client.metadata_away(host.address, METADATA_AWAY)
     terminate(group, host)
+
+
+def _live_migration(group: WorkerGroup, host: Host) -> None:
+    terminate(group, host)
+    time.sleep(DRAINING)
+    fault_client.live_migration(host.name, host.address)
 
 
 def _throttle(group: WorkerGroup, host: Host) -> None:
@@ -58,6 +66,7 @@ def _clock_jumps(group: WorkerGroup, host: Host) -> None:
 
 FAULTS = (
     WorkerFault("metadata_away", _metadata_away, gone, says="event=metadata-failed"),
+    WorkerFault("live_migration", _live_migration, gone, says="event=lifecycle-asked"),
     WorkerFault("throttled", _throttle, gone, _stop_throttling, says="complete failed: Throttling"),
     WorkerFault("without_hook", _replace_hook, gone, _restore_hook, says="event=no-hook"),
     WorkerFault("clock_jumps", _clock_jumps, gone, says="event=drained"),

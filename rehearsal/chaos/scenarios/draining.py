@@ -173,6 +173,7 @@ _DESCRIPTIONS = {
     "reload": "A parameter changes, and another generation of the worker starts beside the one that drains.",
     "host_shutdown": "`systemctl poweroff` on a worker.",
     "metadata_away": "A scale-in while the metadata service is away.",
+    "live_migration": "A scale-in; while it drains, metadata lose the lifecycle state, as when EC2 moves it.",
     "throttled": "A scale-in while Auto Scaling throttles CompleteLifecycleAction.",
     "without_hook": "A scale-in of a group without the hook.",
     "clock_jumps": "A scale-in while the worker's clock jumps by an hour.",

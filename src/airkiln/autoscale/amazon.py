@@ -64,8 +64,11 @@ class Cloud(Protocol):
 class Monitoring(Protocol):
     """What `figures.py` calls. Any method may raise botocore's errors."""
 
-    def usage(self, names: Sequence[str]) -> dict[str, Usage]:
-        """How busy the groups' machines were in the newest minute that is known."""
+    def usage(self, names: Sequence[str], namespace: str) -> dict[str, Usage]:
+        """How busy the groups' machines were in the newest minute that is known.
+
+        :param namespace: where the CloudWatch agent of these machines publishes.
+        """
         ...
 
     def publish(self, namespace: str, metrics: Sequence[Metric]) -> None:
@@ -119,14 +122,14 @@ class Amazon:
                 token = {"NextToken": page["NextToken"]}
         return found
 
-    def usage(self, names: Sequence[str]) -> dict[str, Usage]:
+    def usage(self, names: Sequence[str], namespace: str) -> dict[str, Usage]:
         """One call for all groups."""
         queries = [
             {
                 "Id": f"{what}{number}",
                 "MetricStat": {
                     "Metric": {
-                        "Namespace": namespace,
+                        "Namespace": where,
                         "MetricName": metric,
                         "Dimensions": [{"Name": "AutoScalingGroupName", "Value": name}],
                     },
@@ -135,9 +138,9 @@ class Amazon:
                 },
             }
             for number, name in enumerate(names)
-            for what, namespace, metric in (
+            for what, where, metric in (
                 ("cpu", "AWS/EC2", "CPUUtilization"),
-                ("memory", "Airkiln", "mem_used_percent"),
+                ("memory", namespace, "mem_used_percent"),
             )
         ]
         end = int(time.time()) // PERIOD * PERIOD

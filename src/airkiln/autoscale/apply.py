@@ -8,7 +8,7 @@ and the next cycle decides anew.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from airkiln.autoscale.amazon import AT_ONCE, Cloud, batches
@@ -42,16 +42,49 @@ class _Call:
     what: str
     detail: str
     make: Callable[[Cloud], None]
+    stale: Callable[[Cloud], str] = lambda _: ""
+    """Looks, before the lease is checked, whether the call is still right; why not, in words."""
+    instances: tuple[str, ...] = ()
+    """What it terminates."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of the actions of a cycle."""
+
+    leads: bool
+    """False where this host no longer leads."""
+    not_terminated: frozenset[str]
+    """Instances that AWS refused to terminate, or that there was no time for."""
+
+
+RANKS: Mapping[str, int] = {"scale-out": 0, "protect": 1, "unprotect": 2, "terminate": 3}
+"""The order of the calls of all pools. A pool that grows waits for nothing, and a busy worker is protected
+before any ends."""
+
+
+def _in_order(calls: Iterable[_Call]) -> list[_Call]:
+    """The calls of all pools: by rank, and within a rank one pool after the other in turns."""
+    turns: dict[tuple[str, str], int] = {}
+    found: list[tuple[int, int, _Call]] = []
+    for call in calls:
+        turn = turns[call.pool, call.what] = turns.get((call.pool, call.what), -1) + 1
+        found.append((RANKS[call.what], turn, call))
+    return [call for *_, call in sorted(found, key=lambda each: each[:2])]
 
 
 def _calls(pool: str, group: str, actions: Iterable[Action]) -> Iterator[_Call]:
     for action in actions:
         match action:
             case ScaleOut():
-                yield _Call(pool, "scale-out", f"desired={action.desired}", _scale_out(group, action.desired))
+                yield _Call(
+                    *(pool, "scale-out", f"desired={action.desired}", _scale_out(group, action.desired)),
+                    stale=_is_stale(group, action),
+                )
             case Terminate():
                 for one in action.instances:
-                    yield _Call(pool, "terminate", f"instance={one}", _terminate(one))
+                    detail = f"instance={one}"
+                    yield _Call(pool, "terminate", detail, _terminate(one), instances=(one,))
             case Protect() | Unprotect():
                 protect = isinstance(action, Protect)
                 what = "protect" if protect else "unprotect"
@@ -63,6 +96,21 @@ def _calls(pool: str, group: str, actions: Iterable[Action]) -> Iterator[_Call]:
 
 def _scale_out(group: str, desired: int) -> Callable[[Cloud], None]:
     return lambda cloud: cloud.set_desired(group, desired)
+
+
+def _is_stale(group: str, action: ScaleOut) -> Callable[[Cloud], str]:
+    """AWS takes an absolute number: one that was decided from another capacity may undo what another leader,
+    or a person, has done since."""
+
+    def look(cloud: Cloud) -> str:
+        found = cloud.groups([group]).get(group)
+        if found is None:
+            return "the group does not exist"
+        if action.seen not in (None, found.desired) or found.desired >= action.desired:
+            return f"the group wants {found.desired} by now"
+        return ""
+
+    return look
 
 
 def _terminate(instance: str) -> Callable[[Cloud], None]:
@@ -127,22 +175,27 @@ class Applier:
         known = tuple(replace(each, address=self._addresses.get(each.id)) for each in group.instances)
         return replace(group, instances=known)
 
-    def carry_out(self, pool: str, actions: Iterable[Action], until: float) -> bool:
-        """Carry out what was decided; False where this host no longer leads.
+    def carry_out(self, decided: Mapping[str, Iterable[Action]], until: float) -> Done:
+        """Carry out what was decided about each pool: growth first, then protection, then terminations.
 
         :param until: the end of the cycle's time, on the clock given.
         """
+        calls = _in_order(
+            call for pool, actions in decided.items() for call in _calls(pool, self.group(pool), actions)
+        )
+        open_still = {one for call in calls for one in call.instances}
+        leads = True
         try:
-            for call in _calls(pool, self.group(pool), actions):
+            for call in calls:
                 if self.clock() >= until:
                     self.failures.report("out-of-time", "AWS answers slowly: the rest is for the next cycle")
-                    return True
-                self._require()
-                self._make(call)
+                    break
+                if self._make(call):
+                    open_still -= set(call.instances)
         except Lost as lost:
-            say(f"event=stopped pool={pool} reason={lost}", NOTICE)
-            return False
-        return True
+            say(f"event=stopped reason={lost}", NOTICE)
+            leads = False
+        return Done(leads, frozenset(open_still))
 
     def _require(self) -> None:
         try:
@@ -152,13 +205,24 @@ class Applier:
         if not leads:
             raise Lost("this host no longer leads")
 
-    def _make(self, call: _Call) -> None:
+    def _make(self, call: _Call) -> bool:
+        """Make one call; whether AWS took it."""
         try:
+            stale = call.stale(self._cloud)
+            if stale:
+                self.failures.report(
+                    f"{call.what}-stale", f"{stale}: decided anew", f"pool={call.pool} {call.detail}"
+                )
+                return False
+            self._require()
             call.make(self._cloud)
+        except Lost:
+            raise
         except Exception as error:  # throttled, gone, at a bound: the next cycle decides anew
             self.failures.report(
                 f"{call.what}-failed", describe_error(error), f"pool={call.pool} {call.detail}"
             )
-        else:
-            if call.what == "terminate":
-                say(f"event=terminated pool={call.pool} {call.detail} reason=idle and not needed")
+            return False
+        if call.what == "terminate":
+            say(f"event=terminated pool={call.pool} {call.detail} reason=idle and not needed")
+        return True

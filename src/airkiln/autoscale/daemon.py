@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from airkiln.autoscale.amazon import Usage
 from airkiln.autoscale.apply import BUDGET, Applier
-from airkiln.autoscale.decision import decide
+from airkiln.autoscale.decision import decide, not_terminated
 from airkiln.autoscale.demand import Source, Totals, by_pool
-from airkiln.autoscale.figures import Figures, metrics
+from airkiln.autoscale.figures import Figures, metrics, of_environment
 from airkiln.autoscale.model import Action, Demand, Group, Kind, Note, Observation, State
 from airkiln.autoscale.settings import Settings
 from airkiln.errors import AirkilnError, DeniedError, RefusedError
@@ -91,17 +91,22 @@ class Daemon:
         totals = self._count()
         usage = self._figures.usage(pools)
         offered = []
+        decided = {}
         for name in pools:
             group = groups.get(name)
             demand = None if totals is None else totals.of(name, group)
             view = self._decide(name, Observation(self._clock(), time.time(), demand, group), usage)
             if demand is not None:
                 offered += metrics(self._environment, name, demand, group, view.note.wanted)
-            if not self._applier.carry_out(name, view.actions, began + BUDGET):
-                self._states.clear()
-                return
-            self._alive()
-        self._figures.offer(offered)
+            decided[name] = view.actions
+        done = self._applier.carry_out(decided, began + BUDGET)
+        if not done.leads:
+            self._states.clear()
+            return
+        for name, state in self._states.items():
+            self._states[name] = not_terminated(state, done.not_terminated)
+        self._alive()
+        self._figures.offer([*offered, *of_environment(self._environment, groups.values())])
         if totals is not None:
             self._report_without_pool(totals)
         workers = sum(group.desired for group in groups.values())

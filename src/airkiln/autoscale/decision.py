@@ -78,7 +78,7 @@ def decide(state: State, observed: Observation, pool: Pool) -> Decision[State, A
         if relief:
             state = replace(state, guarded_at=observed.now)
         note = Note(Kind.SCALE_OUT, aim, wanted, peak, reason)
-        return Decision(state, (ScaleOut(aim), *protection, note))
+        return Decision(state, (ScaleOut(aim, capacity), *protection, note))
     surplus = _surplus(pool, state, observed, group, peak)
     if surplus > 0 and not pressure:
         chosen = _idle(demand, state, observed.now, staying, surplus)
@@ -91,6 +91,23 @@ def decide(state: State, observed: Observation, pool: Pool) -> Decision[State, A
             return Decision(state, (Terminate(chosen), *_but(protection, chosen), note))
     reason = pressure or _why_hold(tasks, wanted, capacity, peak, group)
     return Decision(state, (*protection, Note(Kind.HOLD, capacity, wanted, peak, reason)))
+
+
+def not_terminated(state: State, instances: Iterable[str]) -> State:
+    """The state after AWS refused to terminate these, or there was no time to ask: workers as before.
+
+    The next decision may choose them again, and protects those that have a task by then.
+    """
+    refused = set(instances)
+    if not refused & state.terminated.keys():
+        return state
+    return replace(state, terminated={one: at for one, at in state.terminated.items() if one not in refused})
+
+
+def missing(group: Group) -> int:
+    """Workers that the group wants and that do not serve: they start, or cannot be had."""
+    serving = sum(each.lifecycle == IN_SERVICE for each in group.instances)
+    return max(0, group.desired - serving)
 
 
 def _running(demand: Demand, group: Group, staying: Iterable[Instance]) -> int:

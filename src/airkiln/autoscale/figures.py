@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from airkiln.autoscale.amazon import SENT, Metric, Monitoring, Usage
 from airkiln.autoscale.apply import Failures
+from airkiln.autoscale.decision import missing
 from airkiln.autoscale.model import Demand, Group
 from airkiln.aws.clients import describe_error
+from airkiln.aws.metrics import namespace
 from airkiln.pools.model import group_name
 
-NAMESPACE = "Airkiln"
 EVERY = 1.0
 """Seconds between two checks for metrics to publish."""
 USAGE_EVERY = 60.0
@@ -74,7 +75,7 @@ class Figures(threading.Thread):
         try:
             if metrics:
                 for begin in range(0, len(metrics), SENT):
-                    self._monitoring.publish(NAMESPACE, metrics[begin : begin + SENT])
+                    self._monitoring.publish(namespace(self._environment), metrics[begin : begin + SENT])
         except Exception as error:  # reported, and the next ones are published
             self._failures.report("not-published", describe_error(error))
         now = self._clock()
@@ -85,7 +86,7 @@ class Figures(threading.Thread):
     def _ask(self, pools: tuple[str, ...]) -> None:
         names = {group_name(self._environment, pool): pool for pool in pools}
         try:
-            found = self._monitoring.usage(list(names))
+            found = self._monitoring.usage(list(names), namespace(self._environment))
         except Exception as error:  # a guard that sees nothing guards nothing: demand decides alone
             self._failures.report("usage-unknown", describe_error(error))
             return
@@ -100,9 +101,20 @@ def metrics(environment: str, pool: str, demand: Demand, group: Group | None, wa
         ("OldestQueued", demand.oldest, "Seconds"),
     ]
     if group is not None:
-        values += [("WantedWorkers", float(wanted), "Count"), ("Workers", float(group.desired), "Count")]
+        values += [
+            ("WantedWorkers", float(wanted), "Count"),
+            ("Workers", float(group.desired), "Count"),
+            ("MissingWorkers", float(missing(group)), "Count"),
+        ]
     dimensions = [{"Name": "Environment", "Value": environment}, {"Name": "Pool", "Value": pool}]
     return [
         {"MetricName": name, "Value": value, "Unit": unit, "StorageResolution": 1, "Dimensions": dimensions}
         for name, value, unit in values
     ]
+
+
+def of_environment(environment: str, groups: Iterable[Group]) -> list[Metric]:
+    """The figure that the environment's alarm watches: the most workers that any pool lacks."""
+    value = float(max(map(missing, groups), default=0))
+    dimensions = [{"Name": "Environment", "Value": environment}]
+    return [{"MetricName": "MissingWorkers", "Value": value, "Unit": "Count", "Dimensions": dimensions}]

@@ -91,6 +91,8 @@ class ScaleOut:
     """Action: raise the desired capacity."""
 
     desired: int
+    seen: int | None = field(default=None, compare=False)
+    """The desired capacity that this was decided from. It is raised from no other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ without one (a bake, a bastion) has not failed.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from airkiln.errors import AirkilnError, RefusedError
 from airkiln.host import files, instance
 from airkiln.host.environment import read_optional
 from airkiln.host.files import Ownership
-from airkiln.host.layout import Layout
+from airkiln.host.layout import SERVICE_GROUP, Layout
 from airkiln.host.metadata import Imds
 from airkiln.parameters import load
 from airkiln.parameters.source import Source, open_source
@@ -47,6 +48,7 @@ class Boot:
     systemctl: Callable[..., object] = systemctl
     generations: Callable[[], list[Unit]] | None = None
     """Lists the worker's generations on this host. None: as systemd has them."""
+    sleep: Callable[[float], None] = time.sleep
 
     def start(self) -> None:
         """Load the environment and start the role's target."""
@@ -113,7 +115,7 @@ class Boot:
 
     def _settings(self) -> Settings:
         status("asking what this instance is")
-        return complete(read_overrides(self.layout.boot_toml), self.layout, self.imds)
+        return complete(read_overrides(self.layout.boot_toml), self.layout, self.imds, self.sleep)
 
     def _collect(self, settings: Settings) -> tuple[Role, load.Loaded, Pool | None]:
         """The role, its checked parameters, and the pool that this host works for. Writes nothing."""
@@ -129,13 +131,33 @@ class Boot:
         status(f"loading parameters of {here.environment} for {role.name}")
         loaded = load.collect(self.source(settings), here.environment, role, self.layout.static_env)
         pool = self._own_pool(loaded, role, here.pool) if WORKER_UNIT in role.units else None
-        return role, _with_pool(loaded, pool) if pool is not None else loaded, pool
+        loaded = _with_pool(loaded, pool) if pool is not None else loaded
+        if here.task_role:
+            loaded = replace(loaded, airflow={**loaded.airflow, **self._task_role(here.task_role)})
+        return role, loaded, pool
 
     def _store(self, settings: Settings, loaded: load.Loaded, pool: Pool | None) -> None:
         facts = instance.render(replace(settings.instance, pool=pool.name if pool else None))
-        load.store(loaded, self.layout.run_env, also={self.layout.instance_json: (facts, Ownership(0o644))})
+        also = {self.layout.instance_json: (facts, Ownership(0o644))}
+        if settings.instance.task_role:
+            also[self.layout.task_token] = (self._task_token(), load.service_ownership(SERVICE_GROUP))
+        load.store(loaded, self.layout.run_env, also=also)
         if pool is not None:
             self._limit(pool)
+
+    def _task_role(self, arn: str) -> dict[str, str]:
+        """The variables with which Airflow's processes find the credentials of their role."""
+        from airkiln import credentials  # noqa: PLC0415
+
+        credentials.checked(arn)
+        return credentials.variables(self.layout)
+
+    def _task_token(self) -> str:
+        """The token of this boot: a reload keeps it, because processes that run have read it."""
+        try:
+            return self.layout.task_token.read_text(encoding="ascii")
+        except OSError:
+            return os.urandom(32).hex()  # no line break: botocore would refuse it
 
     def _own_pool(self, loaded: load.Loaded, role: Role, name: str | None) -> Pool | None:
         """The pool that this host works for, where it runs a Celery worker."""

@@ -1,4 +1,4 @@
-"""`airkiln boot` and `airkiln signal`."""
+"""`airkiln boot`, `airkiln signal` and `airkiln early-journal`."""
 
 from __future__ import annotations
 
@@ -21,3 +21,10 @@ def signal(_options: argparse.Namespace) -> None:
     from airkiln.boot.stack_signal import Signal  # noqa: PLC0415 - a boot does without it
 
     Signal().send()
+
+
+def early_journal(_options: argparse.Namespace) -> None:
+    """Send the part of the journal that precedes the CloudWatch agent."""
+    from airkiln.boot.early_journal import EarlyJournal  # noqa: PLC0415 - a boot does without it
+
+    EarlyJournal().send()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -16,6 +17,9 @@ from airkiln.systemd.journal import say
 
 LOCAL_ENVIRONMENT = "local"
 """The environment of a host whose parameters are a file and that was given no other."""
+TAGS_WITHIN, TAGS_EVERY = 60, 2
+"""Seconds within which a group's instance gets its tags, and between two requests for them."""
+LIFECYCLE = "meta-data/autoscaling/target-lifecycle-state"
 _INSTANCE_KEYS = ("role", "environment", "region", "pool")
 _KEYS = ("source", "file", *_INSTANCE_KEYS)
 
@@ -58,7 +62,12 @@ def read_overrides(path: Path) -> Settings:
     )
 
 
-def complete(settings: Settings, layout: Layout, imds: Callable[[bool], Imds]) -> Settings:
+def complete(
+    settings: Settings,
+    layout: Layout,
+    imds: Callable[[bool], Imds],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Settings:
     """Fill in from instance metadata what boot.toml leaves open.
 
     Metadata is not read on a host whose boot.toml gives everything, or whose parameters are a file.
@@ -73,6 +82,14 @@ def complete(settings: Settings, layout: Layout, imds: Callable[[bool], Imds]) -
     try:
         with imds(made_by_amazon(layout)) as metadata:
             found = metadata.identity()
+            # A group may tag its instance after the launch, so that metadata has no tags at first.
+            for waited in range(0, TAGS_WITHIN, TAGS_EVERY):
+                if found.role or given.role or metadata.get(LIFECYCLE) is None:
+                    break
+                if not waited:
+                    say("no airkiln:role tag yet, and this instance belongs to a group: asking again")
+                sleep(TAGS_EVERY)
+                found = metadata.identity()
     except NoImdsError as error:
         say(f"no instance metadata: {error}")
         return settings

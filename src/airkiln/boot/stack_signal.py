@@ -2,11 +2,13 @@
 
 A stack that creates an instance or a group waits for one signal from each instance (CreationPolicy). The tag
 airkiln:signal names what waits: `<stack>/<logical id>`. Without the tag nothing is done. The signal follows
-the state of the units that the role's target wants, and the health page of the web server.
+the state of the units that the role's target wants, and the health page of the web server. It asks
+dependencies, unlike what replaces a running web server (airkiln_airflow/liveness.py).
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 import urllib.error
@@ -69,7 +71,7 @@ class System(Protocol):
         """The unit's present state."""
 
     def web_server_answers(self) -> bool:
-        """Whether the web server answers on its own machine."""
+        """Whether the web server answers on its own machine and reaches its database."""
 
     def last_lines(self, unit: str) -> list[str]:
         """The last lines of the unit's journal, oldest first."""
@@ -98,11 +100,12 @@ class Systemd:
         )
 
     def web_server_answers(self) -> bool:
-        """One request to its health page."""
+        """One request to its health page, which answers 200 whatever the database does."""
         try:
             with urllib.request.urlopen(HEALTH, timeout=HEALTH_TIMEOUT) as answer:
-                return bool(answer.status == 200)
-        except (OSError, urllib.error.URLError, ValueError):
+                found = json.loads(answer.read())
+                return bool(answer.status == 200 and found["metadatabase"]["status"] == "healthy")
+        except (OSError, urllib.error.URLError, ValueError, KeyError, TypeError):
             return False
 
     def last_lines(self, unit: str) -> list[str]:

@@ -26,6 +26,7 @@ from airkiln.failover.model import Phase
 from airkiln.failover.runtime import RuntimeDirectory
 from airkiln.host import daemon, instance
 from airkiln.host.layout import Layout
+from airkiln.host.notices import NoticeWatcher
 from airkiln.systemd.journal import ERROR, WARNING, say
 
 CLEAN_UP_TIMEOUT = 1.0
@@ -60,6 +61,7 @@ def _run() -> None:
     directory.path.mkdir(mode=0o750, parents=True, exist_ok=True)
     with _only_one(directory):
         _check(keywords)
+        watcher = NoticeWatcher(known=here)
         Daemon(
             Parts(
                 here,
@@ -67,7 +69,8 @@ def _run() -> None:
                 directory,
                 timings,
                 make_client=lambda holder: LeaseClient(keywords, here.host, holder, timings),
-                reporter=Reporter(here, lambda: read_backlog(keywords)),
+                reporter=Reporter(lambda: watcher.instance, lambda: read_backlog(keywords)),
+                watcher=watcher,
             )
         ).run()
 

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from airkiln.aws.clients import Clients, Make, error_code
+from airkiln.aws.metrics import namespace
 from airkiln.errors import AirkilnError
 from airkiln.failover.backlog import Backlog
-from airkiln.host import metadata
 from airkiln.host.instance import Instance
-from airkiln.host.layout import Layout
-from airkiln.host.metadata import NoImdsError
 from airkiln.systemd.journal import NOTICE, RateLimit, say
 
 EVERY = 2.0
@@ -26,7 +24,6 @@ EVERY = 2.0
 METRICS_EVERY = 60.0
 REPORT_EVERY = 30.0
 """Seconds between two attempts to report an unhealthy host."""
-NAMESPACE = "Airkiln"
 
 
 @dataclass(frozen=True)
@@ -39,32 +36,25 @@ class Figures:
     takeovers: int
 
 
-def identify() -> Instance:
-    """What instance metadata says of this instance. Raises NoImdsError and UnavailableError."""
-    return metadata.connect(Layout()).identity()
-
-
 class Reporter(threading.Thread):
     """Publishes `figures` (None on a standby) and reports an unhealthy host.
 
-    :param instance: what the boot path wrote. Where it names no instance, metadata is read.
+    :param instance: says what this instance is. Nothing is reported until it has an id.
     :param backlog: reads how far Airflow is behind; it may raise AirkilnError.
     :param make: makes a client of a service in a region.
     """
 
     def __init__(
         self,
-        instance: Instance,
+        instance: Callable[[], Instance],
         backlog: Callable[[], Backlog],
         make: Make | None = None,
-        identify: Callable[[], Instance] = identify,
     ) -> None:
         super().__init__(name="reports", daemon=True)
-        self._instance, self._identify = instance, identify
-        self._environment = instance.environment or ""
+        self._instance = instance
         self._backlog = backlog
         self._make = make
-        self._clients = Clients(instance.region, make)
+        self._clients: Clients | None = None
         self._failures = RateLimit()
         self._unhealthy: str | None = None
         self._reported_at = -REPORT_EVERY
@@ -76,46 +66,43 @@ class Reporter(threading.Thread):
         self._unhealthy = reason
 
     def run(self) -> None:
-        """Report until the process ends. Returns at once on a host that is not an EC2 instance."""
-        while self._instance.instance_id is None:
-            try:
-                self._instance = self._identify()
-                self._clients = Clients(self._instance.region, self._make)
-            except NoImdsError:
-                return
-            except AirkilnError as error:
-                self._failures.say("metadata", f"event=report-failed what=metadata reason={error}")
-                time.sleep(EVERY)
+        """Report until the process ends."""
         while True:
             self.turn()
             time.sleep(EVERY)
 
     def turn(self) -> None:
         """Report what there is. No report waits for another to succeed."""
+        here = self._instance()
+        if here.instance_id is None:
+            return
+        if self._clients is None:
+            self._clients = Clients(here.region, self._make)
         for name, step in (("autoscaling", self._report), ("cloudwatch", self._publish)):
             try:
-                step()
+                step(here, self._clients)
             except Exception as error:  # of any kind: a line in the journal, and the next attempt
                 self._failures.say(name, f"event=report-failed what={name} reason={error_code(error)}")
 
-    def _report(self) -> None:
+    def _report(self, here: Instance, clients: Clients) -> None:
         reason = self._unhealthy
         if reason is None or time.monotonic() - self._reported_at < REPORT_EVERY:
             return
         self._reported_at = time.monotonic()
-        self._clients.get("autoscaling").set_instance_health(
-            InstanceId=self._instance.instance_id, HealthStatus="Unhealthy", ShouldRespectGracePeriod=False
+        clients.get("autoscaling").set_instance_health(
+            InstanceId=here.instance_id, HealthStatus="Unhealthy", ShouldRespectGracePeriod=False
         )
-        say(f"event=reported-unhealthy instance={self._instance.instance_id} reason={reason}", NOTICE)
+        say(f"event=reported-unhealthy instance={here.instance_id} reason={reason}", NOTICE)
         self._unhealthy = None
 
-    def _publish(self) -> None:
+    def _publish(self, here: Instance, clients: Clients) -> None:
         figures = self.figures
         if figures is None or time.monotonic() - self._published_at < METRICS_EVERY:
             return
         self._published_at = time.monotonic()
-        self._clients.get("cloudwatch").put_metric_data(
-            Namespace=NAMESPACE, MetricData=metrics(self._environment, figures, self._read_backlog())
+        environment = here.environment or ""
+        clients.get("cloudwatch").put_metric_data(
+            Namespace=namespace(environment), MetricData=metrics(environment, figures, self._read_backlog())
         )
 
     def _read_backlog(self) -> Backlog | None:

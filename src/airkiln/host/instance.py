@@ -19,6 +19,8 @@ class Instance:
     environment: str | None = None
     pool: str | None = None
     """The worker pool that it belongs to."""
+    task_role: str | None = None
+    """ARN of the IAM role that Airflow and its tasks have. None: they use the instance's own."""
 
     @property
     def host(self) -> str:

@@ -52,6 +52,14 @@ class Layout:
         return self.root / "run/airkiln/unfinished-reload"
 
     @property
+    def task_token(self) -> Path:
+        """What Airflow's processes show to be given the task role's credentials: root:airflow 0640 on tmpfs.
+
+        It exists only where the instance has a task role.
+        """
+        return self.root / "run/airkiln/task-token"
+
+    @property
     def worker_generation(self) -> Path:
         """The number of the worker's newest generation, once a reload has started another than the first."""
         return self.root / "run/airkiln/worker-generation"
@@ -70,6 +78,16 @@ class Layout:
     def airflow_bin(self) -> Path:
         """The `airflow` command of Airflow's own environment."""
         return self.root / "opt/airflow/bin/airflow"
+
+    @property
+    def cloudwatch_config(self) -> Path:
+        """What the CloudWatch agent collects, with the environment's name filled in; nothing secret."""
+        return self.root / "opt/aws/amazon-cloudwatch-agent/etc/amazon-cloudwatch-agent.json"
+
+    @property
+    def early_journal_sent(self) -> Path:
+        """Exists once the journal from before the CloudWatch agent's start has been sent."""
+        return self.root / "var/lib/airkiln-early-journal/sent"
 
     @property
     def dmi_vendor(self) -> Path:

@@ -29,6 +29,10 @@ TOKEN_SECONDS = 300
 _NOBODY_THERE = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL})
 
 
+class _TokenRefusedError(Exception):
+    """401: the token is unknown. Instance metadata may forget its tokens when EC2 moves the instance."""
+
+
 class NoImdsError(Exception):
     """This host has no instance metadata service: it is not an EC2 instance."""
 
@@ -80,6 +84,7 @@ class Imds:
             role=self.tag("airkiln:role"),
             environment=self.tag("airkiln:environment"),
             pool=self.tag("airkiln:pool"),
+            task_role=self.tag("airkiln:task-role"),
         )
 
     def tag(self, key: str) -> str | None:
@@ -87,15 +92,29 @@ class Imds:
         return self.get(f"meta-data/tags/instance/{key}")
 
     def get(self, path: str) -> str | None:
-        """The text at /latest/`path`, or None for 404."""
+        """The text at /latest/`path`, or None for 404. A refused token (401) is replaced at once."""
+        for attempt in range(1, self._attempts + 1):
+            try:
+                text = self._ask("GET", path, {"X-aws-ec2-metadata-token": self._valid_token()})
+            except _TokenRefusedError:
+                self._token = None
+                if attempt > 1:
+                    self._sleep(min(0.1 * 2**attempt, 1.0))
+            else:
+                return text.strip() if text is not None else None
+        raise UnavailableError(
+            f"instance metadata refused {self._attempts} new tokens for {path} (HTTP status 401): "
+            "check that no proxy stands between, then `systemctl restart airkiln-boot`"
+        )
+
+    def _valid_token(self) -> str:
         if self._token is None or self._clock() > self._renew_at:
             seconds = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)}
             self._renew_at = self._clock() + TOKEN_SECONDS / 2
             self._token = self._ask("PUT", "api/token", seconds)
             if self._token is None:
                 raise NoImdsError("the metadata address answers, but has no IMDSv2")
-        text = self._ask("GET", path, {"X-aws-ec2-metadata-token": self._token})
-        return text.strip() if text is not None else None
+        return self._token
 
     def _ask(self, method: str, path: str, headers: dict[str, str]) -> str | None:
         reason = ""
@@ -119,6 +138,8 @@ class Imds:
                 return None
             if answer.status == 200:
                 return body.decode()
+            if answer.status == 401 and method == "GET":
+                raise _TokenRefusedError
             reason = f"HTTP status {answer.status}"
             if self._token is None and answer.status < 500 and not self._is_ec2:
                 raise NoImdsError(f"{self._host} is another cloud's metadata: no IMDSv2 ({reason})")

@@ -57,7 +57,7 @@ class Parts:
     layout: Layout = field(default_factory=Layout)
     directory: RuntimeDirectory = field(default_factory=RuntimeDirectory)
     units: Units = field(default_factory=Units)
-    watcher: NoticeWatcher = field(default_factory=NoticeWatcher)
+    watcher: NoticeWatcher = field(default_factory=lambda: NoticeWatcher(known=instance.read(Layout())))
     hook: Hook = field(default_factory=Hook)
     clear: Callable[..., list[Task]] = clearing.clear
     limits: Limits = field(default_factory=Limits)

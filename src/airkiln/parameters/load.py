@@ -86,7 +86,7 @@ def store(
     Raises AirkilnError when a file cannot be written; the old ones then stand.
     """
     contents: dict[Path, tuple[str, Ownership]] = {
-        output: (envfile.render(loaded.airflow), _service_ownership(group)),
+        output: (envfile.render(loaded.airflow), service_ownership(group)),
         output.with_name(ADMIN_FILE): (envfile.render(loaded.admin), Ownership(0o600)),
         **(also or {}),
     }
@@ -100,7 +100,7 @@ def store(
         ) from None
 
 
-def _service_ownership(name: str) -> Ownership:
+def service_ownership(name: str) -> Ownership:
     """root:<group> 0640 where root runs this; otherwise the caller's, 0600."""
     if os.geteuid() != 0:
         return Ownership(0o600)

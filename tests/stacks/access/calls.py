@@ -55,6 +55,7 @@ def requests(role: str, call: str, on: Mapping[str, Any]) -> list[Request]:
         "cloudwatch": _cloudwatch,
         "ec2": _ec2,
         "cloudformation": _cloudformation,
+        "logs": _logs,
         "autoscaling": partial(_autoscaling, group=_GROUPS.get(role, role)),
     }
     if service not in permissions:
@@ -126,6 +127,11 @@ def _ec2(operation: str, _on: Mapping[str, Any]) -> Iterator[Permission]:
 
 def _cloudformation(operation: str, on: Mapping[str, Any]) -> Iterator[Permission]:
     yield f"cloudformation:{operation}", expanded(f"cloudformation:stack/{on['StackName']}/0"), {}
+
+
+def _logs(operation: str, on: Mapping[str, Any]) -> Iterator[Permission]:
+    stream = f"logs:log-group:{on['logGroupName']}:log-stream:{on['logStreamName']}"
+    yield f"logs:{operation}", expanded(stream), {}
 
 
 def _autoscaling(operation: str, on: Mapping[str, Any], group: str) -> Iterator[Permission]:

@@ -6,6 +6,7 @@ machine only (metadata, systemd).
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -20,12 +21,15 @@ from unittest import mock
 from airkiln.autoscale.amazon import Amazon
 from airkiln.autoscale.apply import Applier, Failures
 from airkiln.autoscale.figures import Figures, metrics
-from airkiln.autoscale.model import Demand, Protect, ScaleOut, Terminate, Unprotect
+from airkiln.autoscale.model import Demand, Protect, Terminate, Unprotect
+from airkiln.boot.early_journal import EarlyJournal
 from airkiln.boot.stack_signal import Signal, Unit
 from airkiln.failover import reporting
 from airkiln.failover.backlog import Backlog
 from airkiln.host.instance import Instance
+from airkiln.host.layout import Layout
 from airkiln.host.metadata import Imds
+from airkiln.host.notices import AutoScaling
 from airkiln.lifecycle.hook import Hook
 from airkiln.lifecycle.model import HookCall, HookReply
 from airkiln.parameters.ssm import SsmSource, create_client
@@ -125,7 +129,7 @@ def leader_tells_its_figures_and_a_hopeless_host(_role: str) -> None:
         mock.patch.multiple(reporting, METRICS_EVERY=0.0, REPORT_EVERY=0.0),
         mock.patch.object(RateLimit, "say", _refuse_any),
     ):
-        reporter = reporting.Reporter(here, lambda: Backlog(0.0, 0))
+        reporter = reporting.Reporter(lambda: here, lambda: Backlog(0.0, 0))
         reporter.figures = reporting.Figures(**{each.name: 1 for each in fields(reporting.Figures)})
         reporter.report_unhealthy("the scheduler was stuck twice")
         reporter.turn()
@@ -139,8 +143,9 @@ def leader_sizes_the_pools(_role: str) -> None:
     with mock.patch.object(Failures, "report", _refuse):
         applier.observe(["default"])
         cloud.addresses([INSTANCE])
-        actions = (ScaleOut(2), Terminate((INSTANCE,)), Protect((INSTANCE,)), Unprotect((INSTANCE,)))
-        applier.carry_out("default", actions, float("inf"))
+        actions = (Terminate((INSTANCE,)), Protect((INSTANCE,)), Unprotect((INSTANCE,)))
+        applier.carry_out({"default": actions}, float("inf"))
+        cloud.set_desired(applier.group("default"), 2)  # the recorder knows no group that could be looked at
         figures.usage(["default"])
         figures.offer(metrics(ENVIRONMENT, "default", Demand(1, {}), None, 1))
         figures.turn()
@@ -159,6 +164,33 @@ def worker_ends_in_good_order(_role: str) -> None:
             raise RuntimeError(hook.failure)
 
 
+def daemon_asks_for_its_lifecycle_state(_role: str) -> None:
+    """Where metadata does not say it."""
+    AutoScaling().target(Instance(INSTANCE, REGION))
+
+
+class Started:
+    """A machine whose agent reads the journal, which has one line."""
+
+    def agent_reads(self) -> bool:
+        return True
+
+    def journal(self, _priority: str) -> list[str]:
+        return ['{"__REALTIME_TIMESTAMP": "1700000000000000", "MESSAGE": "started"}']
+
+
+def early_journal_is_sent(role: str) -> None:
+    """What precedes the CloudWatch agent."""
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(RateLimit, "say", _refuse_any):
+        layout = Layout(Path(folder))
+        for path in (layout.cloudwatch_config, layout.early_journal_sent):
+            path.parent.mkdir(parents=True)
+        entry = {"log_group_name": f"/airkiln/{ENVIRONMENT}/journal"}
+        collected = {"journald": {"collect_list": [entry]}}
+        layout.cloudwatch_config.write_text(json.dumps({"logs": {"logs_collected": collected}}))
+        EarlyJournal(layout, lambda _: cast(Imds, Metadata(role)), Started()).send()
+
+
 def _refuse_any(_limit: RateLimit, kind: str, message: str) -> None:
     raise RuntimeError(f"{kind}: {message}")
 
@@ -171,6 +203,8 @@ SCENES: dict[Scene, tuple[str, ...]] = {
     leader_tells_its_figures_and_a_hopeless_host: ("scheduler",),
     leader_sizes_the_pools: ("scheduler",),
     worker_ends_in_good_order: ("worker",),
+    daemon_asks_for_its_lifecycle_state: ("scheduler", "worker"),
+    early_journal_is_sent: ALL,
     support_bundle_is_kept: ("webserver", "scheduler", "worker", "database"),
     large_support_bundle_is_kept: ("webserver",),
 }

@@ -45,6 +45,8 @@ KEPT = (
     "StackName",
     "WithDecryption",
     "cluster",
+    "logGroupName",
+    "logStreamName",
     "task",
     "taskDefinition",
     "tasks",

@@ -28,10 +28,7 @@ SERVICES = (
     "secretsmanager", "sns", "sqs", "ssm", "sts",
 )  # fmt: skip
 """Services whose operations are looked for in our source."""
-AHEAD = {
-    "autoscaling:CompleteLifecycleAction": "the end of a web server and of a scheduler host (to come)",
-    "autoscaling:RecordLifecycleActionHeartbeat": "the end of a web server and of a scheduler host (to come)",
-}
+AHEAD: dict[str, str] = {}
 """What machines are allowed and no code calls yet. The code that calls it ends the entry."""
 ENDPOINTS = {"cloudwatch": "monitoring", "ecr": "ecr.api"}
 """Where an endpoint's name says a service differently from its permissions."""

@@ -96,8 +96,10 @@ def _inline(template: str, resources: Resources, role: str) -> Iterator[tuple[st
 def world() -> World:
     """What the templates make, with everything that can be chosen."""
     made = World(policies={"administrator": EVERYTHING_ALLOWED})
-    outputs = Deployment(Template("security"), {}).outputs()
     security = deployed("security")
+    shared = Deployment(Template("security"), {}).outputs()
+    given = {name: shared[name] for name in ("AgentPolicyArn", "InstancePolicyArn", "TaskFilesPolicyArn")}
+    iam = deployed("iam", **given)
     attached = {}
     for name, resource in security.items():
         if resource["Type"] == "AWS::IAM::ManagedPolicy":
@@ -120,16 +122,16 @@ def world() -> World:
 
     offload = deployed(
         "offload",
-        TaskFilesPolicyArn=outputs["TaskFilesPolicyArn"],
-        SchedulerRoleName=outputs["SchedulerRoleName"],
+        TaskFilesPolicyArn=shared["TaskFilesPolicyArn"],
+        SchedulerRoleName=Deployment(Template("iam"), given).outputs()["SchedulerRoleName"],
     )
     made.policies["offload.SchedulerMayOffload"] = document(offload, "SchedulerMayOffload")
-    role("webserver", "security", security, "WebserverRole")
-    role("scheduler", "security", security, "SchedulerRole", "offload.SchedulerMayOffload")
-    role("database", "security", security, "DatabaseRole")
-    role("builder", "security", security, "BuilderRole")
+    role("webserver", "iam", iam, "WebserverRole")
+    role("scheduler", "iam", iam, "SchedulerRole", "offload.SchedulerMayOffload")
+    role("database", "iam", iam, "DatabaseRole")
+    role("builder", "iam", iam, "BuilderRole")
     for pool in POOLS:
-        stack = deployed("workers", PoolName=pool, WorkerPolicyArns=outputs["WorkerPolicyArns"])
+        stack = deployed("workers", PoolName=pool, WorkerPolicyArns=shared["WorkerPolicyArns"])
         called = "workers" if pool == "default" else f"workers-{pool}"
         role("worker" if pool == "default" else f"{pool} worker", called, stack, "Role")
         made.policies[f"{called}.QueuePolicy"] = document(stack, "QueuePolicy")
@@ -159,6 +161,7 @@ def _people(made: World) -> None:
 def _services(made: World) -> None:
     scaling = f"{SERVICE_ROLE}/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
     made.principals["Auto Scaling"] = Principal(scaling)
+    made.principals["Spot"] = Principal(f"{SERVICE_ROLE}/spot.amazonaws.com/AWSServiceRoleForEC2Spot")
     for name, service in {
         "EC2": "ec2",
         "ECS": "ecs-tasks",

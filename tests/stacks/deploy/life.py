@@ -8,7 +8,7 @@ from typing import Any
 from tests.stacks.deploy.local_aws import Run
 
 LAYERS = {"edge", "webserver", "scheduler", "worker-default", "operations"}
-KEPT = {"network", "firewall", "security", "buckets", "data", "observability"}
+KEPT = {"network", "firewall", "security", "iam", "buckets", "data", "observability"}
 
 
 @dataclass

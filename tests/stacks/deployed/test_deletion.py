@@ -15,10 +15,10 @@ KEPT = {
     "network": {"FlowLogBucket", "FlowLogBucketPolicy"},
     "security": {"Key", "KeyAlias"},
     "buckets": {
-        f"{name}Bucket{policy}" for name in ("Log", "Release", "Access") for policy in ("", "Policy")
+        *(f"{name}Bucket{policy}" for name in ("Log", "Release", "Access") for policy in ("", "Policy")),
+        *("Journal", "Sessions"),
     },
     "data": {"DatabaseLog", "FileSystem"},
-    "observability": {"Journal", "Sessions"},
 }
 
 

@@ -79,7 +79,7 @@ def test_a_parameter_of_each_stack_changes_this_of_its_own_resources_and_nothing
 
 
 def test_the_boundary_reaches_every_role_and_leaves_again(least: Environment, around: Parameters) -> None:
-    stack = least.stack("security")
+    stack = least.stack("iam")
     roles = {name for name, one in least.resources(stack).items() if one["ResourceType"] == "AWS::IAM::Role"}
     before = _photograph(least)
     bounded = {"PermissionsBoundaryArn": around["PermissionsBoundaryArn"]}

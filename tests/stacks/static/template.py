@@ -152,6 +152,7 @@ _TARGETS = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/airkiln
 _CERTIFICATE = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/00000000-0000-0000-0000-000000000000"
 SAMPLES: dict[str, str] = {
     "AccessBucketName": f"airkiln-test-access-{ACCOUNT}-{REGION}",
+    "AgentPolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/AgentPolicy",
     "ContainerImage": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/airflow@sha256:" + "0" * 64,
     "DatabaseIdentifier": "airkiln-test",
     "DatabaseSecurityGroupId": "sg-0123456789abcde01",
@@ -162,6 +163,7 @@ SAMPLES: dict[str, str] = {
     "ExecutionApiUrl": "https://airflow.internal.example.com/execution/",
     "FileSystemSecurityGroupId": "sg-0123456789abcde04",
     "ImageId": "ami-0123456789abcdef0",
+    "InstancePolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/InstancePolicy",
     "InstanceProfileName": "airkiln-test-Profile-ABC",
     "InstanceSecurityGroupId": "sg-0123456789abcde05",
     "InternalCertificateArn": _CERTIFICATE,
@@ -188,6 +190,7 @@ SAMPLES: dict[str, str] = {
 """A value for each parameter without a default; a name means the same in every template."""
 
 EVERYTHING: dict[str, dict[str, str]] = {
+    "security": {"Spot": "yes"},
     "edge": {
         "PublicAccess": "oidc",
         "PublicSubnetIds": "subnet-0123456789abcde07,subnet-0123456789abcde08",

@@ -13,6 +13,7 @@ from tests.stacks.static.template import ACCOUNT, EVERYTHING, NAMES, REGION, Tem
 
 ANY_RESOURCE = {
     "autoscaling:DescribeAutoScalingGroups": "describing knows no resource",
+    "autoscaling:DescribeAutoScalingInstances": "describing knows no resource",
     "cloudwatch:GetMetricData": "reading figures knows no resource and no namespace",
     "cloudwatch:PutMetricData": "knows no resource; held to the namespace Airkiln",
     "ec2:DescribeInstances": "describing knows no resource",
@@ -154,7 +155,9 @@ def test_nobody_in_particular_is_allowed_nothing_but_to_mount_over_tls(statement
 def test_a_service_acts_for_this_account_only(statement: Statement) -> None:
     principal = statement.body["Principal"]
     if "Service" in principal and not principal["Service"].startswith("logs."):
-        assert statement.body["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
+        # Load balancing gives the ARN alone, which names the account.
+        account = None if "elasticloadbalancing" in principal["Service"] else {"aws:SourceAccount": ACCOUNT}
+        assert statement.body["Condition"].get("StringEquals") == account
         assert f":{REGION}:{ACCOUNT}:" in str(
             statement.body["Condition"]["ArnLike"]
         ) or ":s3:::airkiln" in str(statement.body)
@@ -174,9 +177,9 @@ def test_what_is_named_belongs_to_this_environment(statement: Statement) -> None
 @pytest.mark.parametrize(
     ("template", "owner", "folder"),
     [
-        ("security", "WebserverRole", "webserver"),
-        ("security", "SchedulerRole", "scheduler"),
-        ("security", "DatabaseRole", "database"),
+        ("iam", "WebserverRole", "webserver"),
+        ("iam", "SchedulerRole", "scheduler"),
+        ("iam", "DatabaseRole", "database"),
         ("security", "InstancePolicy", "common"),
         ("workers", "Role", "worker"),
     ],
@@ -208,7 +211,7 @@ def test_the_key_is_used_only_through_a_service_or_for_a_session() -> None:
 
 
 def test_the_builder_reaches_nothing_of_the_environment() -> None:
-    role = Template("security").deployed()["BuilderRole"]["Properties"]
+    role = Template("iam").deployed()["BuilderRole"]["Properties"]
     assert "Policies" not in role
     assert role["ManagedPolicyArns"] == [f"arn:aws:iam::{ACCOUNT}:policy/AgentPolicy"]
     reached = {action.split(":")[0] for s in allowed("security", "AgentPolicy") for action in s.actions}
@@ -222,10 +225,7 @@ def test_a_worker_takes_from_the_queue_of_its_pool_only() -> None:
 
 def test_the_scheduler_sends_and_never_takes() -> None:
     actions = {
-        action
-        for s in allowed("security", "SchedulerRole")
-        for action in s.actions
-        if action.startswith("sqs:")
+        action for s in allowed("iam", "SchedulerRole") for action in s.actions if action.startswith("sqs:")
     }
     assert actions == {"sqs:GetQueueAttributes", "sqs:SendMessage"}
 
@@ -233,8 +233,8 @@ def test_the_scheduler_sends_and_never_takes() -> None:
 @pytest.mark.parametrize(
     ("template", "owner", "groups"),
     [
-        ("security", "WebserverRole", ["webserver"]),
-        ("security", "SchedulerRole", ["worker-*", "scheduler"]),
+        ("iam", "WebserverRole", []),
+        ("iam", "SchedulerRole", ["worker-*", "scheduler"]),
         ("workers", "Role", ["worker-default"]),
     ],
 )
@@ -279,6 +279,10 @@ def test_a_user_of_the_ui_gets_a_forwarded_port_of_a_web_server_and_no_shell() -
 
 # The key's own policy, a statement a test.
 
+SCALING = (
+    f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+)
+
 
 def test_the_account_manages_the_key_by_its_policies() -> None:
     assert KEY["AccountDecidesByItsPolicies"]["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
@@ -286,11 +290,22 @@ def test_the_account_manages_the_key_by_its_policies() -> None:
 
 def test_auto_scaling_may_launch_from_an_image_under_the_key() -> None:
     statement = KEY["AutoScalingLaunchesFromEncryptedImages"]
-    role = "aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
-    assert statement["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:role/{role}"}
+    assert SCALING in statement["Principal"]["AWS"]
     assert {"kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext", "kms:DescribeKey"} <= set(
         statement["Action"]
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["AutoScalingLaunchesFromEncryptedImages", "AutoScalingLendsTheKeyToVolumes"]
+)
+def test_where_pools_use_spot_its_role_may_use_the_key_too(name: str) -> None:
+    """IAM refuses a policy that names a role which is not there: without Spot the role may be missing."""
+    resources = Template("security").deployed(Spot="no")
+    without = {each["Sid"]: each for each in resources["Key"]["Properties"]["KeyPolicy"]["Statement"]}
+    spot = SCALING.replace("autoscaling", "spot").replace("ForAutoScaling", "ForEC2Spot")
+    assert KEY[name]["Principal"] == {"AWS": [SCALING, spot]}
+    assert without[name]["Principal"] == {"AWS": [SCALING]}
 
 
 def test_auto_scaling_may_lend_the_key_to_volumes_only() -> None:

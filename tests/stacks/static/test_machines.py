@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airkiln.lifecycle import hook
+from airkiln_airflow import liveness
 from rehearsal.aws.services.cloudformation.template import Json
 from tests.stacks.static.template import EVERYTHING, SAMPLES, Template
 
+ROOT = Path(__file__).parents[3]
 GROUPS = {"webserver": "webserver", "scheduler": "scheduler", "workers": "worker"}
 MACHINES = {**GROUPS, "database-step": "database"}
 
@@ -103,12 +108,40 @@ def test_no_group_is_told_a_desired_capacity(name: str) -> None:
     assert "DesiredCapacity" not in group(name)["Properties"]
 
 
+def test_every_worker_that_ends_is_drained_by_a_hook_made_with_its_group() -> None:
+    (made,) = group("workers")["Properties"]["LifecycleHookSpecificationList"]
+    assert made["LifecycleHookName"] == hook.NAME
+    assert made["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
+    assert made["DefaultResult"] == "CONTINUE"
+
+
 @pytest.mark.parametrize("name", GROUPS)
-def test_every_instance_that_ends_is_drained_by_a_hook_made_with_its_group(name: str) -> None:
-    (hook,) = group(name)["Properties"]["LifecycleHookSpecificationList"]
-    assert hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
-    assert hook["DefaultResult"] == "CONTINUE"
+def test_no_group_has_a_hook_that_nobody_completes(name: str) -> None:
+    """Each termination would last until the hook's time-out. The daemon that completes it runs on workers."""
+    assert ("LifecycleHookSpecificationList" in group(name)["Properties"]) == (name == "workers")
     assert "AWS::AutoScaling::LifecycleHook" not in Template(name).text
+
+
+@pytest.mark.parametrize("name", ["webserver", "scheduler"])
+def test_an_instance_is_not_replaced_or_given_up_while_its_volume_still_loads(name: str) -> None:
+    """Modules on a volume that loads from its snapshot take minutes to read: the units have that long."""
+    restart = ROOT / "roles/airflow/templates/etc/systemd/system/airflow-.service.d/20-restart.conf.j2"
+    (minutes,) = re.findall(r"^TimeoutStartSec=(\d+)min$", restart.read_text(), re.M)
+    properties = Template(name).deployed()["Group"]["Properties"]
+    assert int(properties["HealthCheckGracePeriod"]) >= int(minutes) * 60
+    timeout = Template(name).parameters["BootTimeout"]["Default"]
+    assert int(re.findall(r"\d+", timeout)[0]) > int(minutes)
+    unit = ROOT / "roles/airflow_webserver/templates/etc/systemd/system/airflow-webserver.service.j2"
+    (tries,) = re.findall(r"--retry (\d+) --retry-delay 1", unit.read_text())
+    assert int(tries) >= int(minutes) * 60 - 10
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_an_instance_has_the_tags_of_its_group_from_the_launch_on(name: str) -> None:
+    (tagged,) = [
+        each["Tags"] for each in launched(name)["TagSpecifications"] if each["ResourceType"] == "instance"
+    ]
+    assert {tag["Key"]: tag["Value"] for tag in tagged} == tags(name)
 
 
 @pytest.mark.parametrize("name", GROUPS)
@@ -128,6 +161,18 @@ def test_web_servers_stand_behind_both_doors_and_are_judged_by_them() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("percent", "setting", "rebalances"),
+    [("0", "drain", True), ("0", "ignore", False), ("100", "drain", False)],
+)
+def test_the_group_rebalances_where_the_pool_drains_for_that(
+    percent: str, setting: str, rebalances: bool
+) -> None:
+    given = {"OnDemandPercent": percent, "SecondInstanceType": "m6i.xlarge", "Rebalance": setting}
+    made = Template("workers").deployed(**given)["Group"]["Properties"]
+    assert made["CapacityRebalance"] is rebalances
+
+
 def test_workers_are_spot_instances_of_several_types_where_it_is_asked() -> None:
     policy = group("workers")["Properties"]["MixedInstancesPolicy"]
     assert [override["InstanceType"] for override in policy["LaunchTemplate"]["Overrides"]] == [
@@ -136,9 +181,7 @@ def test_workers_are_spot_instances_of_several_types_where_it_is_asked() -> None
         "m5.xlarge",
     ]
     assert policy["InstancesDistribution"]["OnDemandPercentageAboveBaseCapacity"] == "0"
-    assert group("workers")["Properties"]["CapacityRebalance"] is True
     default = Template("workers").deployed()["Group"]["Properties"]
-    assert default["CapacityRebalance"] is False
     on_demand = default["MixedInstancesPolicy"]["InstancesDistribution"][
         "OnDemandPercentageAboveBaseCapacity"
     ]
@@ -165,11 +208,11 @@ def test_a_pool_takes_further_policies_and_security_groups_for_its_tasks() -> No
 
 
 @pytest.mark.parametrize("door", ["Internal", "Public"])
-def test_a_door_knows_a_web_server_by_the_health_of_airflow(door: str) -> None:
+def test_a_door_knows_a_web_server_by_what_depends_on_no_database(door: str) -> None:
     targets = deployed("edge")[f"{door}Targets"]["Properties"]
     assert (targets["Protocol"], targets["Port"]) == ("HTTP", 8080)
     assert targets["TargetType"] == "instance"
-    assert targets["HealthCheckPath"] == "/api/v2/monitor/health"
+    assert targets["HealthCheckPath"] == liveness.PATH
     assert targets["HealthCheckIntervalSeconds"] == 10
     assert (targets["HealthyThresholdCount"], targets["UnhealthyThresholdCount"]) == (2, 3)
     assert targets["Matcher"] == {"HttpCode": "200"}

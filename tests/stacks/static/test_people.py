@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from airkiln.aws.metrics import namespace
 from rehearsal.aws.services.cloudformation.template import Json
 from tests.stacks.static.template import SAMPLES, Template
 
@@ -84,7 +85,7 @@ def test_what_no_data_means_is_said_for_every_alarm() -> None:
 def test_everything_that_the_design_watches_has_an_alarm() -> None:
     assert set(alarms("observability")) == {
         "NoLeader", "SchedulerHeartbeat", "OldestQueuedTask", "DagImportErrors", "Errors", "Unanswered",
-        "NoWebserver", "DatabaseStorage", "DatabaseConnections", "DatabaseCpu",
+        "MissingWorkers", "NoWebserver", "DatabaseStorage", "DatabaseConnections", "DatabaseCpu",
     }  # fmt: skip
     assert set(alarms("workers")) == {"DeadLetter", "AtMaximum"}
 
@@ -94,6 +95,16 @@ def test_an_alarm_says_what_is_wrong_and_tells_somebody(name: str) -> None:
     for alarm in alarms(name).values():
         assert alarm["AlarmDescription"].endswith(".")
         assert alarm["AlarmActions"]
+
+
+def test_our_metrics_are_looked_for_where_the_environments_instances_publish_them() -> None:
+    ours = namespace("test")
+    spaces = {alarm["Namespace"] for alarm in alarms("observability").values() if "Namespace" in alarm}
+    assert {space for space in spaces if not space.startswith("AWS/")} == {ours}
+    body = Template("observability").deployed()["Dashboard"]["Properties"]["DashboardBody"]
+    assert set(re.findall(r'"(Airkiln[^"]*)"', body)) == {ours}
+    policy = str(Template("security").deployed()["InstancePolicy"])
+    assert f"{{'cloudwatch:namespace': '{ours}'}}" in policy
 
 
 def test_the_dashboard_is_read_by_cloudwatch() -> None:

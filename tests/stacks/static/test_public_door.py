@@ -10,22 +10,32 @@ import pytest
 
 from tests.stacks.static.template import EVERYTHING, Template
 
+UNAUTHENTICATED = "OnUnauthenticatedRequest"
+DENIES = {"deny": " or 401", "allow": " or nobody"}
+SCRIPT = "application/json, text/plain, */*"
+"""What the UI's scripts accept."""
 
-def answer(path: str, authorization: str = "", access: str = "oidc") -> list[str]:
+
+def answer(
+    path: str, authorization: str = "", access: str = "oidc", accept: str = "text/html,*/*"
+) -> list[str]:
     """The actions for a request, in order, as a load balancer decides them: the first rule that fits."""
     resources = Template("edge").deployed(**{**EVERYTHING["edge"], "PublicAccess": access})
     rules = [r["Properties"] for r in resources.values() if r["Type"].endswith("ListenerRule")]
     for rule in sorted(rules, key=lambda rule: int(rule["Priority"])):
-        if all(fits(condition, path, authorization) for condition in rule["Conditions"]):
+        if all(
+            fits(condition, path, {"Authorization": authorization, "Accept": accept})
+            for condition in rule["Conditions"]
+        ):
             return named(rule["Actions"])
     return named(resources["PublicHttps"]["Properties"]["DefaultActions"])
 
 
-def fits(condition: dict[str, Any], path: str, authorization: str) -> bool:
+def fits(condition: dict[str, Any], path: str, headers: dict[str, str]) -> bool:
     if condition["Field"] == "http-header":
-        return any(
-            fnmatch.fnmatchcase(authorization, value) for value in condition["HttpHeaderConfig"]["Values"]
-        )
+        header = condition["HttpHeaderConfig"]
+        given = headers[header["HttpHeaderName"]]
+        return any(fnmatch.fnmatchcase(given, value) for value in header["Values"])
     config = condition["PathPatternConfig"]
     return any(fnmatch.fnmatchcase(path, value) for value in config.get("Values", [])) or any(
         re.search(value, path) for value in config.get("RegexValues", [])
@@ -34,7 +44,10 @@ def fits(condition: dict[str, Any], path: str, authorization: str) -> bool:
 
 def named(actions: list[dict[str, Any]]) -> list[str]:
     return [
-        action["FixedResponseConfig"]["StatusCode"] if action["Type"] == "fixed-response" else action["Type"]
+        action["FixedResponseConfig"]["StatusCode"]
+        if action["Type"] == "fixed-response"
+        else action["Type"]
+        + DENIES.get(action.get("AuthenticateOidcConfig", {}).get(UNAUTHENTICATED, ""), "")
         for action in actions
     ]
 
@@ -71,6 +84,25 @@ def test_a_program_with_a_token_passes_the_login_by_for_the_rest_api_only() -> N
     assert answer("/api/v2/dags", "Bearer token") == ["forward"]
     assert answer("/api/v2/dags", "Basic abc") == ["authenticate-oidc", "forward"]
     assert answer("/ui/dags", "Bearer token") == ["authenticate-oidc", "forward"]
+
+
+@pytest.mark.parametrize("path", ["/api/v2/dags", "/ui/dags", "/ui/auth/menus"])
+def test_a_script_whose_session_has_expired_gets_401_and_no_redirect(path: str) -> None:
+    assert answer(path, accept=SCRIPT) == ["authenticate-oidc or 401", "forward"]
+    assert answer(path, accept=SCRIPT, access="airflow") == ["forward"]
+
+
+def test_a_browser_on_its_way_to_the_login_page_is_sent_to_the_identity_provider() -> None:
+    for path in ("/api/v2/auth/login", "/auth/login/", "/"):
+        assert answer(path) == ["authenticate-oidc", "forward"]
+
+
+def test_both_logins_at_the_identity_provider_are_the_same() -> None:
+    """One session, whichever rule a request meets first."""
+    resources = Template("edge").deployed(**EVERYTHING["edge"])
+    of_page = resources["PublicHttps"]["Properties"]["DefaultActions"][0]["AuthenticateOidcConfig"]
+    of_script = resources["PublicApiAnswersAnExpiredSession"]["Properties"]["Actions"][0]
+    assert of_page | {UNAUTHENTICATED: "deny"} == of_script["AuthenticateOidcConfig"]
 
 
 def test_clear_text_is_sent_on_to_https() -> None:

@@ -21,18 +21,18 @@ WIRES = [
 GIVEN = {
     "AlarmEmail", "Architecture", "BackupRetentionDays", "BootTimeout", "ContainerImage", "EnvironmentName",
     "ImageId", "InternalCertificateArn", "InternalHostName", "InternalHostedZoneId", "Offload", "PoolName",
-    "S3PrefixListId", "Zones",
+    "Rebalance", "S3PrefixListId", "Spot", "Zones",
 }  # fmt: skip
 """What people or deploy.yml itself must give, or may give, though its type could be an output's."""
 
 FOR_PEOPLE = {
     "buckets.ReleaseBucketName", "data.DatabaseHost", "data.DatabasePort", "data.FileSystemId",
     "data.RedisHost", "data.RedisPort", "database-step.InstanceId", "edge.InternalLoadBalancerDnsName",
-    "edge.PublicLoadBalancerDnsName", "observability.JournalLogGroupName", "observability.TopicArn",
+    "buckets.JournalLogGroupName", "edge.PublicLoadBalancerDnsName", "observability.TopicArn",
     "offload.ClusterName", "offload.ContainerSecurityGroupIds", "offload.TaskDefinition",
     "operations.OperatorPolicyArn", "operations.SessionDocumentName", "operations.UserInterfacePolicyArn",
     "scheduler.GroupName", "scheduler.LatestLaunchTemplateVersion", "scheduler.LaunchTemplateId",
-    "security.BuilderInstanceProfileName", "webserver.GroupName", "webserver.LatestLaunchTemplateVersion",
+    "iam.BuilderInstanceProfileName", "webserver.GroupName", "webserver.LatestLaunchTemplateVersion",
     "webserver.LaunchTemplateId", "workers.LatestLaunchTemplateVersion", "workers.LaunchTemplateId",
     "workers.QueueUrl",
 }  # fmt: skip
@@ -91,6 +91,20 @@ def test_an_output_that_may_be_missing_feeds_only_what_can_do_without(
     if "Condition" in Template(source).outputs[output]:
         can_do_without = "Default" in Template(stack).parameters[parameter]
         assert can_do_without or "only_if" in next(s for s in STACKS if s["name"] == stack)
+
+
+def test_every_log_group_that_an_instance_writes_to_is_there_before_the_first_instance() -> None:
+    launching = {"AWS::EC2::Instance", "AWS::AutoScaling::AutoScalingGroup"}
+    types = {name: {one["Type"] for one in Template(name).resources.values()} for name in ORDER}
+    first = min(ORDER.index(name) for name in ORDER if types[name] & launching)
+    groups = {
+        one["Properties"]["LogGroupName"]: name
+        for name in ORDER
+        for one in Template(name).deployed().values()
+        if one["Type"] == "AWS::Logs::LogGroup"
+    }
+    for group in ("/airkiln/test/journal", "/airkiln/test/sessions"):
+        assert ORDER.index(groups[group]) < first, group
 
 
 @pytest.mark.parametrize("stack", ORDER)

@@ -66,7 +66,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """An instance's folders, on which whoever runs the tests owns every file."""
-    monkeypatch.setattr(load, "_service_ownership", lambda _: Ownership(0o640))
+    monkeypatch.setattr(load, "service_ownership", lambda _: Ownership(0o640))
     layout = Layout(tmp_path)
     for path in (layout.static_env, layout.run_env):
         path.parent.mkdir(parents=True)

@@ -30,19 +30,33 @@ class Ec2:
 
     def __init__(self) -> None:
         self.filters: list[dict[str, Any]] = []
+        self.refusal = ""
 
     def describe_instances(self, Filters: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 - boto's
         self.filters = Filters
         return {"Reservations": [{"Instances": [{"InstanceId": "i-1"}, {"InstanceId": "i-2"}]}]}
 
-    def get_console_output(self, InstanceId: str) -> dict[str, str]:  # noqa: N803 - boto's
-        return {"Output": "[ 1.0] airkiln[4]: one\n[ 1.1] airkiln[4]: two"} if InstanceId == "i-1" else {}
+    def get_console_output(self, InstanceId: str, Latest: bool = False) -> dict[str, str]:  # noqa: N803 - boto's
+        if Latest and self.refusal:
+            raise ClientError({"Error": {"Code": self.refusal}}, "GetConsoleOutput")
+        if InstanceId != "i-1" or not (Latest or self.refusal):
+            return {}  # without Latest: what EC2 kept minutes ago, before the instance wrote anything
+        return {"Output": "[ 1.0] airkiln[4]: one\n[ 1.1] airkiln[4]: two"}
 
 
 def test_the_lines_of_every_matching_instance_are_read_after_its_id() -> None:
     ec2 = Ec2()
     assert console.read(ec2, {"airkiln:role": "database"}, 1) == ["i-1: two"]
     assert ec2.filters[0] == {"Name": "tag:airkiln:role", "Values": ["database"]}
+
+
+def test_a_type_without_a_serial_console_gives_what_ec2_kept() -> None:
+    ec2 = Ec2()
+    ec2.refusal = "UnsupportedOperation"
+    assert console.read(ec2, {}, 1) == ["i-1: two"]
+    ec2.refusal = "InternalError"
+    with pytest.raises(DeployError):
+        console.read(ec2, {}, 1)
 
 
 def test_a_console_that_may_not_be_read_says_where_else_to_look(monkeypatch: pytest.MonkeyPatch) -> None:

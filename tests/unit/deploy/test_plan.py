@@ -83,6 +83,28 @@ def test_a_stack_a_pool(plan: Plan) -> None:
     assert "MaxSize" not in stack(made, "worker-default")["given"]
 
 
+def test_the_group_follows_a_recommendation_to_rebalance_where_the_pool_does(plan: Plan) -> None:
+    made = plan(pools={"default": {}, "batch": {"rebalance": "drain"}})
+    assert made["problems"] == []
+    assert stack(made, "worker-batch")["given"]["Rebalance"] == "drain"
+    assert "Rebalance" not in stack(made, "worker-default")["given"]
+
+
+@pytest.mark.parametrize(
+    ("pools", "common", "spot"),
+    [
+        ({"default": None}, {}, "no"),
+        ({"default": {}, "batch": {"OnDemandPercent": 0, "SecondInstanceType": "m6i.xlarge"}}, {}, "yes"),
+        ({"default": {}}, {"OnDemandPercent": 50, "SecondInstanceType": "m6i.xlarge"}, "yes"),
+    ],
+)
+def test_the_key_is_open_to_spot_where_a_pool_uses_it(
+    plan: Plan, pools: dict[str, Any], common: dict[str, Any], spot: str
+) -> None:
+    made = plan(pools=pools, parameters=common)
+    assert stack(made, "security")["given"]["Spot"] == spot
+
+
 def test_without_a_way_out_there_are_endpoints_and_s3_is_named(plan: Plan) -> None:
     made = plan(stacks={"edge": EDGE, "network": {"NatGateways": "none"}})
     assert stack(made, "endpoints")["wanted"]

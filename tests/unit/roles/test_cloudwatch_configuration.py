@@ -12,17 +12,23 @@ from typing import Any
 
 import jinja2
 import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 
+from airkiln.aws.metrics import namespace
+from rehearsal.aws.stub_agents import cloudwatch_agent
 from tests.unit.airkiln.host.test_metadata import FakeImds
 
 PROGRAM = (
     Path(__file__).parents[3] / "roles/cloudwatch/templates/usr/local/lib/airkiln/cloudwatch-configuration.j2"
 )
+ROLE = PROGRAM.parents[5]
 DOCUMENT = {
     "logs": {
         "logs_collected": {"journald": {"collect_list": [{"log_group_name": "/airkiln/ENVIRONMENT/journal"}]}}
     },
-    "metrics": {"namespace": "Airkiln"},
+    "metrics": {"namespace": "Airkiln/ENVIRONMENT"},
 }
 NOBODY = "http://127.0.0.1:9"
 
@@ -74,7 +80,9 @@ def imds() -> Iterator[FakeImds]:
 
 def test_what_the_boot_path_wrote_names_the_group(host: Host) -> None:
     (host.root / "instance.json").write_text('{"environment": "prod"}')
-    assert group(host.starts_the_agent()) == "/airkiln/prod/journal"
+    document = host.starts_the_agent()
+    assert group(document) == "/airkiln/prod/journal"
+    assert document["metrics"]["namespace"] == namespace("prod")
 
 
 def test_before_the_boot_path_has_written_the_tag_names_the_group(host: Host, imds: FakeImds) -> None:
@@ -90,3 +98,41 @@ def test_an_instance_of_no_environment_sends_metrics_and_no_journal(host: Host) 
 def test_a_group_of_ones_own_is_left_as_it_is(host: Host) -> None:
     host.source.write_text(host.source.read_text().replace("/airkiln/ENVIRONMENT/journal", "/mine"))
     assert group(host.starts_the_agent()) == "/mine"
+
+
+def trusted(value: Any) -> Any:  # noqa: ANN401
+    """Variables as Ansible reads them from a role's files: their strings are templates."""
+    if isinstance(value, dict):
+        return {name: trusted(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [trusted(each) for each in value]
+    return trust_as_template(value) if isinstance(value, str) else value
+
+
+def baked(**given: object) -> dict[str, Any]:
+    """The agent's configuration with these variables of the role, the others at their defaults."""
+    files = (ROLE / "defaults/main.yml", ROLE / "vars/main.yml")
+    variables = {name: value for path in files for name, value in yaml.safe_load(path.read_text()).items()}
+    templar = Templar(DataLoader(), variables=trusted(variables) | given)
+    text = templar.template(trust_as_template("{{ __cloudwatch_document | to_json }}"))
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def choices(option: str) -> list[object]:
+    specs = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
+    found: list[object] = specs["main"]["options"][option]["choices"]
+    return found
+
+
+@pytest.mark.parametrize("option", ["cloudwatch_log_retention_days", "cloudwatch_log_priority"])
+def test_the_agent_starts_with_every_value_that_the_role_takes(option: str) -> None:
+    for value in choices(option):
+        assert cloudwatch_agent.refusals(baked(**{option: value})) == [], value
+
+
+def test_where_the_stack_decides_the_retention_the_agent_is_told_nothing() -> None:
+    (entry,) = baked()["logs"]["logs_collected"]["journald"]["collect_list"]
+    assert "retention_in_days" not in entry
+    (entry,) = baked(cloudwatch_log_retention_days=30)["logs"]["logs_collected"]["journald"]["collect_list"]
+    assert entry["retention_in_days"] == 30

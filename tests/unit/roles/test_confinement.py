@@ -25,7 +25,12 @@ LOOSENED = {
     },
     "airkiln-efs-tunnel.service": {"SystemCallFilter_resources"},
     "airkiln-failover.service": {"CapabilityBoundingSet_CAP_KILL", "ProtectControlGroups", "ProtectProc"},
+    "airkiln-early-journal.service": {"ProtectProc"},
     "airkiln-lifecycle.service": {"UMask"},
+    "airkiln-metadata-guard.service": {
+        "CapabilityBoundingSet_CAP_NET_ADMIN",
+        "RestrictAddressFamilies_AF_NETLINK",
+    },
 }
 """What a unit may do that the shared sandbox forbids, by the names of `systemd-analyze security`."""
 
@@ -82,9 +87,12 @@ def test_the_services_are_those_that_the_image_has() -> None:
     assert services() == [
         "airkiln-autoscale.service",
         "airkiln-boot.service",
+        "airkiln-credentials.service",
+        "airkiln-early-journal.service",
         "airkiln-efs-tunnel.service",
         "airkiln-failover.service",
         "airkiln-lifecycle.service",
+        "airkiln-metadata-guard.service",
         "airkiln-retention.service",
         "airkiln-signal.service",
     ]

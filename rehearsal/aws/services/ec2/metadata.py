@@ -218,6 +218,11 @@ class Tokens:
         self.issued[token] = (address, now + seconds)
         return token
 
+    def forget(self, address: str) -> None:
+        """Make the tokens of an address invalid, as a live migration may."""
+        for token in [token for token, (owner, _) in self.issued.items() if owner == address]:
+            self.issued.pop(token, None)
+
     def valid(self, token: str | None, address: str) -> bool:
         """Return whether the token was issued to that address and has not expired."""
         owner, ends = self.issued.get(token or "", ("", 0.0))
@@ -228,13 +233,15 @@ def server(
     bind: tuple[str, int],
     find: Callable[[str], InstanceFacts | None],
     wait_while_unavailable: Callable[[str], None] = lambda _: None,
+    tokens: Tokens | None = None,
 ) -> ThreadingHTTPServer:
     """Return a server that is bound and not yet serving.
 
     :param find: returns the facts of the instance with a private address, or None.
     :param wait_while_unavailable: returns once requests of an address may be answered.
+    :param tokens: the tokens that it issues and accepts.
     """
-    tokens = Tokens()
+    known = tokens or Tokens()
 
     class Handler(BaseHTTPRequestHandler):
         """One request; the names of its methods are those of http.server."""
@@ -255,7 +262,7 @@ def server(
             seconds = self.headers.get(TTL_HEADER, "")
             if not seconds.isdigit() or not 1 <= int(seconds) <= LONGEST_TTL:
                 return self._send(400)
-            token = tokens.issue(self.client_address[0], int(seconds))
+            token = known.issue(self.client_address[0], int(seconds))
             return self._send(200, token, {TTL_HEADER: seconds})
 
         def do_GET(self) -> None:
@@ -264,7 +271,7 @@ def server(
             facts = self._instance()
             if facts is None:
                 return self._send(403)
-            if not tokens.valid(self.headers.get(TOKEN_HEADER), self.client_address[0]):
+            if not known.valid(self.headers.get(TOKEN_HEADER), self.client_address[0]):
                 return self._send(401)
             found = answer(facts, self.path.partition("?")[0], datetime.now(UTC))
             return self._send(404) if found is None else self._send(200, found)

@@ -66,10 +66,11 @@ class FakeCloud:
 
     def publish(self, namespace: str, metrics: Sequence[Metric]) -> None:
         self._fail("publish")
-        assert namespace == "Airkiln"
+        assert namespace == "Airkiln/prod"
         self.published += metrics
 
-    def usage(self, names: Sequence[str]) -> dict[str, Usage]:
+    def usage(self, names: Sequence[str], namespace: str) -> dict[str, Usage]:
+        assert namespace == "Airkiln/prod"
         self.asked.append(tuple(names))
         self._fail("usage")
         return {name: self.used[name] for name in names if name in self.used}

@@ -90,7 +90,10 @@ def test_usage_is_the_newest_minute_of_each_group(stubs: Stubs) -> None:
     answer = {"MetricDataResults": [result("cpu0", 91.0, 10.0), result("memory0"), result("memory1", 50.0)]}
     asked = {"MetricDataQueries": ANY, "StartTime": ANY, "EndTime": ANY, "ScanBy": "TimestampDescending"}
     stubs.answer("cloudwatch", "get_metric_data", answer, asked)
-    assert stubs.amazon.usage([GROUP, "other"]) == {GROUP: Usage(91.0, None), "other": Usage(None, 50.0)}
+    assert stubs.amazon.usage([GROUP, "other"], "Airkiln/prod") == {
+        GROUP: Usage(91.0, None),
+        "other": Usage(None, 50.0),
+    }
 
 
 def test_metrics_are_sent(stubs: Stubs) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airkiln.autoscale.apply import Applier
+from airkiln.autoscale.apply import Applier, Done
 from airkiln.autoscale.model import Kind, Note, Protect, ScaleOut, Terminate, Unprotect
 from airkiln.errors import UnavailableError
 from tests.unit.airkiln.autoscale.fakes import AwsError, Clock, FakeCloud
@@ -20,6 +20,7 @@ class Bench:
         self.cloud, self.clock = FakeCloud(), Clock()
         self.answers: list[bool | Exception] = [True]
         self.asked = 0
+        self.done = Done(leads=True, not_terminated=frozenset())
         self.applier = Applier("prod", self.cloud, self.leads, self.clock)
 
     def leads(self) -> bool:
@@ -30,7 +31,8 @@ class Bench:
         return found
 
     def carry_out(self, *actions: ScaleOut | Terminate | Protect | Unprotect | Note) -> bool:
-        return self.applier.carry_out("default", actions, self.clock() + 8)
+        self.done = self.applier.carry_out({"default": actions}, self.clock() + 8)
+        return self.done.leads
 
 
 @pytest.fixture
@@ -50,10 +52,10 @@ def test_each_action_is_its_call(bench: Bench) -> None:
     )
     assert bench.cloud.calls == [
         ("set_desired", GROUP, 5),
-        ("terminate", "i-1"),
-        ("terminate", "i-2"),
         ("protect", GROUP, ("i-3",)),
         ("unprotect", GROUP, ("i-3",)),
+        ("terminate", "i-1"),
+        ("terminate", "i-2"),
     ]
     assert bench.asked == 5, "before each call, whether this host leads"
 
@@ -117,7 +119,52 @@ def test_what_aws_refuses_is_told_once_in_ten_minutes_and_tried_again(
 def test_one_that_cannot_be_ended_holds_up_no_other(bench: Bench) -> None:
     bench.cloud.fails = {"terminate": AwsError("ValidationError", "Instance Id not found")}
     bench.carry_out(Terminate(("i-1", "i-2")), ScaleOut(4))
-    assert [call[0] for call in bench.cloud.calls] == ["terminate", "terminate", "set_desired"]
+    assert [call[0] for call in bench.cloud.calls] == ["set_desired", "terminate", "terminate"]
+    assert bench.done.not_terminated == {"i-1", "i-2"}
+
+
+def test_a_pool_that_grows_does_not_wait_for_one_that_shrinks(bench: Bench) -> None:
+    bench.cloud.add("airkiln-prod-worker-batch", 2)
+    many = tuple(f"i-{number}" for number in range(200))
+
+    def slow() -> None:
+        bench.clock.now += 0.1
+
+    bench.cloud.slow = slow
+    decided = {"default": (Terminate(many), NOTE), "batch": (ScaleOut(4, 2), Protect(("i-1",)), NOTE)}
+    done = bench.applier.carry_out(decided, bench.clock() + 8)
+    assert [call[0] for call in bench.cloud.calls[:3]] == ["set_desired", "protect", "terminate"]
+    made = {call[1] for call in bench.cloud.calls if call[0] == "terminate"}
+    assert 70 < len(made) < 90
+    assert done.not_terminated == set(many) - made, "there was no time for the rest"
+
+
+def test_two_pools_that_shrink_take_turns(bench: Bench) -> None:
+    bench.applier.carry_out(
+        {"default": (Terminate(("a-1", "a-2")),), "batch": (Terminate(("b-1", "b-2")),)}, bench.clock() + 8
+    )
+    assert [call[1] for call in bench.cloud.calls] == ["a-1", "b-1", "a-2", "b-2"]
+
+
+@pytest.mark.parametrize(
+    ("action", "calls"), [(ScaleOut(5, 3), 1), (ScaleOut(5, 2), 0), (ScaleOut(3, 3), 0), (ScaleOut(2), 0)]
+)
+def test_a_capacity_that_was_decided_from_another_is_not_set(
+    bench: Bench, capsys: pytest.CaptureFixture[str], action: ScaleOut, calls: int
+) -> None:
+    """Another leader, or a person, has changed the group since: an absolute number would undo that."""
+    assert bench.carry_out(action)
+    assert len(bench.cloud.calls) == calls
+    assert len(lines(capsys, "scale-out-stale")) == 1 - calls
+
+
+def test_the_lease_is_checked_after_the_look_at_the_group(bench: Bench) -> None:
+    def taken_over() -> None:
+        bench.answers = [False]
+
+    bench.cloud.on_look = taken_over
+    assert not bench.carry_out(ScaleOut(5, 3))
+    assert bench.cloud.calls == []
 
 
 def test_slow_answers_leave_the_rest_to_the_next_cycle(

@@ -85,6 +85,24 @@ def test_idle_workers_end_after_the_cool_down(host: Host, capsys: pytest.Capture
     assert "event=terminated pool=default instance=i-2 " in capsys.readouterr().err
 
 
+def test_a_refused_termination_is_made_again_in_the_next_cycle(host: Host) -> None:
+    host.cloud.add(GROUP, 1)
+    host.cloud.fails = {"terminate": AwsError("ScalingActivityInProgress")}
+    host.turns(60)
+    host.turns(10)
+    assert host.cloud.calls == [("terminate", "i-1")] * 3
+
+
+def test_a_worker_whose_termination_was_refused_is_protected_as_soon_as_it_has_a_task(host: Host) -> None:
+    host.cloud.add(GROUP, 1)
+    host.cloud.fails = {"terminate": AwsError("ScalingActivityInProgress")}
+    host.turns(60)
+    host.database.counted = [running(1, "10.0.0.1")]
+    host.cloud.calls.clear()
+    host.turns()
+    assert host.cloud.calls == [("protect", GROUP, ("i-1",))]
+
+
 def test_a_decision_that_stays_is_told_once_a_minute(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     host.cloud.add(GROUP, 1)
     host.database.counted = [running(1, "10.0.0.1")]

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airkiln.autoscale.decision import SETTLED
+from airkiln.autoscale.decision import SETTLED, not_terminated
 from airkiln.autoscale.model import (
     Action,
     Demand,
@@ -199,3 +199,22 @@ def test_when_demand_ends_the_pool_is_back_at_its_minimum(world: World, tasks: i
         assert world.now - last <= max(world.pool.cooldown, SETTLED + 45) + 2 * CYCLE
         state, actions = step(world.pool, state, world.look(world.serve(0), world.now, None))
         world.carry_out(actions)
+
+
+@settings(max_examples=60)
+@given(worlds(), st.integers(0, 30), st.lists(st.integers(0, 12), min_size=60, max_size=120))
+def test_whatever_aws_refuses_no_worker_stays_terminated_in_memory_alone(
+    world: World, tasks: int, refused: list[int]
+) -> None:
+    """After a refusal the worker counts as before: it is protected while it has a task, or chosen again."""
+    state = State()
+    for count in refused:
+        world.pass_time(CYCLE)
+        observed = world.look(world.serve(tasks), world.now, None)
+        state, actions = step(world.pool, state, observed)
+        chosen = [one for action in actions if isinstance(action, Terminate) for one in action.instances]
+        state = not_terminated(state, chosen[:count])
+        assert not set(chosen[:count]) & state.terminated.keys()
+        assert set(chosen[count:]) <= state.terminated.keys()
+        kept = Terminate(tuple(chosen[count:]))
+        world.carry_out(tuple(kept if isinstance(action, Terminate) else action for action in actions))

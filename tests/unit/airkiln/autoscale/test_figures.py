@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from airkiln.autoscale.amazon import Usage
-from airkiln.autoscale.figures import USAGE_LIFE, Figures, metrics
-from airkiln.autoscale.model import Demand, Group
+from airkiln.autoscale.figures import USAGE_LIFE, Figures, metrics, of_environment
+from airkiln.autoscale.model import Demand, Group, Instance
 from tests.unit.airkiln.autoscale.fakes import AwsError, Clock, FakeCloud
 
 GROUP = "airkiln-prod-worker-default"
@@ -35,9 +35,23 @@ def test_a_pools_figures_are_kept_by_the_second() -> None:
         "OldestQueued": 7.5,
         "WantedWorkers": 5.0,
         "Workers": 4.0,
+        "MissingWorkers": 4.0,
     }
     dimensions = [{"Name": "Environment", "Value": "prod"}, {"Name": "Pool", "Value": "batch"}]
     assert all(each["StorageResolution"] == 1 and each["Dimensions"] == dimensions for each in found)
+
+
+def test_the_environment_lacks_what_the_worst_pool_lacks() -> None:
+    def group(desired: int, *lifecycles: str) -> Group:
+        return Group(
+            0, 9, desired, tuple(Instance(f"i-{n}", None, each) for n, each in enumerate(lifecycles))
+        )
+
+    groups = [group(3, "InService", "Pending"), group(2, "InService", "InService", "Terminating:Wait")]
+    (found,) = of_environment("prod", groups)
+    assert (found["MetricName"], found["Value"]) == ("MissingWorkers", 2.0)
+    assert found["Dimensions"] == [{"Name": "Environment", "Value": "prod"}]
+    assert of_environment("prod", [])[0]["Value"] == 0.0
 
 
 def test_of_a_group_that_is_not_known_there_are_no_workers_to_tell() -> None:

@@ -61,9 +61,9 @@ def test_usage_asks_for_cpu_and_memory_of_each_group_in_the_last_minutes(
     asked = {
         "MetricDataQueries": [
             query("cpu0", "AWS/EC2", "CPUUtilization", GROUP),
-            query("memory0", "Airkiln", "mem_used_percent", GROUP),
+            query("memory0", "Airkiln/prod", "mem_used_percent", GROUP),
             query("cpu1", "AWS/EC2", "CPUUtilization", "other"),
-            query("memory1", "Airkiln", "mem_used_percent", "other"),
+            query("memory1", "Airkiln/prod", "mem_used_percent", "other"),
         ],
         "StartTime": MINUTE - 300,
         "EndTime": MINUTE + 60,
@@ -71,7 +71,7 @@ def test_usage_asks_for_cpu_and_memory_of_each_group_in_the_last_minutes(
     }
     assert (LOOK_BACK, PERIOD) == (300, 60)
     stubs.answer("cloudwatch", "get_metric_data", {"MetricDataResults": []}, asked)
-    stubs.amazon.usage([GROUP, "other"])
+    stubs.amazon.usage([GROUP, "other"], "Airkiln/prod")
 
 
 def test_each_client_is_made_once_and_before_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 
 from airkiln import errors, roles
 from airkiln.boot.boot import Boot
-from airkiln.boot.settings import Settings, read_overrides
+from airkiln.boot.settings import Settings, complete, read_overrides
 from airkiln.cli import run as airkiln
 from airkiln.errors import AirkilnError, RefusedError, UnavailableError
 from airkiln.host.instance import Instance
@@ -39,6 +40,9 @@ class Metadata(Imds):
         if isinstance(self._found, Exception):
             raise self._found
         return self._found
+
+    def get(self, path: str) -> str | None:
+        return None
 
 
 class Memory:
@@ -99,8 +103,44 @@ def test_what_the_instance_is_lies_beside_without_a_secret(instance: Machine) ->
         "instance_id": "i-1",
         "region": "eu-west-1",
         "pool": None,
+        "task_role": None,
     }
     assert stat.S_IMODE(instance.layout.instance_json.stat().st_mode) == 0o644
+
+
+TASK_ROLE = "arn:aws:iam::123456789012:role/tasks"
+
+
+def test_without_a_task_role_airflow_uses_the_instances_own(instance: Machine) -> None:
+    instance.boot().start()
+    assert not instance.layout.task_token.exists()
+    assert [name for name in envfile.read(instance.layout.run_env) if name.startswith("AWS_CONTAINER")] == []
+
+
+def test_with_a_task_role_airflow_finds_its_credentials_and_no_metadata(instance: Machine) -> None:
+    instance.found = Instance("i-1", "eu-west-1", "scheduler", "prod", task_role=TASK_ROLE)
+    instance.boot().start()
+    found = envfile.read(instance.layout.run_env)
+    assert found["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] == str(instance.layout.task_token)
+    assert found["AWS_EC2_METADATA_DISABLED"] == "true"
+    assert stat.S_IMODE(instance.layout.task_token.stat().st_mode) == 0o640
+    assert json.loads(instance.layout.instance_json.read_text())["task_role"] == TASK_ROLE
+
+
+def test_a_token_is_long_has_no_line_break_and_outlives_a_reload(instance: Machine) -> None:
+    instance.found = Instance("i-1", "eu-west-1", "scheduler", "prod", task_role=TASK_ROLE)
+    instance.boot().start()
+    token = instance.layout.task_token.read_text()
+    assert re.fullmatch("[0-9a-f]{64}", token)
+    instance.boot().reload()
+    assert instance.layout.task_token.read_text() == token
+
+
+def test_a_tag_that_names_no_role_is_refused(instance: Machine) -> None:
+    instance.found = Instance("i-1", "eu-west-1", "scheduler", "prod", task_role="tasks")
+    with pytest.raises(RefusedError, match="airkiln:task-role"):
+        instance.boot().start()
+    assert not instance.layout.run_env.exists()
 
 
 @pytest.mark.parametrize("found", [NoImdsError("nobody"), Instance("i-1", "eu-west-1", None, "prod")])
@@ -293,3 +333,35 @@ def test_systemd_is_told_what_is_going_on(
 def test_nobody_to_tell_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/notify")
     status("loading")
+
+
+class LateTags(Metadata):
+    """Metadata of an instance whose tags come after a number of requests."""
+
+    def __init__(self, requests: int, lifecycle: str | None) -> None:
+        super().__init__(Instance("i-1", "eu-west-1"))
+        self.requests, self.lifecycle = requests, lifecycle
+
+    def identity(self) -> Instance:
+        self.requests -= 1
+        return Instance("i-1", "eu-west-1", "worker", "prod") if self.requests < 0 else Instance("i-1")
+
+    def get(self, path: str) -> str | None:
+        return self.lifecycle
+
+
+@pytest.mark.parametrize(
+    ("requests", "lifecycle", "role", "waited"),
+    [
+        (0, "InService", "worker", 0),
+        (5, "InService", "worker", 10),
+        (99, "InService", None, 60),
+        (5, None, None, 0),
+    ],
+)
+def test_an_instance_of_a_group_waits_a_minute_for_its_tags(
+    tmp_path: Path, requests: int, lifecycle: str | None, role: str | None, waited: float
+) -> None:
+    waits: list[float] = []
+    found = complete(Settings(), Layout(tmp_path), lambda _: LateTags(requests, lifecycle), waits.append)
+    assert (found.instance.role, sum(waits)) == (role, waited)

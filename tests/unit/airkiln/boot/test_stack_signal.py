@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -248,3 +250,33 @@ def test_a_unit_counts_as_skipped_only_when_systemd_has_looked_or_has_none(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert Systemd().unit("x.service").skipped is skipped
+
+
+@pytest.mark.parametrize(
+    ("body", "ready"),
+    [
+        ('{"metadatabase": {"status": "healthy"}}', True),
+        ('{"metadatabase": {"status": "unhealthy"}}', False),
+        ("{}", False),
+        ("[]", False),
+        ("starting", False),
+    ],
+)
+def test_a_web_server_is_ready_once_it_reaches_its_database(
+    monkeypatch: pytest.MonkeyPatch, body: str, ready: bool
+) -> None:
+    """Airflow's page answers 200 whatever the database does."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        monkeypatch.setattr("airkiln.boot.stack_signal.HEALTH", f"http://127.0.0.1:{server.server_port}")
+        assert Systemd().web_server_answers() is ready

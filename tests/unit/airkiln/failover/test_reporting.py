@@ -18,7 +18,6 @@ from airkiln.failover import reporting
 from airkiln.failover.backlog import Backlog
 from airkiln.failover.reporting import EVERY, METRICS_EVERY, REPORT_EVERY, Figures, Reporter, metrics
 from airkiln.host.instance import Instance
-from airkiln.host.metadata import NoImdsError
 from airkiln.systemd.journal import RateLimit
 
 FIGURES = Figures(heartbeat_age=1.5, lease_age=0.25, epoch=7, takeovers=2)
@@ -52,29 +51,19 @@ class Host:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.time = Time()
         self.backlog_fails = False
-        self.identities: list[Instance | Exception] = []
+        self.instance = INSTANCE
         monkeypatch.setattr(reporting, "time", self.time)
         self.stubs = {
             service: Stubber(make_client(service, "eu-west-1")) for service in ("autoscaling", "cloudwatch")
         }
         for stub in self.stubs.values():
             stub.activate()
-        self.reporter = self.of(INSTANCE)
-
-    def of(self, instance: Instance) -> Reporter:
-        reporter = Reporter(instance, self.behind, self.make, self.identify)
-        reporter._failures = RateLimit(clock=self.time.monotonic)
-        return reporter
+        self.reporter = Reporter(lambda: self.instance, self.behind, self.make)
+        self.reporter._failures = RateLimit(clock=self.time.monotonic)
 
     def make(self, service: str, region: str | None) -> Any:  # noqa: ANN401 - botocore's
         assert region == "eu-west-1"
         return self.stubs[service].client
-
-    def identify(self) -> Instance:
-        found = self.identities.pop(0)
-        if isinstance(found, Exception):
-            raise found
-        return found
 
     def behind(self) -> Backlog:
         if self.backlog_fails:
@@ -93,7 +82,7 @@ class Host:
 
     def publishes(self, times: int, data: object = ANY) -> None:
         for _ in range(times):
-            expected = {"Namespace": "Airkiln", "MetricData": data}
+            expected = {"Namespace": "Airkiln/prod", "MetricData": data}
             self.stubs["cloudwatch"].add_response("put_metric_data", {}, expected)
 
 
@@ -102,32 +91,19 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     return Host(monkeypatch)
 
 
-def test_where_the_boot_path_names_no_instance_metadata_does(host: Host) -> None:
-    host.reporter = host.of(Instance(environment="prod"))
-    host.identities = [INSTANCE]
-    host.reporter.figures = FIGURES
-    host.publishes(1, metrics("prod", FIGURES, BEHIND))
-    host.goes_on(METRICS_EVERY)
-    host.all_was_called()
-
-
-def test_metadata_that_is_away_when_the_controller_starts_ends_nothing(
+def test_a_host_that_is_not_identified_yet_reports_as_soon_as_it_is(
     host: Host, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    host.reporter = host.of(Instance(environment="prod"))
-    host.identities = [*[UnavailableError("refused")] * 3, INSTANCE]
+    host.instance = Instance(environment="prod")
     host.reporter.figures = FIGURES
-    host.publishes(1)
-    host.goes_on(METRICS_EVERY)
-    host.all_was_called()
-    assert capfd.readouterr().err == "event=report-failed what=metadata reason=refused\n"
-
-
-def test_without_aws_it_ends_and_says_nothing(host: Host, capfd: pytest.CaptureFixture[str]) -> None:
-    host.reporter = host.of(Instance())
-    host.identities = [NoImdsError("nobody")]
-    host.reporter.run()
+    host.reporter.report_unhealthy("stuck twice")
+    host.goes_on(60 * METRICS_EVERY)  # an hour; a call that no stub expects would be an error
     assert capfd.readouterr().err == ""
+    host.instance = INSTANCE
+    host.stubs["autoscaling"].add_response("set_instance_health", {})
+    host.publishes(1, metrics("prod", FIGURES, BEHIND))
+    host.goes_on(EVERY)
+    host.all_was_called()
 
 
 def test_metrics_are_published_while_reports_fail(host: Host) -> None:

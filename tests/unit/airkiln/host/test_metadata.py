@@ -32,13 +32,14 @@ class Handler(BaseHTTPRequestHandler):
             return self._reply(self.server.status)
         if self.path != "/latest/api/token" or not self.headers["X-aws-ec2-metadata-token-ttl-seconds"]:
             return self._reply(400)
-        return self._reply(200, TOKEN)
+        self.server.token = self.server.token or TOKEN
+        return self._reply(200, self.server.issued or self.server.token)
 
     def do_GET(self) -> None:
         self.server.calls.append(self.path)
         if self.server.trouble():
             return self._reply(self.server.status)
-        if self.headers["X-aws-ec2-metadata-token"] != TOKEN:
+        if self.headers["X-aws-ec2-metadata-token"] != self.server.token:
             return self._reply(401)
         text = self.server.data.get(self.path.removeprefix("/latest/meta-data/"))
         return self._reply(404) if text is None else self._reply(200, text)
@@ -65,6 +66,9 @@ class FakeImds(ThreadingHTTPServer):
             "tags/instance/airkiln:environment": "prod",
         }
         self.calls: list[str] = []
+        self.token = TOKEN
+        self.issued = ""
+        """A token that is handed out and not accepted."""
         self.failures = 0
         self.status = 503
         self.delay = 0.0
@@ -111,6 +115,22 @@ def test_a_connection_that_is_kept_for_hours_renews_its_token(metadata: FakeImds
         for _ in range(3):
             assert connection.get("meta-data/instance-id") == "i-0123"
     assert metadata.calls.count("/latest/api/token") == 2
+
+
+def test_a_token_that_metadata_has_forgotten_is_replaced_at_once(metadata: FakeImds) -> None:
+    waits: list[float] = []
+    with Imds(metadata.url, sleep=waits.append) as connection:
+        connection.get("meta-data/instance-id")
+        metadata.token = ""
+        assert connection.get("meta-data/instance-id") == "i-0123"
+    assert (metadata.calls.count("/latest/api/token"), waits) == (2, [])
+
+
+def test_metadata_that_refuses_every_token_is_a_failure(metadata: FakeImds) -> None:
+    metadata.issued = "another"
+    with client(metadata.url, is_ec2=True) as connection, pytest.raises(UnavailableError, match="5 new tok"):
+        connection.get("meta-data/instance-id")
+    assert metadata.calls.count("/latest/api/token") == 5
 
 
 def test_a_missing_tag_is_none(metadata: FakeImds) -> None:

@@ -67,7 +67,7 @@ def test_root_gives_the_file_to_the_service_group(monkeypatch: pytest.MonkeyPatc
     monkeypatch.undo()
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("grp.getgrnam", lambda name: type("Group", (), {"gr_gid": {"airflow": 990}[name]}))
-    assert load._service_ownership("airflow") == Ownership(0o640, uid=0, gid=990)
+    assert load.service_ownership("airflow") == Ownership(0o640, uid=0, gid=990)
 
 
 def test_check_prints_names_and_no_value(good: FakeSsm, capfd: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,7 @@ class Instance:
     def __init__(self) -> None:
         self.spot_end: datetime | None = None
         self.rebalance_at: datetime | None = None
+        self.target_lifecycle_state: str | None = "Terminated"
         self.taken = False
 
     def reclaim(self) -> None:
@@ -48,8 +49,13 @@ class World:
         self.schedule = Schedule(lambda: self.now)
         self.instance = Instance()
         self.recommended: list[str] = []
+        self.tokens = metadata.Tokens()
         self.faults = FaultApi(
-            self.schedule, lambda name: {"i-1": self.instance}[name], self.recommended.append, lambda: NOW
+            self.schedule,
+            lambda name: {"i-1": self.instance}[name],
+            self.recommended.append,
+            lambda: NOW,
+            self.tokens.forget,
         )
         self.application = self.faults.wrap(_everything)
 
@@ -106,6 +112,14 @@ def test_a_recommendation_reaches_instance_and_group(world: World) -> None:
     assert world.request("rebalance", instance="i-1") == 200
     assert world.instance.rebalance_at == NOW
     assert world.recommended == ["i-1"]
+
+
+def test_a_live_migration_loses_the_lifecycle_state_and_the_tokens_of_one_instance(world: World) -> None:
+    mine, other = (world.tokens.issue(address, 300) for address in ("10.42.16.4", "10.42.16.5"))
+    assert world.request("live-migration", instance="i-1", address="10.42.16.4") == 200
+    assert world.instance.target_lifecycle_state is None
+    assert not world.tokens.valid(mine, "10.42.16.4")
+    assert world.tokens.valid(other, "10.42.16.5")
 
 
 def test_the_metadata_show_both() -> None:
@@ -222,12 +236,14 @@ def test_the_client_sends_each_request(world: World, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(fault_client, "endpoint_url", lambda: address)
         fault_client.spot_notice("i-1", 60)
         fault_client.rebalance("i-1")
+        fault_client.live_migration("i-1", "10.42.16.4")
         fault_client.metadata_away("10.42.16.4", 5)
         fault_client.throttle("autoscaling", 1, "SetDesiredCapacity")
         with pytest.raises(RehearsalError, match="refused spot-notice"):
             fault_client.spot_notice("i-2")
     assert world.instance.spot_end is not None
     assert world.recommended == ["i-1"]
+    assert world.instance.target_lifecycle_state is None
     assert world.faults.is_unavailable("10.42.16.4")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.aws.stub_agents import StubAgent, build
+from rehearsal.aws.stub_agents import StubAgent, build, cloudwatch_agent
 
 pytestmark = pytest.mark.skipif(
     shutil.which("dpkg-deb") is None, reason="dpkg-deb is not on this machine's PATH"
@@ -66,3 +66,35 @@ def test_several_processes_may_build_at_once(tmp_path: Path) -> None:
         built = [each for agents in pool.map(build, [tmp_path] * 8) for each in agents]
     assert len({each.path for each in built}) == 2
     assert all(hashlib.sha256(each.path.read_bytes()).hexdigest() == each.sha256 for each in built)
+
+
+def journald(**fields: object) -> dict[str, object]:
+    entry = {"log_group_name": "/airkiln/test/journal"} | fields
+    return {"logs": {"logs_collected": {"journald": {"collect_list": [entry]}}}}
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        journald(retention_in_days=-1),
+        journald(retention_in_days=2),
+        journald(retention_in_days="30"),
+        journald(priority="information"),
+        journald(start_at="beginning"),
+        journald(log_group_name="/airkiln/ /journal"),
+        journald(log_stream_name="a:b"),
+        {"logs": {"logs_collected": {"journald": {"collect_list": []}}}},
+        {"metrics": {"namespace": ""}},
+        {"metric": {}},
+        [],
+    ],
+    ids=str,
+)
+def test_the_stub_of_cloudwatch_refuses_what_the_agent_refuses(refused: object) -> None:
+    assert cloudwatch_agent.refusals(refused) != []
+
+
+def test_the_stub_of_cloudwatch_takes_what_the_agent_takes() -> None:
+    taken = journald(log_stream_name="{instance_id}", retention_in_days=0, priority="info", units=["ssh"])
+    assert cloudwatch_agent.refusals(taken) == []
+    assert cloudwatch_agent.refusals({"metrics": {"namespace": "Airkiln/prod"}}) == []

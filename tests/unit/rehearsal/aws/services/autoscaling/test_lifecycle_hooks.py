@@ -214,6 +214,25 @@ def test_a_recommendation_is_followed_once_another_is_in_service(aws: EmulatedAw
     assert sorted(aws.states().values()) == ["InService", "Terminating:Wait"]
 
 
+def test_after_a_live_migration_metadata_know_the_lifecycle_state_from_the_next_transition_on(
+    aws: EmulatedAws,
+) -> None:
+    aws.group(1)
+    aws.hook()
+    (first,) = aws.ids()
+    aws.faults.live_migration(first, "10.42.16.4")
+    assert facts(aws, first).target_lifecycle_state is None
+    (known,) = aws.autoscaling.describe_auto_scaling_instances(InstanceIds=[first])["AutoScalingInstances"]
+    assert known["LifecycleState"] == "InService"
+    aws.autoscaling.terminate_instance_in_auto_scaling_group(
+        InstanceId=first, ShouldDecrementDesiredCapacity=True
+    )
+    assert facts(aws, first).target_lifecycle_state == "Terminated"
+    aws.faults.live_migration(first, "10.42.16.4")
+    (known,) = aws.autoscaling.describe_auto_scaling_instances(InstanceIds=[first])["AutoScalingInstances"]
+    assert known["LifecycleState"] == "Terminating:Wait"
+
+
 def test_a_group_that_does_not_rebalance_leaves_a_recommendation_to_the_instance(aws: EmulatedAws) -> None:
     aws.group(1)
     (first,) = aws.ids()

@@ -1,0 +1,64 @@
+"""The key of web sessions, which no worker can compute."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from airkiln_airflow.web_session import session_key
+from rehearsal.deployment.parameters import Secrets, parameters
+
+TOKENS = {("api_auth", "jwt_secret"): "a secret that signs tokens"}
+
+
+def configuration(options: dict[tuple[str, str], str]) -> Callable[..., str | None]:
+    """What stands in for airflow.configuration.conf.get."""
+
+    def get(section: str, key: str, fallback: str | None = None) -> str | None:
+        return options.get((section, key), fallback)
+
+    return get
+
+
+def cookie(key: str, user: str) -> str:
+    """A remember_token as Flask-Login makes it."""
+    return f"{user}|{hmac.digest(key.encode(), user.encode(), 'sha512').hex()}"
+
+
+def test_every_web_server_of_an_environment_has_the_same_key() -> None:
+    assert session_key(configuration(TOKENS)) == session_key(configuration(TOKENS))
+
+
+def test_another_secret_makes_another_key() -> None:
+    other = {("api_auth", "jwt_secret"): "another secret that signs tokens"}
+    assert session_key(configuration(TOKENS)) != session_key(configuration(other))
+
+
+def test_the_key_is_not_the_secret_itself() -> None:
+    assert session_key(configuration(TOKENS)) not in TOKENS.values()
+
+
+def test_no_value_that_a_worker_reads_forges_a_cookie() -> None:
+    made = Secrets()
+    wanted = parameters(made, "https://sqs/queue")
+    worker = wanted["common"] | wanted["worker"]
+    server = wanted["common"] | wanted["webserver"]
+    key = session_key(configuration({("api_auth", "jwt_secret"): server["AIRFLOW__API_AUTH__JWT_SECRET"]}))
+    derived = [session_key(configuration({("api_auth", "jwt_secret"): value})) for value in worker.values()]
+    assert cookie(key, "1") not in {cookie(each, "1") for each in [*worker.values(), *derived]}
+
+
+def test_a_private_key_stands_in_for_the_secret(tmp_path: Path) -> None:
+    private = tmp_path / "key.pem"
+    private.write_text("a private key")
+    options = {("api_auth", "jwt_private_key_path"): str(private)}
+    assert session_key(configuration(options)) == session_key(configuration(options | TOKENS))
+
+
+@pytest.mark.parametrize("secret", ["", "  "])
+def test_without_a_secret_there_is_no_key(secret: str) -> None:
+    with pytest.raises(ValueError, match="AIRFLOW__API_AUTH__JWT_SECRET"):
+        session_key(configuration({("api_auth", "jwt_secret"): secret}))
