@@ -2,7 +2,8 @@
 
 A process says `{"state": "warm"}` in one line; `{"go": <epoch>}` lets it through, and the connection then
 stays open for as long as this controller lives. Nothing more is ever sent: it would end the scheduler.
-The controller verifies the process: it must be in the control group of the unit.
+The controller verifies the process: it must be in the control group of the unit. Whoever else connects is
+sent away at once, and few connections are held: a flood of them must not take the controller's descriptors.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from airkiln.host.processes import PROC, control_groups
-from airkiln.systemd.journal import WARNING, say
+from airkiln.systemd.journal import RateLimit
 
 LONGEST_LINE = 256
 """Bytes; the one line that is expected has about twenty."""
+MOST = 16
+"""Connections that are held. A scheduler that was restarted has one, and one that is going another."""
+AT_ONCE = 64
+"""Connections that one turn of the controller takes in: a flood must not hold up the renewal of the lease."""
 _CREDENTIALS = struct.Struct("iII")
 
 
@@ -57,6 +62,7 @@ class Gate:
             os.chown(path, -1, group)
         path.chmod(0o660)
         self._socket.listen(8)
+        self._refusals = RateLimit()
         self._waiting: list[Waiting] = []
         self._through: Waiting | None = None
 
@@ -74,11 +80,15 @@ class Gate:
 
     def handle(self) -> None:
         """Take what came, without waiting."""
-        with suppress(BlockingIOError):
-            while True:
-                connection, _ = self._socket.accept()
-                connection.setblocking(False)
-                self._waiting.append(Waiting(connection))
+        for _ in range(AT_ONCE):
+            try:
+                connection, _address = self._socket.accept()
+            except BlockingIOError:
+                break
+            except OSError as error:  # the process is gone already, or no descriptor is left
+                self._refusals.say("accept", f"event=gate-failed reason={error.strerror}")
+                break
+            self._take(connection)
         for each in list(self._waiting):
             if not self._read(each) or (each.pid and not each.lives()):
                 each.close()
@@ -120,6 +130,32 @@ class Gate:
             self._through.close()
             self._through = None
 
+    def _take(self, connection: socket.socket) -> None:
+        """Hold a connection of the unit; of several that say nothing, the oldest goes."""
+        connection.setblocking(False)
+        if not self._of_the_unit(_peer(connection)):
+            connection.close()
+            return
+        if len(self._waiting) >= MOST:
+            oldest = next((each for each in self._waiting if not each.pid), None)
+            if oldest is None:
+                self._refusals.say("many", f"event=gate-refused reason={MOST} processes wait at the gate")
+                connection.close()
+                return
+            oldest.close()
+            self._waiting.remove(oldest)
+        self._waiting.append(Waiting(connection))
+
+    def _of_the_unit(self, pid: int) -> bool:
+        try:
+            groups = control_groups(pid, self._proc)
+        except OSError:
+            return False
+        if self._unit not in groups:
+            self._refusals.say("stranger", f"event=gate-refused reason=process {pid} is not of {self._unit}")
+            return False
+        return True
+
     def _read(self, each: Waiting) -> bool:
         """Whether the connection is still good."""
         try:
@@ -141,15 +177,19 @@ class Gate:
                 return False
         except (ValueError, KeyError, TypeError):
             return False
-        raw = each.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        pid = int(_CREDENTIALS.unpack(raw)[0])
+        pid = _peer(each.connection)
         try:
             each.pidfd = os.pidfd_open(pid)
-            groups = control_groups(pid, self._proc)
         except OSError:
             return False
-        if self._unit not in groups:
-            say(f"event=gate-refused reason=process {pid} is not of {self._unit}", WARNING)
+        # After the descriptor is open, so that the number cannot have become another process's.
+        if not self._of_the_unit(pid):
             return False
         each.pid = pid
         return True
+
+
+def _peer(connection: socket.socket) -> int:
+    """The process that connected."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(raw)[0])

@@ -97,6 +97,20 @@ def test_an_alarm_says_what_is_wrong_and_tells_somebody(name: str) -> None:
         assert alarm["AlarmActions"]
 
 
+def test_a_transcript_that_is_written_over_is_kept_as_long_as_any_other() -> None:
+    bucket = Template("buckets").deployed(SessionRetentionDays="77")["LogBucket"]["Properties"]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    (rule,) = [each for each in bucket["LifecycleConfiguration"]["Rules"] if each["Id"] == "sessions"]
+    assert str(rule["ExpirationInDays"]) == "77"
+    assert str(rule["NoncurrentVersionExpiration"]["NoncurrentDays"]) == "77"
+
+
+@pytest.mark.parametrize("name", ["security", "iam", "workers", "operations"])
+def test_nobody_who_works_with_transcripts_may_delete_them(name: str) -> None:
+    for resource in Template(name).deployed().values():
+        assert not re.search(r"s3:Delete|s3:\*|s3:PutLifecycle|logs:Delete|logs:\*", str(resource))
+
+
 def test_our_metrics_are_looked_for_where_the_environments_instances_publish_them() -> None:
     ours = namespace("test")
     spaces = {alarm["Namespace"] for alarm in alarms("observability").values() if "Namespace" in alarm}

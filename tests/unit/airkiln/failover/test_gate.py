@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -10,11 +11,12 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from airkiln.failover.gate import LONGEST_LINE, Gate
+from airkiln.failover.gate import LONGEST_LINE, MOST, Gate
 from airkiln.roles import DAG_PROCESSOR_UNIT, SCHEDULER_UNIT
 from tests.unit.airkiln.failover.scheduler import PATIENCE, Scheduler, Start, belongs
 
@@ -51,7 +53,8 @@ class Host:
         connection.connect(str(self.path))
         for word in words:
             self.gate.handle()
-            connection.sendall(word)
+            with suppress(BrokenPipeError):  # it was sent away before it could speak
+                connection.sendall(word)
         self.gate.handle()
         self.gate.handle()
         return connection
@@ -257,3 +260,51 @@ def test_a_gate_that_an_earlier_controller_left_is_replaced(host: Host, tmp_path
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(host.path))
         assert select.select(again.descriptors(), [], [], PATIENCE)[0]
+
+
+def test_a_flood_of_silent_connections_takes_few_descriptors_and_lets_the_scheduler_in(host: Host) -> None:
+    belongs(host.proc, os.getpid())
+    flood = []
+    for _ in range(300):
+        flood.append(socket.socket(socket.AF_UNIX))
+        flood[-1].connect(str(host.path))
+        host.gate.handle()
+    assert len(host.gate.descriptors()) <= MOST + 1
+    with host.says(b'{"state": "warm"}\n'):
+        assert host.gate.warm == os.getpid()
+        for each in flood:
+            each.close()
+
+
+def test_a_process_that_waits_is_not_sent_away_by_silent_ones(host: Host) -> None:
+    with host.says(b'{"state": "warm"}\n'):
+        silent = [host.says() for _ in range(2 * MOST)]
+        assert host.gate.warm == os.getpid()
+        for each in silent:
+            each.close()
+
+
+def test_a_stranger_is_sent_away_before_it_says_anything(
+    host: Host, capfd: pytest.CaptureFixture[str]
+) -> None:
+    belongs(host.proc, os.getpid(), DAG_PROCESSOR_UNIT)
+    for _ in range(20):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(host.path))
+        host.gate.handle()
+        assert connection.recv(1) == b""
+        connection.close()
+    assert len(host.gate.descriptors()) == 1
+    assert capfd.readouterr().err.count("event=gate-refused") == 1
+
+
+def test_where_no_descriptor_is_left_the_controller_goes_on(
+    host: Host, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Exhausted:
+        def accept(self) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(host.gate, "_socket", Exhausted())
+    host.gate.handle()
+    assert "event=gate-failed reason=Too many open files" in capfd.readouterr().err
