@@ -5,6 +5,8 @@
 - A worker retries to store a result without a limit. Celery gives up after three attempts and acknowledges
   the message, so a task that was received while the database was away would stay queued until
   ``task_queued_timeout``.
+- A worker keeps no connection to the database between two results: every process of every worker would hold
+  one, and the server's are few.
 - A message whose token has expired is left to the scheduler, which queues again what is queued for too long.
   Airflow would report a failure, also where the message is a copy and the task runs in good health.
 - A copy of a message whose task has ended is one line in the journal, not a traceback.
@@ -23,6 +25,7 @@ from airflow.configuration import conf
 from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
 from celery.exceptions import Ignore
 from celery.signals import celeryd_init, worker_ready
+from sqlalchemy.pool import NullPool
 
 from airkiln_airflow import outage
 from airkiln_airflow.last_poll import LastPoll
@@ -84,6 +87,9 @@ def _on_worker_start(instance: Any, **_: object) -> None:  # noqa: ANN401 - Cele
     instance.app.conf.result_backend_always_retry = True
     # Airflow's command has made the main thread's backend already; the tasks' processes inherit that one.
     instance.app.backend.always_retry = True
+    options = dict(instance.app.conf.database_engine_options or {}, poolclass=NullPool)
+    instance.app.conf.database_engine_options = options
+    instance.app.backend.engine_options = dict(instance.app.backend.engine_options, **options)
     outage.shorten("celery.backends.database")
     logging.getLogger("celery.app.trace").addFilter(name_what_is_refused)
 
