@@ -16,6 +16,18 @@ from rehearsal.region import Region
 
 NAME = "postgres"
 PORT = 5432
+RDS_SUPERUSER = (
+    "pg_checkpoint",
+    "pg_create_subscription",
+    "pg_maintain",
+    "pg_monitor",
+    "pg_read_all_data",
+    "pg_signal_backend",
+    "pg_use_reserved_connections",
+    "pg_write_all_data",
+)
+"""PostgreSQL's own roles that RDS grants rds_superuser WITH ADMIN OPTION, and none else: a dump of the roles
+of a PostgreSQL 17 on RDS (pg_dumpall --roles-only) shows them, beside rds_password and rds_replication."""
 
 SCRIPT = r"""
 apt-get -qq update
@@ -25,6 +37,7 @@ rm -rf /var/lib/apt/lists/*
 cat > /etc/postgresql/17/main/conf.d/rehearsal.conf <<'END'
 listen_addresses = '*'
 max_connections = 200
+reserved_connections = 2
 password_encryption = 'scram-sha-256'
 END
 cat > /etc/postgresql/17/main/pg_hba.conf <<'END'
@@ -83,11 +96,15 @@ class Postgres:
         return self.machine.execute([*command, "-d", database], text=statements).stdout.strip()
 
     def create_administrator(self, name: str, password: str) -> None:
-        """Create a role like RDS's master user, with no more rights than the product relies on: it creates
-        roles and databases, ends sessions, and may grant that last right."""
+        """Create a role like RDS's master user: CREATEROLE and CREATEDB, and a member of rds_superuser, from
+        which it inherits what RDS passes on."""
         self.create_role(name, password)
         self.sql(f"ALTER ROLE {identifier(name)} CREATEROLE CREATEDB;")
-        self.sql(f"GRANT pg_signal_backend TO {identifier(name)} WITH ADMIN OPTION;")
+        if not self._known("pg_roles", "rolname", "rds_superuser"):
+            self.sql("CREATE ROLE rds_superuser NOLOGIN;")
+            for role in RDS_SUPERUSER:
+                self.sql(f"GRANT {role} TO rds_superuser WITH ADMIN OPTION, INHERIT TRUE;")
+        self.sql(f"GRANT rds_superuser TO {identifier(name)} WITH INHERIT TRUE;")
 
     def create_role(self, name: str, password: str) -> None:
         """Create a role that can log in with this password and has no other right, or set its password."""

@@ -132,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         ("switchover", "have another host lead, and wait until it does"),
         ("pause", "forbid takeovers: the leader goes on"),
         ("resume", "allow them again"),
+        ("free", "end the lease, whoever holds it: its scheduler ends, and the next ready host leads"),
         ("clean-up", "kill what an ended controller led, and release its lease"),
     ):
         act = acts.add_parser(name, help=text)

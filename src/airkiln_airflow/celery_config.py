@@ -5,6 +5,8 @@
 - A worker retries to store a result without a limit. Celery gives up after three attempts and acknowledges
   the message, so a task that was received while the database was away would stay queued until
   ``task_queued_timeout``.
+- A worker keeps no connection to the database between two results: every process of every worker would hold
+  one, and the server's are few.
 - A message whose token has expired is left to the scheduler, which queues again what is queued for too long.
   Airflow would report a failure, also where the message is a copy and the task runs in good health.
 - A worker says which task instances it runs (running_tasks.py).
@@ -24,6 +26,7 @@ from airflow.configuration import conf
 from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
 from celery.exceptions import Ignore
 from celery.signals import celeryd_init, task_postrun, task_prerun, worker_ready
+from sqlalchemy.pool import NullPool
 
 from airkiln_airflow import outage, running_tasks
 from airkiln_airflow.last_poll import LastPoll
@@ -85,6 +88,9 @@ def _on_worker_start(instance: Any, **_: object) -> None:  # noqa: ANN401 - Cele
     instance.app.conf.result_backend_always_retry = True
     # Airflow's command has made the main thread's backend already; the tasks' processes inherit that one.
     instance.app.backend.always_retry = True
+    options = dict(instance.app.conf.database_engine_options or {}, poolclass=NullPool)
+    instance.app.conf.database_engine_options = options
+    instance.app.backend.engine_options = dict(instance.app.backend.engine_options, **options)
     outage.shorten("celery.backends.database")
     running_tasks.forget_all()
     logging.getLogger("celery.app.trace").addFilter(name_what_is_refused)

@@ -131,11 +131,20 @@ def test_status_of_a_free_lease_and_of_a_paused_one(host: Host, client: MakeClie
 
 
 def test_pause_and_resume(host: Host, client: MakeClient) -> None:
-    one = client("one")
+    one, other = client("one"), client("other")
+    take(one)
     code, text = host.does("pause")
-    assert (code, text.startswith("paused: "), one.acquire()) == (0, True, None)
+    assert (code, text.startswith("paused: ")) == (0, True)
+    assert host.does("free") == (0, "freed: one ends its scheduler, and the next ready host leads\n")
+    assert other.acquire() is None
     assert host.does("resume") == (0, "resumed\n")
-    assert one.acquire() is not None
+    assert other.acquire() is not None
+
+
+def test_a_lease_that_is_free_is_not_freed(host: Host, client: MakeClient) -> None:
+    assert client("one").poll(True).remaining <= 0
+    code, text = host.does("free")
+    assert (code, "the lease is free already" in text) == (REFUSED, True)
 
 
 # switchover

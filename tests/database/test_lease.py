@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import psycopg
 import pytest
 from psycopg import errors
 
 from airkiln.database import prepare as preparing
 from airkiln.database.prepare import Plan
+from airkiln.database.schema import VERSION
 from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
-from airkiln.failover.lease import EpochOverError, Grant, LeaseClient
+from airkiln.failover.config import Timings
+from airkiln.failover.lease import Grant, LeaseClient
 from rehearsal.deployment.postgres import Postgres
 from tests.database.support import LIMITS, expire, session, take
 
@@ -79,13 +79,27 @@ def test_a_release_wakes_who_waits(client: Callable[[str], LeaseClient]) -> None
     assert not other.notified()
 
 
-def test_paused_nobody_takes_over_until_resumed(client: Callable[[str], LeaseClient]) -> None:
+def test_who_may_log_in_wakes_no_controller(plan: Plan, client: Callable[[str], LeaseClient]) -> None:
     one = client("one")
+    one.poll(True)
+    with session(plan, preparing.WORKER) as worker:
+        for channel in ("airkiln_lease", "airkiln", "lease"):
+            worker.execute(f"NOTIFY {channel}")
+        with pytest.raises(errors.InsufficientPrivilege):
+            worker.execute("SELECT channel FROM airkiln.lease")
+    one.poll(True)
+    assert not one.notified()
+
+
+def test_paused_nobody_takes_over_until_resumed(client: Callable[[str], LeaseClient]) -> None:
+    one, other = client("one"), client("other")
+    take(one)
     one.request("pause", None, "a person")
-    assert one.poll(True).paused
-    assert one.acquire() is None
+    one.request("free", None, "a person")
+    assert other.poll(True).paused
+    assert other.acquire() is None
     one.request("resume", None, "a person")
-    assert take(one).epoch
+    assert take(other).epoch
 
 
 def test_a_standby_counts_while_it_is_ready_and_seen(
@@ -97,214 +111,24 @@ def test_a_standby_counts_while_it_is_ready_and_seen(
     other.poll(False)
     assert one.poll(True).standbys == 0
     other.poll(True)
-    server.sql("UPDATE airkiln.host SET seen_at = seen_at - interval '4 s' WHERE host = 'other'", "airflow")
+    aged = f"UPDATE airkiln.host SET seen_at = seen_at - interval '{LIMITS.fresh_for} s' WHERE host = 'other'"
+    server.sql(aged, "airflow")
     assert one.poll(True).standbys == 0
 
 
-# The fence
-
-
-def test_an_older_epoch_loses_its_session_its_login_and_its_rights(
-    plan: Plan, server: Postgres, client: Callable[[str], LeaseClient]
-) -> None:
-    one, other = client("one"), client("other")
-    old = take(one)
-    write = "INSERT INTO task_instance (id) VALUES (1)"
-    with session(plan, old.user, old.password) as scheduler:
-        scheduler.execute(write)
-        expire(server)
-        new = take(other)
-        # The session is still open: what it may do went with the other's grant.
-        with pytest.raises(errors.InsufficientPrivilege):
-            scheduler.execute(write)
-        assert other.fence(new.epoch) == 1
-        assert [other.fence(new.epoch) for _ in range(20)][-2:] == [0, 0]
-        with pytest.raises(psycopg.OperationalError, match="terminating connection"):
-            scheduler.execute(write)
-    with pytest.raises(psycopg.OperationalError, match="is not permitted to log in"):
-        session(plan, old.user, old.password)
-    with session(plan, new.user, new.password) as scheduler:
-        scheduler.execute(write)
-
-
-def test_a_session_that_outlived_its_role_ends_before_it_commits(
+def test_a_host_that_polls_rarely_counts_for_as_long_as_it_says(
     plan: Plan, server: Postgres, client: Callable[[str], LeaseClient]
 ) -> None:
     one = client("one")
-    old = take(one)
-    scheduler = session(plan, old.user, old.password)
-    scheduler.autocommit = False
-    scheduler.execute("INSERT INTO task_instance (id) VALUES (4711)")
-    # Three takeovers whose controllers died before they fenced: the last one drops the role.
-    for _ in range(3):
-        expire(server)
-        new = take(one)
-    assert server.sql(f"SELECT count(*) FROM pg_roles WHERE rolname = '{old.user}'") == "0"
-    assert one.fence(new.epoch) == 1
-    with pytest.raises(psycopg.OperationalError, match="terminating connection"):
-        scheduler.commit()
-    assert server.sql("SELECT count(*) FROM task_instance WHERE id = 4711", "airflow") == "0"
-
-
-def test_only_two_older_epochs_keep_their_names(
-    server: Postgres, client: Callable[[str], LeaseClient]
-) -> None:
-    one = client("one")
-    for _ in range(5):
-        last = take(one).epoch
-        expire(server)
-    roles = server.sql("SELECT rolname FROM pg_roles WHERE rolname ~ '^airflow_scheduler_' ORDER BY oid")
-    assert roles.splitlines() == [f"airflow_scheduler_{epoch}" for epoch in (last - 2, last - 1, last)]
-
-
-def test_a_role_that_owns_something_stays_and_holds_up_nobody(
-    server: Postgres, client: Callable[[str], LeaseClient]
-) -> None:
-    one = client("one")
-    kept = take(one).user
-    server.sql(f"CREATE SCHEMA owned AUTHORIZATION {kept}", "airflow")
-    for _ in range(4):
-        expire(server)
-        take(one)
-    assert server.sql(f"SELECT rolcanlogin FROM pg_roles WHERE rolname = '{kept}'") == "f"
-    server.sql(f"DROP SCHEMA owned; DROP ROLE {kept}", "airflow")
-
-
-def test_a_lease_that_forgot_an_epoch_never_gives_its_name_again(
-    server: Postgres, client: Callable[[str], LeaseClient]
-) -> None:
-    one = client("one")
-    epoch = take(one).epoch
-    server.sql(f"UPDATE airkiln.lease SET epoch = {epoch - 1}, expires_at = 'epoch'", "airflow")
-    assert take(one).epoch == epoch + 1
-
-
-def test_an_epoch_that_is_over_fences_and_adopts_nothing(
-    server: Postgres, client: Callable[[str], LeaseClient]
-) -> None:
-    one, other = client("one"), client("other")
-    old = take(one).epoch
-    expire(server)
-    take(other)
-    with pytest.raises(EpochOverError, match=f"epoch {old} of one/1 is over"):
-        one.fence(old)
-    with pytest.raises(EpochOverError):
-        one.adopt(old)
-
-
-def test_an_epoch_of_the_same_number_and_another_holder_is_over_too(
-    server: Postgres, client: Callable[[str], LeaseClient]
-) -> None:
-    one, other = client("one"), client("other")
-    epoch = take(one).epoch
-    # As in a database that went on from an older copy of itself.
-    server.sql("UPDATE airkiln.lease SET holder = 'other/1'", "airflow")
-    with pytest.raises(EpochOverError):
-        one.fence(epoch)
-    assert not one.renew(True, epoch)[0]
-    # Sessions that an earlier test left may end a moment late.
-    assert 0 in [other.fence(epoch) for _ in range(50)]
-
-
-def test_a_statement_under_way_shows_where_the_fence_may_read_statistics(
-    plan: Plan, server: Postgres, client: Callable[[str], LeaseClient]
-) -> None:
-    one = client("one")
-    grant = take(one)
-    with session(plan, grant.user, grant.password) as scheduler, ThreadPoolExecutor(1) as pool:
-        under_way = pool.submit(scheduler.execute, "SELECT pg_sleep(2)")
-        time.sleep(0.1)
-        hidden = one.poll(True).busy
-        server.sql("GRANT pg_read_all_stats TO airkiln_fence")
-        shown = one.poll(True).busy
-        under_way.result()
-        ended = one.poll(True).busy
-    server.sql("REVOKE pg_read_all_stats FROM airkiln_fence")
-    assert (hidden, shown, ended) == (False, True, False)
-
-
-def test_the_job_of_a_dead_scheduler_is_marked_failed(
-    server: Postgres, client: Callable[[str], LeaseClient]
-) -> None:
-    one = client("one")
-    epoch = take(one).epoch
-    server.sql(
-        "INSERT INTO job (job_type, state) VALUES ('SchedulerJob', 'running'), ('TriggererJob', 'running')",
-        "airflow",
-    )
-    assert one.adopt(epoch) == 1
-    assert server.sql("SELECT job_type || ' ' || state FROM job ORDER BY id", "airflow").splitlines() == [
-        "SchedulerJob failed",
-        "TriggererJob running",
-    ]
-
-
-def test_what_airflow_has_run_at_a_takeover_has_none_of_the_fences_rights(
-    plan: Plan, client: Callable[[str], LeaseClient]
-) -> None:
-    one = client("one")
-    epoch = take(one).epoch
-    with session(plan, "airflow") as owner:
-        owner.execute(
-            """
-            INSERT INTO job (job_type, state) VALUES ('SchedulerJob', 'running');
-            CREATE TABLE IF NOT EXISTS ran_as (role text, makes_roles boolean);
-            GRANT INSERT ON ran_as TO PUBLIC;
-            CREATE OR REPLACE FUNCTION spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                INSERT INTO public.ran_as SELECT current_user, rolcreaterole FROM pg_roles
-                    WHERE rolname = current_user;
-                RETURN NEW;
-            END $$;
-            CREATE OR REPLACE TRIGGER spy BEFORE UPDATE ON job FOR EACH ROW EXECUTE FUNCTION spy();
-            """
-        )
-        one.adopt(epoch)
-        assert owner.execute("SELECT * FROM ran_as").fetchall() == [("airkiln_job", False)]
-        owner.execute("DROP TRIGGER spy ON job; DROP TABLE ran_as")
-
-
-def test_a_foreign_session_that_holds_the_schedulers_lock_is_named_and_ended(
-    plan: Plan, client: Callable[[str], LeaseClient]
-) -> None:
-    one = client("one")
-    grant = take(one)
-    foreign = session(plan, "airflow")
-    foreign.autocommit = False
-    foreign.execute("SELECT pg_advisory_xact_lock(2)")
-    found = one.blocking_locks(grant.epoch)
-    assert [(lock.user, lock.held) for lock in found] == [("airflow", "critical section")]
-    assert one.end_session(found[0])
-    with pytest.raises(psycopg.OperationalError):
-        foreign.execute("SELECT 1")
-    assert not one.end_session(found[0])
-
-
-def test_a_superusers_lock_is_named_and_left_and_the_leader_keeps_its_connection(
-    server: Postgres, client: Callable[[str], LeaseClient]
-) -> None:
-    one = client("one")
-    grant = take(one)
-    with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(
-            server.sql, "BEGIN; SELECT pg_advisory_xact_lock(2); SELECT pg_sleep(3); COMMIT", "airflow"
-        )
-        while not (found := one.blocking_locks(grant.epoch)):
-            assert not held.done()
-        connection = one.fileno()
-        assert [lock.user for lock in found] == ["postgres"]
-        assert not one.end_session(found[0])
-        assert one.fileno() == connection
-        held.result()
-
-
-def test_the_leaders_own_locks_are_not_foreign(plan: Plan, client: Callable[[str], LeaseClient]) -> None:
-    one = client("one")
-    grant = take(one)
-    own = session(plan, grant.user, grant.password)
-    own.autocommit = False
-    own.execute("SELECT pg_advisory_xact_lock(2)")
-    assert one.blocking_locks(grant.epoch) == []
-    own.close()
+    keywords = plan.target.keywords(preparing.CONTROLLER, plan.controller_password)
+    rare = LeaseClient(keywords, "rare", "rare/1", Timings(lease_ttl=20, poll_interval=10, call_timeout=1))
+    rare.poll(True)
+    aged = "UPDATE airkiln.host SET seen_at = seen_at - interval '{} s' WHERE host = 'rare'"
+    server.sql(aged.format(15), "airflow")
+    assert one.poll(True).standbys == 1
+    server.sql(aged.format(6), "airflow")
+    assert one.poll(True).standbys == 0
+    rare.close()
 
 
 # What goes wrong
@@ -345,8 +169,8 @@ def test_a_call_that_hangs_ends_when_it_is_abandoned(
         ),
         (
             "UPDATE airkiln.schema_version SET version = 99",
-            "UPDATE airkiln.schema_version SET version = 1",
-            "has version 99 and this release speaks 1",
+            f"UPDATE airkiln.schema_version SET version = {VERSION}",
+            f"has version 99 and this release speaks {VERSION}",
         ),
     ],
     ids=["missing", "another version"],

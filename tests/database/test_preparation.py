@@ -10,8 +10,9 @@ from psycopg import errors
 
 from airkiln.database import prepare as preparing
 from airkiln.database.prepare import Plan
+from airkiln.database.schema import VERSION
 from airkiln.errors import DeniedError, RefusedError
-from rehearsal.deployment.postgres import Postgres
+from rehearsal.deployment.postgres import RDS_SUPERUSER, Postgres
 from tests.database.support import URL, session, the_plan
 
 pytestmark = pytest.mark.root
@@ -56,6 +57,7 @@ def test_the_administrator_has_no_more_rights_than_rds_gives(server: Postgres) -
 
 def test_the_rights_on_airflows_tables_wait_for_its_migration(server: Postgres) -> None:
     elsewhere = the_plan(**{"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": URL.replace("/airflow?", "/early?")})
+    server.sql(f"COMMENT ON ROLE {preparing.FENCE} IS NULL")
     preparing.prepare(elsewhere)
     with pytest.raises(RefusedError, match="run `airflow db migrate` first"):
         preparing.grant(elsewhere)
@@ -64,6 +66,7 @@ def test_the_rights_on_airflows_tables_wait_for_its_migration(server: Postgres) 
 
 def test_a_database_that_came_with_the_instance_becomes_airflows(server: Postgres) -> None:
     server.create_database("given", preparing.DEFAULT_ADMIN)
+    server.sql(f"COMMENT ON ROLE {preparing.FENCE} IS NULL")
     given = the_plan(**{"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": URL.replace("/airflow?", "/given?")})
     preparing.prepare(given)
     owner = server.sql("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'given'")
@@ -79,31 +82,76 @@ def test_an_older_release_leaves_a_newer_ones_functions_alone(plan: Plan, server
         "WHERE pronamespace = 'airkiln'::regnamespace"
     )
     before = server.sql(functions, "airflow")
-    server.sql("UPDATE airkiln.schema_version SET version = 2", "airflow")
+    server.sql(f"UPDATE airkiln.schema_version SET version = {VERSION + 1}", "airflow")
     try:
-        with pytest.raises(RefusedError, match="has version 2, made by a newer release"):
+        with pytest.raises(RefusedError, match=f"has version {VERSION + 1}, made by a newer release"):
             preparing.prepare(plan)
     finally:
-        server.sql("UPDATE airkiln.schema_version SET version = 1", "airflow")
+        server.sql(f"UPDATE airkiln.schema_version SET version = {VERSION}", "airflow")
     assert server.sql(functions, "airflow") == before
 
 
-def test_a_right_to_see_statistics_that_comes_through_a_group_is_passed_on(
+def test_the_administrator_may_pass_on_what_rds_superuser_may_and_nothing_else(server: Postgres) -> None:
+    passes_on = f"""
+        SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles
+         WHERE rolname LIKE 'pg\\_%'
+           AND pg_has_role('{preparing.DEFAULT_ADMIN}', oid, 'USAGE WITH ADMIN OPTION')
+    """
+    assert server.sql(passes_on).split() == sorted(RDS_SUPERUSER)
+    assert "pg_read_all_stats" not in RDS_SUPERUSER
+
+
+def test_the_fence_sees_statistics_and_the_controller_has_the_reserved_connections(
     plan: Plan, server: Postgres
 ) -> None:
-    server.sql(
-        "CREATE ROLE like_rds_superuser; GRANT pg_read_all_stats TO like_rds_superuser WITH ADMIN OPTION; "
-        f"GRANT like_rds_superuser TO {preparing.DEFAULT_ADMIN}"
-    )
+    assert plan
+    for role, right in (
+        (preparing.FENCE, "pg_read_all_stats"),
+        (preparing.FENCE, "pg_signal_backend"),
+        (preparing.CONTROLLER, "pg_use_reserved_connections"),
+    ):
+        assert server.sql(f"SELECT pg_has_role('{role}', '{right}', 'USAGE')") == "t", (role, right)
+
+
+def test_an_administrator_who_cannot_let_the_fence_see_statistics_is_refused(
+    plan: Plan, server: Postgres
+) -> None:
+    server.sql("REVOKE pg_monitor FROM rds_superuser CASCADE")
     try:
-        preparing.prepare(plan)
-        assert server.sql(f"SELECT pg_has_role('{preparing.FENCE}', 'pg_read_all_stats', 'USAGE')") == "t"
+        with pytest.raises(DeniedError, match="pg_monitor WITH ADMIN OPTION"):
+            preparing.prepare(plan)
     finally:
-        server.sql(
-            "DROP OWNED BY like_rds_superuser CASCADE; REVOKE pg_read_all_stats FROM like_rds_superuser "
-            "CASCADE; DROP ROLE like_rds_superuser"
-        )
-    assert server.sql(f"SELECT pg_has_role('{preparing.FENCE}', 'pg_read_all_stats', 'USAGE')") == "f"
+        server.sql("GRANT pg_monitor TO rds_superuser WITH ADMIN OPTION")
+        preparing.prepare(plan)
+
+
+def test_a_second_environment_on_the_server_is_refused_and_nothing_of_the_first_changes(
+    plan: Plan, server: Postgres
+) -> None:
+    url = URL.replace("/airflow?", "/second?").replace("own%40er", "another")
+    second = the_plan(**{"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, preparing.WORKER_PASSWORD: "another"})
+    with pytest.raises(RefusedError, match="this server has an environment already, in the database airflow"):
+        preparing.prepare(second)
+    assert "second" not in server.sql("SELECT datname FROM pg_database").split()
+    for user in ("airflow", preparing.WORKER):
+        session(plan, user).close()
+
+
+def test_version_1_of_the_schema_becomes_this_one_and_keeps_its_epoch(plan: Plan, server: Postgres) -> None:
+    server.sql(
+        """
+        UPDATE airkiln.schema_version SET version = 1;
+        ALTER TABLE airkiln.lease
+            DROP COLUMN ttl CASCADE, DROP COLUMN scheduler_connections, DROP COLUMN channel;
+        ALTER TABLE airkiln.host DROP COLUMN fresh_for;
+        UPDATE airkiln.lease SET epoch = 41;
+        """,
+        "airflow",
+    )
+    preparing.prepare(plan)
+    assert server.sql("SELECT version FROM airkiln.schema_version", "airflow") == str(VERSION)
+    found = server.sql("SELECT epoch, ttl, length(channel) FROM airkiln.lease", "airflow")
+    assert found == "41|4|40"
 
 
 def test_an_option_that_libpq_does_not_know_is_refused_and_not_waited_for(server: Postgres) -> None:
@@ -123,7 +171,7 @@ def test_an_administrator_without_rights_is_told_which(plan: Plan, server: Postg
     assert plan
     server.create_role("nobody_special", "word")
     poor = the_plan(**{preparing.ADMIN_USER: "nobody_special", preparing.ADMIN_PASSWORD: "word"})
-    with pytest.raises(DeniedError, match="needs CREATEROLE, CREATEDB, pg_signal_backend"):
+    with pytest.raises(DeniedError, match="needs CREATEROLE, CREATEDB, pg_signal_backend and pg_monitor"):
         preparing.prepare(poor)
 
 

@@ -11,7 +11,7 @@ from rehearsal.linux.addresses import POSTGRES
 from rehearsal.linux.machine import Machine
 
 ROOT = Path(__file__).parents[2]
-CELERY_TABLES = ROOT / "src/airkiln/database/sql/celery.sql"
+SQL = ROOT / "src/airkiln/database/sql"
 FOLDER = "/tmp/airkiln-workshop"
 PASSWORD = "workshop-password"
 
@@ -33,10 +33,17 @@ class Workshop:
 
     def empty_results(self) -> None:
         """Make Celery's tables as a deployment's database step does, with the trigger."""
-        if "airflow_worker" not in self.postgres.sql("SELECT rolname FROM pg_roles").splitlines():
-            self.postgres.sql("CREATE ROLE airflow_worker")
-        owner = f"SET ROLE {identifier(self.name)};"
-        self.postgres.sql(owner + CELERY_TABLES.read_text(), self.name)
+        known = self.postgres.sql("SELECT rolname FROM pg_roles").splitlines()
+        for role in {"airflow", "airflow_worker", "airkiln_fence", "airkiln_job"} - set(known):
+            self.postgres.sql(f"CREATE ROLE {role}")
+        owner = identifier(self.name)
+        functions = (
+            "CREATE SCHEMA IF NOT EXISTS airkiln_job AUTHORIZATION airkiln_job; SET ROLE airkiln_job;"
+            f"{(SQL / 'jobs.sql').read_text()} GRANT USAGE ON SCHEMA airkiln_job TO {owner};"
+            f"GRANT EXECUTE ON FUNCTION airkiln_job.empty_result() TO {owner};"
+        )
+        self.postgres.sql(functions, self.name)
+        self.postgres.sql(f"SET ROLE {owner};{(SQL / 'celery.sql').read_text()}", self.name)
 
     def airflow(self, *words: str) -> str:
         """Run an Airflow command."""

@@ -44,12 +44,19 @@ class Entry:
     severity: str
     message: str
     host: str = ""
+    failed: str = ""
+    """The SQL during which an error arose, as PostgreSQL names it; empty between two statements."""
+
+    @property
+    def sql(self) -> str | None:
+        """The SQL that is about to run, as it was sent; None if the entry is not about a statement."""
+        found = _STATEMENT.match(self.message) if self.severity == "LOG" else None
+        return found[1].strip() if found else None
 
     @property
     def statement(self) -> str | None:
-        """The SQL that is about to run, without comments; None if the entry is not about a statement."""
-        found = _STATEMENT.match(self.message) if self.severity == "LOG" else None
-        return _COMMENT.sub(" ", found[1]).strip() if found else None
+        """The same without comments."""
+        return None if self.sql is None else _COMMENT.sub(" ", self.sql).strip()
 
     @property
     def epoch(self) -> int | None:
@@ -108,6 +115,7 @@ def parse(records: Iterable[Mapping[str, Any]]) -> list[Entry]:
             severity=str(record.get("error_severity", "")),
             message=str(record.get("message", "")),
             host=str(record.get("remote_host", "")),
+            failed=str(record.get("statement", "")).strip(),
         )
         for record in records
         if record.get("user")
@@ -201,7 +209,11 @@ def _fenced(entries: Iterable[Entry]) -> dict[int, float]:
 
 
 def _refused(entries: Iterable[Entry]) -> set[tuple[str, int]]:
-    """Statements that PostgreSQL answered with an error, by session and line."""
+    """Statements that PostgreSQL answered with an error, by session and line.
+
+    The error must name the statement as its own: a session that is ended after a write that succeeded says so
+    on the next line, and so does a statement that failed before it was logged.
+    """
     by_session: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         by_session[entry.session].append(entry)
@@ -209,7 +221,11 @@ def _refused(entries: Iterable[Entry]) -> set[tuple[str, int]]:
     for session, logged in by_session.items():
         logged.sort(key=lambda entry: entry.line)
         for entry, following in pairwise(logged):
-            if entry.statement is not None and following.severity in ("ERROR", "FATAL"):
+            if (
+                following.severity in ("ERROR", "FATAL")
+                and following.failed
+                and entry.sql == following.failed
+            ):
                 found.add((session, entry.line))
     return found
 

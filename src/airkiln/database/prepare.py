@@ -1,14 +1,19 @@
 """`airkiln database prepare` and `grant`: the roles, the schema and the functions of the failover.
 
 Both need the administrator's credentials, and no superuser: the administrator of an RDS instance has
-CREATEROLE, CREATEDB and the right to pass pg_signal_backend on, and no more is used. Run again, or beside
-itself, they change nothing. Passwords go to the server as SCRAM verifiers made here, never in clear.
+CREATEROLE, CREATEDB and the right to pass pg_signal_backend and pg_monitor on, and no more is needed. Run
+again, or beside itself, they change nothing. Passwords go to the server as SCRAM verifiers made here, never
+in clear.
+
+Roles belong to the server and the lease to a database, so a server has one environment: a comment on the role
+airkiln_fence names its database.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import LiteralString
@@ -16,13 +21,13 @@ from typing import LiteralString
 import psycopg
 from psycopg import errors, sql
 
-from airkiln.database import controller
+from airkiln.database import budget, controller
 from airkiln.database.connect import Connection, connect, explain
 from airkiln.database.schema import VERSION
 from airkiln.database.target import Target, parse
-from airkiln.errors import AirkilnError, DeniedError, RefusedError
+from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
 from airkiln.roles import DATABASE
-from airkiln.systemd.journal import NOTICE, say
+from airkiln.systemd.journal import NOTICE, WARNING, say
 
 ADMIN_USER = "AIRKILN_ADMIN_DATABASE_USER"
 ADMIN_PASSWORD = "AIRKILN_ADMIN_DATABASE_PASSWORD"  # noqa: S105 - a variable's name
@@ -41,6 +46,17 @@ MAINTENANCE = "postgres"
 
 _TURN = 0x41_4B_49_4C_4E
 """Key of the advisory lock under which one preparation at a time works ("AKILN")."""
+_TURN_LIMIT = 120.0
+"""Seconds to wait for another preparation."""
+_TURN_POLL = 0.2
+
+_WORKERS_LIMITS: Mapping[str, str] = {
+    "statement_timeout": "15s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "30s",
+}
+"""Settings with which a worker's session begins: one that hangs lets go by itself. Code on a worker can
+change them; what it then holds, the leader's controller ends."""
 
 _ATTRIBUTES: Mapping[str, LiteralString] = {
     FENCE: "NOLOGIN CREATEROLE",
@@ -91,6 +107,8 @@ def prepare(wanted: Plan) -> None:
     if owner != OWNER:
         raise RefusedError([f"{DATABASE}: its user is {owner}: the fence needs the owner to be {OWNER}"])
     with _turn(wanted, MAINTENANCE) as server:
+        _refuse_second_environment(server, wanted.target)
+        limits = _limits(server)
         for role, attributes in {owner: "LOGIN", **_ATTRIBUTES}.items():
             _have_role(server, role, attributes)
         for role, password in (
@@ -100,7 +118,9 @@ def prepare(wanted: Plan) -> None:
         ):
             _have_password(server, wanted, role, password)
         _have_memberships(server, owner, wanted.administrator)
+        _have_limits(server, limits)
         _have_database(server, wanted.target)
+        _claim(server, wanted.target)
     with _turn(wanted, None) as database, database.transaction():
         _refuse_newer(database, wanted)
         _run(database, "REVOKE ALL ON DATABASE {} FROM PUBLIC", wanted.target.database, as_role=owner)
@@ -112,6 +132,9 @@ def prepare(wanted: Plan) -> None:
         _run_file(database, "jobs.sql", as_role=JOB)
         _run_file(database, "functions.sql", as_role=FENCE)
         _run_file(database, "celery.sql", as_role=owner)
+        _become(database, FENCE)
+        database.execute("UPDATE airkiln.lease SET scheduler_connections = %s", (limits.scheduler,))
+        database.execute("RESET ROLE")
     say(f"database {wanted.target.address}: prepared: roles, lease and result tables are there", NOTICE)
 
 
@@ -136,18 +159,47 @@ def _turn(wanted: Plan, database: str | None) -> Iterator[Connection]:
     keywords = wanted.as_administrator(database)
     with connect(keywords) as connection:
         try:
-            connection.execute("SELECT pg_advisory_lock(%s)", (_TURN,))
+            _take_turn(connection, wanted.target)
             yield connection
         except psycopg.Error as error:
             raise _explained(error, keywords) from None
+
+
+def _take_turn(connection: Connection, target: Target) -> None:
+    """Wait for other preparations. Anybody who may log in can take the lock: a worker's session is ended."""
+    until = time.monotonic() + _TURN_LIMIT
+    while True:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_TURN,)).fetchone()
+        if row and row[0]:
+            return
+        ended = connection.execute(_END_WORKERS_TURN, (_TURN >> 32, _TURN & 0xFFFFFFFF, WORKER)).fetchall()
+        if ended:
+            say(
+                f"database {target.address}: ended a session of {WORKER} that held up the preparation",
+                WARNING,
+            )
+        if time.monotonic() > until:
+            raise UnavailableError(
+                f"database {target.address}: another session has held the lock of the preparation for "
+                f"{_TURN_LIMIT:.0f} s: find it in pg_locks (advisory, objid {_TURN & 0xFFFFFFFF}), end it, "
+                "and run this again"
+            )
+        time.sleep(_TURN_POLL)
+
+
+_END_WORKERS_TURN = """
+SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s AND l.objid = %s AND a.usename = %s
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 def _explained(error: psycopg.Error, keywords: Mapping[str, str]) -> AirkilnError:
     if isinstance(error, errors.InsufficientPrivilege):
         return DeniedError(
             f"the administrator {keywords['user']} lacks a right ({error.diag.message_primary}): it needs "
-            "CREATEROLE, CREATEDB, pg_signal_backend WITH ADMIN OPTION, and ADMIN OPTION on roles that it "
-            "did not make itself"
+            "CREATEROLE, CREATEDB, pg_signal_backend and pg_monitor WITH ADMIN OPTION, and ADMIN OPTION on "
+            "roles that it did not make itself"
         )
     return explain(error, keywords)
 
@@ -180,12 +232,74 @@ def _have_memberships(server: Connection, owner: str, administrator: str) -> Non
         ("GRANT {} TO {} WITH INHERIT TRUE, SET FALSE", "pg_signal_backend", FENCE),
     ):
         _run(server, statement, role, member)
-    seeing = "pg_read_all_stats"
-    if server.execute("SELECT 1 WHERE pg_has_role(%s, 'MEMBER WITH ADMIN OPTION')", (seeing,)).fetchone():
-        # Names the program and the address of a session that holds a lock; without it, its role alone. A
-        # member that does not inherit the option may not use it.
-        with suppress(errors.InsufficientPrivilege):
-            _run(server, "GRANT {} TO {} WITH INHERIT TRUE, SET FALSE", seeing, FENCE)
+    # Without it a long statement shows as no progress, and the controller would take its scheduler for stuck.
+    # RDS's administrator may pass on pg_monitor, which contains it, and not pg_read_all_stats itself.
+    sees = "SELECT pg_has_role(%s, 'pg_read_all_stats', 'USAGE')"
+    if server.execute(sees, (FENCE,)).fetchone() != (True,):
+        _run(server, "GRANT {} TO {} WITH INHERIT TRUE, SET FALSE", "pg_monitor", FENCE)
+    # The last slots of a full server, where it keeps some and the administrator may give them.
+    reserved = "pg_use_reserved_connections"
+    if server.execute("SELECT pg_has_role(%s, 'USAGE WITH ADMIN OPTION')", (reserved,)).fetchone() == (True,):
+        _run(server, "GRANT {} TO {} WITH INHERIT TRUE, SET FALSE", reserved, CONTROLLER)
+
+
+def _limits(server: Connection) -> budget.Budget:
+    """The connection budget of this server. RDS reserves slots in a setting that others do not have."""
+    row = server.execute(
+        """
+        SELECT current_setting('max_connections')::integer,
+               current_setting('superuser_reserved_connections')::integer
+               + coalesce(current_setting('reserved_connections', true), '0')::integer
+               + coalesce(current_setting('rds.rds_reserved_connections', true), '0')::integer
+        """
+    ).fetchone()
+    found, reserved = row or (0, 0)
+    return budget.share(found, reserved)
+
+
+def _have_limits(server: Connection, limits: budget.Budget) -> None:
+    with server.transaction():
+        for role, connections in ((OWNER, limits.airflow), (WORKER, limits.worker)):
+            server.execute(
+                sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(
+                    sql.Identifier(role), sql.Literal(connections)
+                )
+            )
+        # A role may change its own settings: whatever code on a worker left there goes.
+        _run(server, "ALTER ROLE {} RESET ALL", WORKER)
+        for name, value in _WORKERS_LIMITS.items():
+            server.execute(
+                sql.SQL("ALTER ROLE {} SET {} = {}").format(
+                    sql.Identifier(WORKER), sql.Identifier(name), sql.Literal(value)
+                )
+            )
+
+
+_CLAIM = "the failover's functions; the environment of this server is in the database "
+
+
+def _refuse_second_environment(server: Connection, target: Target) -> None:
+    """One environment would set the passwords of the other's roles, and fence its scheduler."""
+    row = server.execute(
+        """
+        SELECT d.datname FROM pg_database d JOIN pg_roles r ON r.rolname = %s
+         WHERE shobj_description(r.oid, 'pg_authid') = %s || d.datname AND d.datname <> %s
+        """,
+        (FENCE, _CLAIM, target.database),
+    ).fetchone()
+    if row:
+        raise RefusedError(
+            [
+                f"database {target.address}: this server has an environment already, in the database "
+                f"{row[0]}, and roles belong to the whole server: give each environment a server of its own, "
+                "or drop that database first"
+            ]
+        )
+
+
+def _claim(server: Connection, target: Target) -> None:
+    text = sql.Literal(f"{_CLAIM}{target.database}")
+    server.execute(sql.SQL("COMMENT ON ROLE {} IS {}").format(sql.Identifier(FENCE), text))
 
 
 def _have_database(server: Connection, target: Target) -> None:

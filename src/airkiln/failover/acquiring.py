@@ -14,7 +14,13 @@ def free_at(state: State) -> float:
     """When the lease ends as far as this host knows; infinite where it does not know."""
     if state.view is None:
         return inf
-    return max(state.view_at + state.view.remaining, state.yield_until if state.view.standbys else 0.0)
+    others = state.view.standbys and not state.view.paused
+    return max(state.view_at + state.view.remaining, state.yield_until if others else 0.0, state.retry_at)
+
+
+def led_here(state: State) -> bool:
+    """Whether this host led last: while takeovers are paused, it alone may lead again."""
+    return state.view is not None and state.view.holder.rpartition("/")[0] == state.host
 
 
 def stand_by(step: Step) -> None:
@@ -41,14 +47,16 @@ def stand_by(step: Step) -> None:
 def may_acquire(step: Step) -> bool:
     """Whether the lease is free, as far as this host knows, and for this host to take."""
     state, observed, view = step.state, step.observed, step.state.view
-    if view is None or view.paused or observed.warm is None or not observed.killed:
+    if view is None or observed.warm is None or not observed.killed:
+        return False
+    if view.paused and not led_here(state):
         return False
     if observed.now < free_at(state):
         return False
     if observed.leaving and view.standbys:
         return False
     wanted = view.switchover_to
-    if wanted in (None, "*", state.host) or not view.standbys:
+    if view.paused or wanted in (None, "*", state.host) or not view.standbys:
         return True
     # Another host is to lead. Where it does not take the lease within a poll, any host may.
     return state.free_since is not None and observed.now - state.free_since >= step.timings.poll_interval

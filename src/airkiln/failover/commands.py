@@ -1,4 +1,4 @@
-"""`airkiln failover run|status|switchover|pause|resume|clean-up`."""
+"""`airkiln failover run|status|switchover|pause|resume|free|clean-up`."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ KILL_POLLS = 40
 """Checks, 10 ms apart, of whether a kill has ended everything."""
 
 _STATUS = """
-SELECT l.holder, l.epoch, l.seq, extract(epoch FROM l.expires_at - clock_timestamp())::float, l.paused,
-       l.switchover_to, l.reason FROM airkiln.lease l
+SELECT l.holder, l.epoch, l.seq, airkiln.remaining(l), l.paused, l.switchover_to, l.reason
+  FROM airkiln.lease l
 """
 _MEMBERS = """
-SELECT host, ready, extract(epoch FROM clock_timestamp() - seen_at)::float FROM airkiln.host ORDER BY host
+SELECT host, ready, extract(epoch FROM clock_timestamp() - seen_at)::float,
+       seen_at > clock_timestamp() - make_interval(secs => fresh_for) FROM airkiln.host ORDER BY host
 """
 
 
@@ -160,8 +161,8 @@ def read_status(session: Connection) -> dict[str, Any]:
         "host": host,
         "phase": (Phase.LEADING if leader == host else Phase.STANDBY).value,
         "members": [
-            {"host": name, "ready": ready, "seen": round(seen, 1), "leads": name == leader}
-            for name, ready, seen in members
+            {"host": name, "ready": ready and fresh, "seen": round(seen, 1), "leads": name == leader}
+            for name, ready, seen, fresh in members
         ],
     }
 
@@ -214,7 +215,7 @@ def refuse_switchover(found: dict[str, Any], target: str | None) -> str | None:
         return "the failover is paused: `airkiln failover resume` first"
     if found["leader"] is None:
         return "no host leads, so no switchover is possible"
-    fit = [m["host"] for m in found["members"] if m["ready"] and m["seen"] < 3 and not m["leads"]]
+    fit = [m["host"] for m in found["members"] if m["ready"] and not m["leads"]]
     if target == found["leader"]:
         return f"{target} leads already"
     if target is not None and target not in fit:
@@ -227,13 +228,25 @@ def refuse_switchover(found: dict[str, Any], target: str | None) -> str | None:
 def pause(_options: argparse.Namespace) -> None:
     """Forbid takeovers."""
     _request("pause", None)
-    sys.stdout.write("paused: the leader goes on, and no host takes over until `airkiln failover resume`\n")
+    sys.stdout.write(
+        "paused: the leader goes on, and no other host takes over until `airkiln failover resume`\n"
+    )
 
 
 def resume(_options: argparse.Namespace) -> None:
     """Allow them again."""
     _request("resume", None)
     sys.stdout.write("resumed\n")
+
+
+def free(_options: argparse.Namespace) -> None:
+    """End the lease, whoever holds it."""
+    with _session(_keywords()) as session:
+        before = read_status(session)
+    if before["leader"] is None:
+        raise RefusedError(["the lease is free already: `airkiln failover status` shows the hosts"])
+    _request("free", None)
+    sys.stdout.write(f"freed: {before['leader']} ends its scheduler, and the next ready host leads\n")
 
 
 def _request(what: str, target: str | None) -> None:

@@ -58,6 +58,11 @@ class Timings:
     failure_window: float = 900.0
     """After which a scheduler that was stuck no longer counts against its host."""
 
+    @property
+    def fresh_for(self) -> float:
+        """For which a host counts as present after a poll, at least 3 s: two polls may be lost or late."""
+        return max(3.0, 2 * self.poll_interval + self.call_timeout)
+
     def problems(self) -> list[str]:
         """What is wrong or contradictory: a sentence each, none where all is well."""
         wrong = [

@@ -59,7 +59,8 @@ KILL_POLL = 0.01
 """Seconds between two checks of whether a kill has ended everything."""
 SAMPLE_EVERY = 0.5
 START_EVERY = 15.0
-"""Seconds between two requests to start the scheduler, while none waits at the gate."""
+"""Seconds between two requests to start the scheduler, while none waits at the gate; and of a leader, between
+two looks at whether the start of a unit that follows the scheduler has failed."""
 
 
 LEAVING = ("Terminated", "Detached", "Standby")
@@ -108,7 +109,7 @@ class Daemon:
         self._stop = Stop()
         self._done = False
         self._sampled_at = 0.0
-        self._requested_at = -START_EVERY
+        self._requested_at = self._followed_at = -START_EVERY
         self._fed_at = -inf
         self._status = Status()
         self._wake, self._woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -136,6 +137,7 @@ class Daemon:
         for action in decision.actions:
             self._carry_out(action)
         self._show(replace(observed, reply=None, killed=self._groups.killed()))
+        self._retry_followers()
         self._jobs.advance()
         if not self._done and self._reply is None:
             self._wait()
@@ -184,9 +186,9 @@ class Daemon:
     def _stuck(self, now: float, reply: Reply | None, alive: int | None) -> str | None:
         if self._health is None or alive is None:
             return None
-        if reply is not None and reply.view is not None:
-            self._health.beats(now, reply.view.heartbeat, busy=reply.view.busy)
-        if self._state.lost_at is not None or self._state.locks:
+        if reply is not None and reply.progress is not None and not reply.progress.locked:
+            self._health.beats(now, reply.progress.heartbeat, busy=reply.progress.busy)
+        if self._state.lost_at is not None or self._state.locks or self._state.unseen:
             self._health.excuse(now)
         if now - self._sampled_at >= SAMPLE_EVERY:
             self._sampled_at = now
@@ -214,6 +216,7 @@ class Daemon:
             case OpenGate():
                 self._open(action)
             case StartFollowers():
+                self._followed_at = boottime()
                 self._request_followers("start")
             case DumpStacks():
                 self._dump(action.pid)
@@ -251,6 +254,13 @@ class Daemon:
     def _request_followers(self, verb: str) -> None:
         for unit in FOLLOWERS:
             self._jobs.request(verb, unit)
+
+    def _retry_followers(self) -> None:
+        now = boottime()
+        if self._state.phase is Phase.LEADING and now - self._followed_at >= START_EVERY:
+            self._followed_at = now
+            for unit in FOLLOWERS:
+                self._jobs.retry(unit)
 
     def _forget_login(self) -> None:
         self._directory.service.unlink(missing_ok=True)

@@ -7,9 +7,9 @@ even if nothing happens.
 Invariants, checked after every step of the simulation (tests/unit/airkiln/failover/test_simulation.py):
 
 1. A gate is opened only in an epoch granted to this run of the controller, after `fence` found no session of
-   an older epoch twice in a row and `adopt` was answered, all of it over one connection. Whatever is lost
+   an older epoch twice in a row and `adopt` was carried out, all of it over one connection. Whatever is lost
    between the grant and the gate gives the grant up, because the next connection may lead to another copy of
-   the database.
+   the database; the next takeover of that host then waits, twice as long each time.
 2. From the self-fence deadline on, counted from when the last successful renewal was *sent*, nothing that
    this controller let through is left alone: it is being killed. The time is counted on CLOCK_BOOTTIME, so it
    runs on while the machine is suspended.
@@ -19,7 +19,10 @@ Invariants, checked after every step of the simulation (tests/unit/airkiln/failo
    on it. A reply that was lost leaves nothing behind: a lease that the database calls ours and that was never
    granted here is released before another is requested.
 5. The lease is released after what it covered was killed, and has ended or had `kill_timeout` seconds to.
-6. A healthy scheduler is given up (for a switchover, or an instance that ends soon) only if another host is
+6. A renewal depends on the lease's own tables alone. What is asked for beside it (the scheduler's progress,
+   other sessions' locks) may fail and costs no lease.
+7. While takeovers are paused, nobody but the host that led last acquires the lease, and no session is ended.
+8. A healthy scheduler is given up (for a switchover, or an instance that ends soon) only if another host is
    ready. An instance is not reported unhealthy without one either, nor while the database is out of reach.
 
 That two schedulers never write at the same time rests on none of this, nor on any clock, but on the database:
@@ -88,6 +91,8 @@ def wake_at(state: State, timings: Timings) -> float:
         times.append(state.renewed_at + timings.self_fence_deadline)
     if state.phase is Phase.FENCING and not state.in_flight:
         times.append(state.fence_at)
+    if state.phase is Phase.ADOPTING and not state.in_flight:
+        times.append(state.adopt_at)
     if state.phase is Phase.ENDING and state.running is not None:
         times.append(state.ended_at + timings.kill_timeout)
     if state.phase is Phase.STANDBY and not state.in_flight and not state.passed_over:

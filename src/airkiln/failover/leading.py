@@ -21,7 +21,13 @@ from airkiln.failover.step import Step
 from airkiln.systemd.journal import ERROR, NOTICE, WARNING
 
 LOCKS_EVERY = 2.0
-"""Seconds between two questions for blocking locks: with renewals 2.5 statements a second at rest."""
+"""Seconds between two questions for blocking locks."""
+LOCKS_SOON = 0.2
+"""Seconds between two questions after the session of a worker was ended for its lock."""
+PROGRESS_EVERY = 1.0
+"""Seconds between two questions for the scheduler's progress: 3.5 statements a second in all, at rest."""
+ADOPT_EVERY = 0.2
+"""Seconds between two adoptions, while somebody's lock on the table of jobs is in the way."""
 UNHEALTHY_AFTER = 2
 """Times stuck, within the failure window, until the instance counts as unhealthy."""
 
@@ -48,8 +54,10 @@ def send_what_is_due(step: Step) -> None:
         step.send(Request(Operation.RENEW, state.epoch, ready=state.ready(step.observed)))
     elif state.phase is Phase.FENCING and now >= state.fence_at:
         step.send(Request(Operation.FENCE, state.epoch))
-    elif state.phase is Phase.ADOPTING:
+    elif state.phase is Phase.ADOPTING and now >= state.adopt_at:
         step.send(Request(Operation.ADOPT, state.epoch))
+    elif state.phase is Phase.ADOPTING:
+        watch_locks(step)
     elif state.phase is Phase.LEADING:
         between_renewals(step)
 
@@ -69,6 +77,9 @@ def open_gate(step: Step, adopted: int) -> None:
         dumped_at=None,
         locks=(),
         locks_due_at=step.now + LOCKS_EVERY,
+        progress_due_at=step.now + PROGRESS_EVERY,
+        unseen=False,
+        failed_takeovers=0,
         takeovers=step.state.takeovers + 1,
     )
     step.actions += [OpenGate(pid, step.state.epoch), StartFollowers()]
@@ -121,18 +132,42 @@ def count_failure(step: Step, view: LeaseView) -> None:
 
 
 def between_renewals(step: Step) -> None:
-    """Cancel a switchover that cannot be, end a session whose lock blocks too long, ask for locks."""
+    """Cancel a switchover that cannot be, ask for the scheduler's progress, watch the locks."""
     state, now, view = step.state, step.now, step.state.view
     if view is None or state.lost_at is not None:
         return
     if view.switchover_to is not None and view.switchover_to in (state.host, state.refused_switchover):
         step.state = replace(state, view_at=now, locks_due_at=now + LOCKS_EVERY, view=None)
         step.send(Request(Operation.CANCEL_SWITCHOVER, state.epoch))
+    elif now >= state.progress_due_at:
+        step.state = replace(state, progress_due_at=now + PROGRESS_EVERY)
+        step.send(Request(Operation.PROGRESS, state.epoch))
+    else:
+        watch_locks(step)
+
+
+def adoption_waits(step: Step) -> None:
+    """A lock on the table of jobs is in the way: try again, and see whose it is."""
+    if not step.state.adoption_waits:
+        step.note("adoption-waits", "another session locks Airflow's table of jobs", WARNING)
+        step.state = replace(step.state, adoption_waits=True, locks=(), locks_due_at=step.now)
+    step.state = replace(step.state, adopt_at=step.now + ADOPT_EVERY)
+
+
+def watch_locks(step: Step) -> None:
+    """End a session whose lock blocks too long, or ask for locks. Nothing is ended while paused."""
+    state, now, view = step.state, step.now, step.state.view
+    if view is None or state.lost_at is not None:
         return
-    late = [each for each in state.locks if now - each.since >= step.timings.blocking_lock_timeout]
+    timeout = step.timings.blocking_lock_timeout
+    late = [each for each in state.locks if each.lock.at_once or now - each.since >= timeout]
     if late and not view.paused:
         first = late[0]
-        step.state = replace(state, locks=tuple(each for each in state.locks if each != first))
+        left = tuple(each for each in state.locks if each != first)
+        # Who takes the lock again is looked for soon.
+        step.state = replace(
+            state, locks=left, locks_due_at=now + LOCKS_SOON if first.lock.at_once else state.locks_due_at
+        )
         step.note("blocking-lock-ended", f"{first.lock.text}, held {now - first.since:.1f} s", WARNING)
         step.send(
             Request(

@@ -15,21 +15,21 @@ import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, sql
 from psycopg.rows import dict_row
 
 from airkiln.database import schema
 from airkiln.database.connect import explain
-from airkiln.errors import AirkilnError, RefusedError, UnavailableError
+from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
 from airkiln.failover.config import Timings
-
-CHANNEL = "airkiln_lease"
+from airkiln.failover.model import Progress
 
 Row = dict[str, Any]
+_CHANNEL: LiteralString = "SELECT channel FROM airkiln.lease"
+"""Whoever may log in can notify on a channel whose name it knows: only controllers can read this one's."""
 
 
 class EpochOverError(AirkilnError):
@@ -38,8 +38,7 @@ class EpochOverError(AirkilnError):
 
 @dataclass(frozen=True)
 class LeaseRow:
-    """The lease as the database describes it. `remaining` (s) is at most 0 where it is free; `busy` is
-    whether the server is working for the leader's scheduler, as far as the controller's role may see."""
+    """The lease as the database describes it. `remaining` (s) is at most 0 where it is free."""
 
     holder: str
     epoch: int
@@ -48,9 +47,6 @@ class LeaseRow:
     paused: bool
     switchover_to: str | None
     standbys: int
-    heartbeat: datetime | None
-    database_started: datetime
-    busy: bool
 
 
 @dataclass(frozen=True)
@@ -93,19 +89,21 @@ class LeaseClient:
             "keepalives_count": "2",
         }
         self._host, self._holder, self._ttl = host, holder, timings.lease_ttl
+        self._fresh_for = timings.fresh_for
         self._connection: psycopg.Connection[Row] | None = None
         self._socket: socket.socket | None = None
 
     def poll(self, ready: bool) -> LeaseRow:
         """Report that this host is here and whether its scheduler is warm; read the lease."""
-        return _view(self._one("SELECT * FROM airkiln.poll(%s, %s)", self._host, ready))
+        return _view(self._one("SELECT * FROM airkiln.poll(%s, %s, %s)", self._host, ready, self._fresh_for))
 
     def renew(self, ready: bool, epoch: int) -> tuple[bool, LeaseRow]:
         """Renew the lease for another `lease_ttl`; False where it is no longer held."""
         row = self._one(
-            "SELECT * FROM airkiln.renew(%s, %s, %s, %s, %s)",
+            "SELECT * FROM airkiln.renew(%s, %s, %s, %s, %s, %s)",
             self._host,
             ready,
+            self._fresh_for,
             self._holder,
             epoch,
             self._ttl,
@@ -124,16 +122,23 @@ class LeaseClient:
         """End the sessions of older epochs; returns how many were still there."""
         return int(self._value("SELECT airkiln.fence(%s, %s)", self._holder, epoch))
 
-    def adopt(self, epoch: int) -> int:
-        """Mark the older schedulers' jobs failed, so that their tasks are adopted at once; how many."""
-        return int(self._value("SELECT airkiln.adopt(%s, %s)", self._holder, epoch))
+    def adopt(self, epoch: int) -> int | None:
+        """Mark the older schedulers' jobs failed, so that their tasks are adopted at once; how many. None
+        where somebody's lock on the table of jobs is in the way for now."""
+        found = self._value("SELECT airkiln.adopt(%s, %s)", self._holder, epoch)
+        return None if found is None else int(found)
+
+    def progress(self, epoch: int) -> Progress:
+        """What the database knows of this epoch's scheduler."""
+        row = self._one("SELECT * FROM airkiln.progress(%s)", epoch)
+        return Progress(row["heartbeat"], row["locked"], row["busy"])
 
     def release(self, epoch: int, reason: str) -> bool:
         """Release the lease and notify the standbys; False where it was not held."""
         return bool(self._value("SELECT airkiln.release(%s, %s, %s)", self._holder, epoch, reason))
 
     def request(self, what: str, target: str | None, by: str) -> None:
-        """Request a 'switchover' (target: a host or '*'), 'cancel', 'pause' or 'resume'."""
+        """Request a 'switchover' (target: a host or '*'), 'cancel', 'pause', 'resume' or 'free'."""
         self._value("SELECT airkiln.request(%s, %s, %s)::text", what, target, by)
 
     def blocking_locks(self, epoch: int) -> list[BlockingSession]:
@@ -146,23 +151,25 @@ class LeaseClient:
             for row in rows
         ]
 
-    def end_session(self, session: BlockingSession) -> bool:
-        """End that session, if it is still in that transaction."""
-        return bool(self._value("SELECT airkiln.end_session(%s, %s)", session.pid, session.transaction))
+    def end_session(self, epoch: int, session: BlockingSession) -> bool:
+        """End that session, if it is still in that transaction and the failover is not paused."""
+        statement: LiteralString = "SELECT airkiln.end_session(%s, %s, %s, %s)"
+        return bool(self._value(statement, self._holder, epoch, session.pid, session.transaction))
 
     def fileno(self) -> int:
         """The connection's socket for select(2), readable when it may be notified; -1 without one."""
         return -1 if self._connection is None or self._connection.closed else self._connection.fileno()
 
     def notified(self) -> bool:
-        """Whether the lease was released, or something requested, since the last call. Never blocks."""
+        """Whether another session released the lease, or requested something, since the last call. Never
+        blocks."""
         if self._connection is None:
             return False
         try:
             found = list(self._connection.notifies(timeout=0))
+            return any(each.pid != self._connection.info.backend_pid for each in found)
         except psycopg.Error as error:
             raise self._failed(error) from None
-        return bool(found)
 
     def abandon(self) -> None:
         """Have a blocked call of another thread return with an error at once."""
@@ -194,11 +201,12 @@ class LeaseClient:
             )
             self._socket = socket.socket(fileno=os.dup(connection.fileno()))
             self._connection = connection
-            connection.execute(f"LISTEN {CHANNEL}")
             found = connection.execute("SELECT version FROM airkiln.schema_version").fetchone()
+            version = found["version"] if found else None
+            if version == schema.VERSION and (row := connection.execute(_CHANNEL).fetchone()):
+                connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(row["channel"])))
         except psycopg.Error as error:
             raise self._failed(error) from None
-        version = found["version"] if found else None
         if version != schema.VERSION:
             self.close()
             raise RefusedError(
@@ -228,6 +236,8 @@ class LeaseClient:
         except errors.DatabaseError as error:
             if error.sqlstate == "AK001":
                 raise EpochOverError(str(error.diag.message_primary)) from None
+            if error.sqlstate == "AK003":
+                raise DeniedError(str(error.diag.message_primary)) from None
             raise self._failed(error) from None
         except psycopg.Error as error:
             raise self._failed(error) from None

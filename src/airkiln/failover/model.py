@@ -38,15 +38,7 @@ class LeaseView(Protocol):
 
     @property
     def standbys(self) -> int:
-        """Other hosts that are ready and polled within the last three seconds."""
-
-    @property
-    def heartbeat(self) -> datetime | None:
-        """The latest heartbeat of the newest running scheduler."""
-
-    @property
-    def busy(self) -> bool:
-        """Whether the server is working for the leader's scheduler."""
+        """Other hosts that are ready and polled within the time that they named."""
 
 
 class Phase(StrEnum):
@@ -70,6 +62,7 @@ class Operation(StrEnum):
     ACQUIRE = "acquire"
     FENCE = "fence"
     ADOPT = "adopt"
+    PROGRESS = "progress"
     RELEASE = "release"
     BLOCKING_LOCKS = "blocking_locks"
     END_SESSION = "end_session"
@@ -93,6 +86,20 @@ class BlockingLock:
     transaction: str
     text: str
     """The session and the lock, for the journal."""
+    at_once: bool = False
+    """Whether the session is a worker's: none of them has business with such a lock, however short."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the database knows of the leader's scheduler."""
+
+    heartbeat: datetime | None
+    """The latest heartbeat of the newest running scheduler."""
+    locked: bool
+    """Whether a lock on Airflow's table of jobs hides the heartbeat."""
+    busy: bool
+    """Whether the server is working for the scheduler."""
 
 
 @dataclass(frozen=True)
@@ -179,10 +186,12 @@ class Reply:
     view: LeaseView | None = None
     """Of a poll or a renewal."""
     number: int | None = None
-    """The epoch of an acquisition (None: another host was faster), or the sessions left by a fence."""
+    """The epoch of an acquisition (None: another host was faster), the sessions left by a fence, or the jobs
+    that were adopted (None: a lock is in the way)."""
     done: bool = False
     """Whether a renewal or a release was carried out."""
     locks: tuple[BlockingLock, ...] = ()
+    progress: Progress | None = None
     failure: Failure | None = None
     text: str = ""
     """The failure, for the journal."""
@@ -237,6 +246,10 @@ class State:
     empty_fences: int = 0
     """Fences in a row that found no session."""
     fence_at: float = 0.0
+    adopt_at: float = 0.0
+    """When the adoption is due."""
+    adoption_waits: bool = False
+    """Whether a lock was in the way of the adoption."""
     running: int | None = None
     """The process that was let through."""
     ending: str = ""
@@ -247,6 +260,12 @@ class State:
     orphan: int = 0
     """An epoch that the database says is ours and that was never granted here: its reply was lost."""
     yield_until: float = 0.0
+    gave_up_epoch: int = 0
+    """The epoch that was given up; what it leaves to others ends where one of them has led since."""
+    retry_at: float = 0.0
+    """Until when this host takes nothing over, for its last takeovers failed."""
+    failed_takeovers: int = 0
+    """In a row."""
     free_since: float | None = None
     lost_at: float | None = None
     """Since when the database cannot be reached."""
@@ -258,6 +277,9 @@ class State:
     """When the scheduler was stuck."""
     locks: tuple[ObservedLock, ...] = ()
     locks_due_at: float = 0.0
+    progress_due_at: float = 0.0
+    unseen: bool = False
+    """Whether the last question for the scheduler's progress found no answer: nothing counts against it."""
     takeovers: int = 0
     exited: bool = False
 

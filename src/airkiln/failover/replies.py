@@ -13,6 +13,15 @@ REPORT_EVERY = 60.0
 """Seconds between two lines about a database that cannot be reached."""
 
 
+BESIDE = (
+    Operation.PROGRESS,
+    Operation.BLOCKING_LOCKS,
+    Operation.END_SESSION,
+    Operation.CANCEL_SWITCHOVER,
+)
+"""What a leader asks for between its renewals."""
+
+
 def absorb(step: Step, reply: Reply) -> None:
     """Take in the reply to the request in flight."""
     step.state = replace(step.state, in_flight=None)
@@ -31,8 +40,13 @@ def absorb(step: Step, reply: Reply) -> None:
         case Operation.FENCE if step.state.phase is Phase.FENCING:
             fenced(step, reply.number)
         case Operation.ADOPT if step.state.phase is Phase.ADOPTING:
-            leading.open_gate(step, reply.number or 0)
-        case Operation.BLOCKING_LOCKS if step.state.phase is Phase.LEADING:
+            if reply.number is None:
+                leading.adoption_waits(step)
+            else:
+                leading.open_gate(step, reply.number)
+        case Operation.PROGRESS:
+            step.state = replace(step.state, unseen=reply.progress is None or reply.progress.locked)
+        case Operation.BLOCKING_LOCKS if step.state.phase in (Phase.ADOPTING, Phase.LEADING):
             leading.compare_locks(step, reply.locks)
         case Operation.RELEASE:
             yielding.released(step)
@@ -50,10 +64,16 @@ def failed(step: Step, reply: Reply, failure: Failure) -> None:
         step.note(event, f"{operation}: {reply.text}", WARNING)
         state = replace(state, reported_lost_at=now)
     if operation is Operation.ACQUIRE:
-        state = replace(state, yield_until=now + step.timings.poll_interval)
+        state = replace(state, yield_until=now + step.timings.poll_interval, gave_up_epoch=0)
+    if operation is Operation.PROGRESS:
+        state = replace(state, unseen=True)
     pause = (step.timings.renew_interval if state.epoch else step.timings.poll_interval) / 2
     view = state.view if state.epoch else None
-    step.state = replace(state, lost_at=lost_at, due_at=now + pause, locks=(), view=view)
+    # What is asked for beside the lease delays no renewal.
+    due_at = min(state.due_at, now + pause) if operation in BESIDE else now + pause
+    step.state = replace(state, lost_at=lost_at, due_at=due_at, locks=(), view=view)
+    if operation is Operation.ACQUIRE:
+        step.back_off()
     if operation is Operation.RELEASE:
         yielding.released(step)
     elif state.phase in (Phase.FENCING, Phase.ADOPTING):
@@ -80,6 +100,9 @@ def viewed(step: Step, reply: Reply) -> None:
         free_since=None if not free else now if step.state.free_since is None else step.state.free_since,
         refused_switchover=None if view.switchover_to is None else step.state.refused_switchover,
     )
+    if 0 < state.gave_up_epoch < view.epoch:
+        # Another host has led since: what it leaves is no longer what this host gave up.
+        state = replace(state, yield_until=0.0, gave_up_epoch=0)
     if not renewal:
         ours = view.holder == state.holder and not free and not state.epoch
         step.state = replace(state, orphan=view.epoch if ours else 0)
@@ -108,6 +131,9 @@ def acquired(step: Step, reply: Reply) -> None:
         empty_fences=0,
         view=None,  # it is from before the grant: its request is met
         fence_at=step.now,
+        adopt_at=step.now,
+        adoption_waits=False,
+        locks=(),
         free_since=None,
     )
     step.note("granted", "ends the sessions of older epochs", NOTICE)

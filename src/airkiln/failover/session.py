@@ -14,9 +14,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
+from airkiln.database.prepare import WORKER
 from airkiln.errors import AirkilnError
 from airkiln.failover.lease import BlockingSession, EpochOverError, Grant, LeaseRow
-from airkiln.failover.model import BlockingLock, Failure, Operation, Reply, Request
+from airkiln.failover.model import BlockingLock, Failure, Operation, Progress, Reply, Request
 
 MOST_ABANDONED = 8
 """Abandoned threads that may be left at a time, each for seconds: name resolution cannot be interrupted."""
@@ -29,11 +30,12 @@ class Client(Protocol):
     def renew(self, ready: bool, epoch: int) -> tuple[bool, LeaseRow]: ...  # noqa: D102
     def acquire(self) -> Grant | None: ...  # noqa: D102
     def fence(self, epoch: int) -> int: ...  # noqa: D102
-    def adopt(self, epoch: int) -> int: ...  # noqa: D102
+    def adopt(self, epoch: int) -> int | None: ...  # noqa: D102
+    def progress(self, epoch: int) -> Progress: ...  # noqa: D102
     def release(self, epoch: int, reason: str) -> bool: ...  # noqa: D102
     def request(self, what: str, target: str | None, by: str) -> None: ...  # noqa: D102
     def blocking_locks(self, epoch: int) -> list[BlockingSession]: ...  # noqa: D102
-    def end_session(self, session: BlockingSession) -> bool: ...  # noqa: D102
+    def end_session(self, epoch: int, session: BlockingSession) -> bool: ...  # noqa: D102
     def fileno(self) -> int: ...  # noqa: D102
     def notified(self) -> bool: ...  # noqa: D102
     def abandon(self) -> None: ...  # noqa: D102
@@ -136,6 +138,8 @@ class _SessionThread(threading.Thread):
                 request, self._request = self._request, None
                 if request is not None and not self._given_up:
                     reply, grant = self._carry_out(request)
+                    # What came while the call waited was read with its result: nothing wakes `_wait` for it.
+                    self._listen()
                     self._post(self, reply, grant)
         finally:
             self._client.close()
@@ -208,10 +212,12 @@ def _perform(client: Client, request: Request) -> tuple[Reply, Grant | None]:
         case Operation.BLOCKING_LOCKS:
             reply = Reply(request, locks=tuple(map(_lock, client.blocking_locks(request.epoch))))
         case Operation.END_SESSION:
-            client.end_session(BlockingSession(request.pid, "", "", request.transaction, ""))
+            client.end_session(request.epoch, BlockingSession(request.pid, "", "", request.transaction, ""))
+        case Operation.PROGRESS:
+            reply = Reply(request, progress=client.progress(request.epoch))
     return reply, grant
 
 
 def _lock(found: BlockingSession) -> BlockingLock:
     text = f"session {found.pid} of {found.user} ({found.details}) holds {found.held}"
-    return BlockingLock(found.pid, found.transaction, text)
+    return BlockingLock(found.pid, found.transaction, text, at_once=found.user == WORKER)

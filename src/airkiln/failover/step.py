@@ -7,6 +7,9 @@ from dataclasses import replace
 from airkiln.failover.config import Timings
 from airkiln.failover.model import Action, Kill, Note, Observation, Phase, Request, State
 
+BACK_OFF, LONGEST_BACK_OFF = 0.5, 8.0
+"""Seconds before the next takeover after one that failed: doubled each time, up to the longest."""
+
 
 class Step:
     """The parts of the decision change `state` and add to `actions`, one after the other."""
@@ -43,6 +46,8 @@ class Step:
         :param release: the lease is released then; False where it belongs to another epoch already.
         """
         self.note("gives-up", reason, priority)
+        if self.state.phase in (Phase.FENCING, Phase.ADOPTING):
+            self.back_off()
         if self.state.running is not None:
             self.actions.append(Kill())
             self.observed = replace(self.observed, killed=False, alive=None, warm=None)
@@ -54,4 +59,11 @@ class Step:
             release=release,
             dumped_at=None,
             yield_until=self.now + self.timings.yield_time,
+            gave_up_epoch=self.state.epoch,
         )
+
+    def back_off(self) -> None:
+        """A takeover failed: each one takes an epoch, and logins and sessions of all hosts with it."""
+        failed = self.state.failed_takeovers + 1
+        pause = min(LONGEST_BACK_OFF, BACK_OFF * 2.0 ** min(failed - 1, 10))
+        self.state = replace(self.state, failed_takeovers=failed, retry_at=self.now + pause)

@@ -59,6 +59,9 @@ def parse(shown: str) -> list[dict[str, str]]:
     return [unit for unit in units if unit]
 
 
+_IS_FAILED = "is-failed"
+
+
 class JobQueue:
     """Jobs that run beside a loop: one systemctl at a time, in order. `advance` reaps and starts them."""
 
@@ -68,6 +71,7 @@ class JobQueue:
         self._process: subprocess.Popen[bytes] | None = None
         self._job = ("", "")
         self._began = 0.0
+        self._refused: set[str] = set()
 
     @property
     def busy(self) -> bool:
@@ -80,6 +84,14 @@ class JobQueue:
         self._waiting.append((verb, unit))
         self.advance()
 
+    def retry(self, unit: str) -> None:
+        """Have a unit started again if its last start failed; nothing where it runs or was stopped."""
+        if unit in self._refused:
+            self.request("start", unit)
+        elif unit not in (each[1] for each in self._waiting):
+            self._waiting.append((_IS_FAILED, unit))
+            self.advance()
+
     def advance(self) -> None:
         """Reap the systemctl that ended, kill one that exceeds the timeout, and start the next job."""
         if self._process is not None:
@@ -89,10 +101,8 @@ class JobQueue:
                     with suppress(OSError):
                         self._process.send_signal(signal.SIGKILL)
                 return
-            if code:
-                verb, unit = self._job
-                say(f"event=systemctl-failed unit={unit} reason={verb} ended with {code}", WARNING)
             self._process = None
+            self._ended(*self._job, code)
         if self._waiting:
             self._job = self._waiting.popleft()
             self._began = time.monotonic()
@@ -100,3 +110,18 @@ class JobQueue:
                 self._process = subprocess.Popen([*self._command, *self._job], stdin=subprocess.DEVNULL)
             except OSError as error:
                 say(f"event=systemctl-failed unit={self._job[1]} reason={error.strerror}", ERROR)
+                if self._job[0] == "start":
+                    self._refused.add(self._job[1])
+
+    def _ended(self, verb: str, unit: str, code: int) -> None:
+        if verb == _IS_FAILED:
+            # A job that was requested meanwhile, such as a stop, is what counts.
+            if code == 0 and unit not in (each[1] for each in self._waiting):
+                say(f"event=start-retried unit={unit} reason=it had failed", WARNING)
+                self._waiting.append(("start", unit))
+            return
+        self._refused.discard(unit)
+        if code:
+            say(f"event=systemctl-failed unit={unit} reason={verb} ended with {code}", WARNING)
+            if verb == "start":
+                self._refused.add(unit)

@@ -28,20 +28,12 @@ CREATE TABLE IF NOT EXISTS public.celery_tasksetmeta (
 );
 CREATE INDEX IF NOT EXISTS ix_celery_tasksetmeta_date_done ON public.celery_tasksetmeta (date_done);
 
--- A result is a pickle, and the scheduler loads it: what a worker wrote there would run in the scheduler.
--- Airflow needs the state of a task alone.
-CREATE OR REPLACE FUNCTION public.airkiln_empty_result() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    NEW.result := NULL;
-    RETURN NEW;
-END
-$$;
-REVOKE ALL ON FUNCTION public.airkiln_empty_result() FROM PUBLIC;
+-- jobs.sql says what it is for, and why it is not airflow's own.
 CREATE OR REPLACE TRIGGER airkiln_empty_result BEFORE INSERT OR UPDATE ON public.celery_taskmeta
-    FOR EACH ROW EXECUTE FUNCTION public.airkiln_empty_result();
+    FOR EACH ROW EXECUTE FUNCTION airkiln_job.empty_result();
 CREATE OR REPLACE TRIGGER airkiln_empty_result BEFORE INSERT OR UPDATE ON public.celery_tasksetmeta
-    FOR EACH ROW EXECUTE FUNCTION public.airkiln_empty_result();
+    FOR EACH ROW EXECUTE FUNCTION airkiln_job.empty_result();
+DROP FUNCTION IF EXISTS public.airkiln_empty_result();
 
 GRANT SELECT, INSERT, UPDATE ON public.celery_taskmeta, public.celery_tasksetmeta TO airflow_worker;
 GRANT USAGE ON SEQUENCE public.task_id_sequence, public.taskset_id_sequence TO airflow_worker;

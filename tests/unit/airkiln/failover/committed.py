@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from airkiln.failover.config import Timings
 from airkiln.failover.model import Reply, Request
@@ -33,8 +32,6 @@ class Row:
     paused: bool
     switchover_to: str | None
     standbys: int
-    heartbeat: datetime | None = None
-    busy: bool = False
 
 
 @dataclass
@@ -44,6 +41,7 @@ class Database:
     holder: str = ""
     epoch: int = 0
     expires: float = -1.0
+    ttl: float = T.lease_ttl
     paused: bool = False
     switchover_to: str | None = None
     hosts: dict[str, tuple[float, bool]] = field(default_factory=dict)
@@ -51,14 +49,20 @@ class Database:
 
     def view(self, host: str, now: float) -> Row:
         standbys = sum(ready and now - seen < 3 for name, (seen, ready) in self.hosts.items() if name != host)
-        return Row(self.holder, self.epoch, self.expires - now, self.paused, self.switchover_to, standbys)
+        return Row(self.holder, self.epoch, self.remaining(now), self.paused, self.switchover_to, standbys)
+
+    def remaining(self, now: float) -> float:
+        """An end that no acquisition or renewal can have set is of a clock that went back since."""
+        seconds = self.expires - now
+        return 0.0 if seconds > self.ttl + 1 else seconds
 
     def held(self, holder: str, epoch: int, now: float) -> bool:
         return self.holder == holder and self.epoch == epoch and self.expires > now
 
     def acquire(self, holder: str, call: Request, password: int, now: float) -> Reply:
         """One transaction: the older roles lose their rights, the new epoch's is made."""
-        if self.paused or self.expires > now:
+        elsewhere = self.holder.rpartition("/")[0] != holder.rpartition("/")[0]
+        if self.remaining(now) > 0 or (self.paused and elsewhere):
             return Reply(call)
         self.epoch = max([self.epoch, *self.roles]) + 1
         for role in self.roles.values():

@@ -6,11 +6,11 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from airkiln.errors import UnavailableError
 from airkiln.failover.lease import BlockingSession, Grant, LeaseRow
+from airkiln.failover.model import Progress
 
 PASSWORD = "the epoch's very own password"
 
@@ -22,9 +22,6 @@ FREE = LeaseRow(
     paused=False,
     switchover_to=None,
     standbys=1,
-    heartbeat=None,
-    database_started=datetime(2026, 1, 1, tzinfo=UTC),
-    busy=False,
 )
 
 
@@ -100,8 +97,11 @@ class FakeClient:
     def fence(self, epoch: int) -> int:
         return int(self._called("fence", 0))
 
-    def adopt(self, epoch: int) -> int:
-        return int(self._called("adopt", 1))
+    def adopt(self, epoch: int) -> int | None:
+        return self._called("adopt", 1)  # type: ignore[no-any-return]
+
+    def progress(self, epoch: int) -> Progress:
+        return self._called("progress", Progress(None, locked=False, busy=False))  # type: ignore[no-any-return]
 
     def release(self, epoch: int, reason: str) -> bool:
         self.lease.held_by = ""
@@ -114,7 +114,7 @@ class FakeClient:
     def blocking_locks(self, epoch: int) -> list[BlockingSession]:
         return list(self._called("blocking_locks", []))
 
-    def end_session(self, session: BlockingSession) -> bool:
+    def end_session(self, epoch: int, session: BlockingSession) -> bool:
         return bool(self._called(f"end_session {session.pid} {session.transaction}", True))
 
     def fileno(self) -> int:
@@ -123,8 +123,11 @@ class FakeClient:
     def notified(self) -> bool:
         if self.connection is None:
             return False
-        if not self.connection.recv(16):
-            raise UnavailableError("the server closed the connection")
+        try:
+            if not self.connection.recv(16, socket.MSG_DONTWAIT):
+                raise UnavailableError("the server closed the connection")
+        except BlockingIOError:
+            return False
         return True
 
     def abandon(self) -> None:

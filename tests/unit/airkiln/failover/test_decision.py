@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from airkiln.failover.config import Timings
 from airkiln.failover.decision import decide, wake_at
@@ -20,6 +19,7 @@ from airkiln.failover.model import (
     OpenGate,
     Operation,
     Phase,
+    Progress,
     Reply,
     ReportUnhealthy,
     Request,
@@ -41,8 +41,6 @@ class Row:
     paused: bool = False
     switchover_to: str | None = None
     standbys: int = 1
-    heartbeat: datetime | None = None
-    busy: bool = False
 
 
 class Host:
@@ -52,6 +50,8 @@ class Host:
         self.state = State("a", "a/1")
         self.observed = Observation(now, warm=PID)
         self.said: list[Note] = []
+        self.answers_progress = True
+        """Whether questions for the scheduler's progress are answered at once, and not seen by the test."""
 
     def goes(self, **changes: object) -> list[Action]:
         """One step; the notes are kept apart."""
@@ -59,7 +59,13 @@ class Host:
         decision = decide(self.state, self.observed, T)
         self.state = decision.state
         self.said += [action for action in decision.actions if isinstance(action, Note)]
-        return [action for action in decision.actions if not isinstance(action, Note)]
+        actions: list[Action] = [each for each in decision.actions if not isinstance(each, Note)]
+        asked = self.state.in_flight
+        if self.answers_progress and asked and asked in actions and asked.operation is Operation.PROGRESS:
+            actions.remove(asked)
+            healthy = Progress(None, locked=False, busy=False)
+            actions += self.goes(reply=Reply(asked, progress=healthy))
+        return actions
 
     def after(self, seconds: float, **changes: object) -> list[Action]:
         return self.goes(now=self.observed.now + seconds, **changes)
@@ -192,7 +198,7 @@ def test_a_leader_renews_twice_a_second() -> None:
     for _ in range(4):
         sent = host.state.due_at
         host.renews()
-        assert host.state.due_at == max(sent, host.state.sent_at) + T.renew_interval
+        assert host.state.due_at == max(sent, host.state.renewed_at) + T.renew_interval
 
 
 def test_without_a_good_renewal_the_scheduler_is_killed_at_the_deadline() -> None:

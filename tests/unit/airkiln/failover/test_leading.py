@@ -114,8 +114,8 @@ def test_the_gate_stays_closed_from_the_self_fence_deadline_on() -> None:
     assert not any(isinstance(action, OpenGate) for action in host.hears(after=late, number=1))
 
 
-@pytest.mark.parametrize(("number", "words"), [(3, "3 dead"), (None, "0 dead")])
-def test_a_takeover_is_reported_and_counted(number: int | None, words: str) -> None:
+@pytest.mark.parametrize(("number", "words"), [(3, "3 dead"), (0, "0 dead")])
+def test_a_takeover_is_reported_and_counted(number: int, words: str) -> None:
     host = adopting()
     host.hears(number=number)
     assert host.said[-1].reason == f"process {PID}, {words} scheduler jobs marked failed"

@@ -267,3 +267,14 @@ def test_over_the_connection_of_the_grant_the_way_is_free(loop: Loop) -> None:
     eventually(lambda: loop.clients[0].closed > 0)
     loop.asks(Operation.ACQUIRE, epoch=8)
     assert loop.asks(Operation.FENCE, epoch=8).number == 0
+
+
+def test_a_notification_that_comes_during_a_call_is_not_lost(loop: Loop) -> None:
+    loop.asks(Operation.POLL)
+    loop.lease.before = lambda _: loop.clients[-1].tell()
+    assert loop.session.send(POLL) is None
+    reply, notified = None, False
+    while reply is None:
+        reply, told = loop.wakes()
+        notified |= told
+    assert notified

@@ -51,6 +51,78 @@ def test_one_writes_at_a_time_and_soon_one_does_whatever_happened(seed: int, hos
     history(seed, hosts)
 
 
+def settled(hosts: int, seed: int = 7) -> World:
+    """Hosts of which one leads."""
+    world = World(seed, hosts)
+    while not world.settled():
+        world.run(world.now + 1)
+    return world
+
+
+def leader(world: World) -> str:
+    return next(host.name for host in world.hosts if host.process)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_lease_whose_end_lies_far_ahead_since_the_clock_went_back_is_taken(
+    seed: int,
+) -> None:
+    world = settled(3, seed)
+    before = leader(world)
+    next(host for host in world.hosts if host.process).frozen = True
+    world.skew -= 600
+    world.run(world.now + 15)
+    leads = [host.name for host in world.hosts if not host.frozen and host.state.phase is Phase.LEADING]
+    assert len(leads) == 1
+    assert leads != [before]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_lock_on_the_table_of_jobs_costs_no_leader_its_lease(seed: int) -> None:
+    world = settled(3, seed)
+    epoch = world.database.epoch
+    world.database.paused = True  # so that the lock stays
+    world.job_locked = True
+    world.run(world.now + 60)
+    assert world.settled()
+    assert world.database.epoch == epoch
+    assert world.job_locked
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_who_locks_the_table_of_jobs_is_ended_before_it_keeps_anybody_from_leading(seed: int) -> None:
+    world = World(seed, 2)
+    world.job_locked = True
+    world.run(world.now + 30)
+    assert world.settled()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_takeovers_that_fail_take_few_epochs_and_soon_one_succeeds(seed: int) -> None:
+    world = World(seed, 2)
+    world.takeovers_fail = True
+    world.run(world.now + 6)
+    assert 2 <= world.database.epoch <= 10
+    world.run(world.now + 60)
+    assert world.database.epoch <= 40
+    world.takeovers_fail = False
+    # The longest back-off on the slowest clock.
+    world.run(world.now + 25)
+    assert world.settled()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_while_paused_a_restart_of_the_database_leaves_the_lead_where_it_was(seed: int) -> None:
+    world = settled(3, seed)
+    before = leader(world)
+    world.ask("paused", True)
+    world.run(world.now + 2)
+    world.outage(5)
+    world.run(world.now + 30)
+    assert world.settled()
+    assert leader(world) == before
+
+
 def skip_the_deadline(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "past_deadline", lambda _: False)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
-from airkiln.failover.model import Failure, Operation, Phase, Reply, Request
+from airkiln.failover.model import BlockingLock, Failure, Operation, Phase, Progress, Reply, Request
 from tests.unit.airkiln.failover.committed import Database, T, Violation
 from tests.unit.airkiln.failover.simulated_host import Host
 
@@ -30,6 +30,12 @@ class World:
         self.timeline = 0
         self.copies: list[Database] = []
         self.database_down = False
+        self.skew = 0.0
+        """Of the database's clock."""
+        self.job_locked = False
+        """Whether somebody locks Airflow's table of jobs."""
+        self.takeovers_fail = False
+        """Whether every fence and adoption fails."""
         self.loss: dict[str, float] = {}
         self.slow: set[str] = set()
         self.hosts: list[Host] = []
@@ -61,7 +67,7 @@ class World:
     # The functions, one transaction each
 
     def execute(self, host: Host, holder: str, call: Request, password: int) -> Reply:
-        base, now = self.database, self.now
+        base, now = self.database, self.now + self.skew
         if call.operation is Operation.ACQUIRE:
             return base.acquire(holder, call, password, now)
         if call.operation in (Operation.POLL, Operation.RENEW):
@@ -71,17 +77,26 @@ class World:
             base.hosts[host.name] = (now, call.ready)
             return Reply(call, view=base.view(host.name, now), done=good)
         if call.operation in (Operation.FENCE, Operation.ADOPT):
-            if base.epoch != call.epoch:
-                return Reply(call, failure=Failure.REFUSED, text="the epoch is over")
-            if call.operation is Operation.ADOPT:
-                return Reply(call, number=1)
-            return Reply(call, number=self.end_sessions(call.epoch))
+            return self.take_over(call)
+        if call.operation is Operation.END_SESSION and not base.paused:
+            self.job_locked = False
         if call.operation is Operation.RELEASE and base.held(holder, call.epoch, now):
             base.expires = now
             self.notify()
         if call.operation is Operation.CANCEL_SWITCHOVER:
             base.switchover_to = None
-        return Reply(call, done=True)
+        locked = (BlockingLock(1, "1/1", "a migration"),) if self.job_locked else ()
+        seen = Progress(None, locked=self.job_locked, busy=False)
+        return Reply(call, done=True, locks=locked, progress=seen)
+
+    def take_over(self, call: Request) -> Reply:
+        if self.database.epoch != call.epoch:
+            return Reply(call, failure=Failure.REFUSED, text="the epoch is over")
+        if self.takeovers_fail:
+            return Reply(call, failure=Failure.UNAVAILABLE, text="a statement fails")
+        if call.operation is Operation.ADOPT:
+            return Reply(call, number=None if self.job_locked else 1)
+        return Reply(call, number=self.end_sessions(call.epoch))
 
     def end_sessions(self, epoch: int) -> int:
         left = [each.process for each in self.hosts if each.process and each.process.session]
@@ -111,6 +126,10 @@ class World:
             lambda: (self.slow.add if chance.random() < 0.6 else self.slow.discard)(host.name),
             lambda: self.outage(chance.uniform(0.2, 8)),
             self.fail_over,
+            lambda: setattr(self, "skew", self.skew - chance.choice([0.5, 3.0, 600.0])),
+            lambda: setattr(self, "job_locked", True),
+            lambda: self.failing_takeovers(chance.uniform(0.5, 10)),
+            lambda: self.paused_outage(chance.uniform(3, 6)),
             lambda: self.ask("switchover_to", chance.choice(["*", host.name])),
             lambda: self.ask("paused", chance.random() < 0.3),
         ]
@@ -157,6 +176,14 @@ class World:
         self.cut_sessions()
         self.after(seconds, lambda: setattr(self, "database_down", False))
 
+    def failing_takeovers(self, seconds: float) -> None:
+        self.takeovers_fail = True
+        self.after(seconds, lambda: setattr(self, "takeovers_fail", False))
+
+    def paused_outage(self, seconds: float) -> None:
+        self.ask("paused", True)
+        self.outage(seconds)
+
     def fail_over(self) -> None:
         """A copy that lags becomes the database: the last commits are lost, roles and lease together."""
         if self.copies:
@@ -196,7 +223,7 @@ class World:
 
     def peace(self) -> None:
         """No misfortune from now on, and what was done is undone."""
-        self.database_down = self.database.paused = False
+        self.database_down = self.database.paused = self.job_locked = self.takeovers_fail = False
         self.database.switchover_to = None
         self.loss.clear()
         self.slow.clear()

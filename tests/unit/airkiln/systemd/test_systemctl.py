@@ -128,3 +128,36 @@ def test_a_host_without_systemctl_says_so_and_goes_on(
     jobs.request("start", "a.service")
     assert not jobs.busy
     assert "event=systemctl-failed unit=a.service reason=No such file" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_unit_is_started_again_where_its_start_failed(tmp_path: Path, failed: bool) -> None:
+    program = Systemctl(tmp_path, f'[ "$2" != is-failed ] || exit {0 if failed else 1}')
+    program.jobs.retry("a.service")
+    program.goes_on_until(lambda: not program.jobs.busy)
+    again = ["--no-block start a.service"] if failed else []
+    assert program.calls() == ["--no-block is-failed a.service", *again]
+
+
+def test_a_start_that_systemctl_refused_is_requested_again_until_it_is_taken(tmp_path: Path) -> None:
+    program = Systemctl(tmp_path, "[ -e GO ]")
+    for _ in range(2):
+        program.jobs.retry("a.service") if program.calls() else program.jobs.request("start", "a.service")
+        program.goes_on_until(lambda: not program.jobs.busy)
+    assert program.calls() == ["--no-block start a.service"] * 2
+    program.go.touch()
+    program.jobs.retry("a.service")
+    program.goes_on_until(lambda: not program.jobs.busy)
+    program.jobs.retry("a.service")
+    program.goes_on_until(lambda: not program.jobs.busy)
+    assert program.calls()[3] == "--no-block is-failed a.service"
+
+
+def test_a_stop_that_is_requested_meanwhile_counts_more_than_a_failure(tmp_path: Path) -> None:
+    program = Systemctl(tmp_path, HELD)
+    program.jobs.retry("a.service")
+    program.goes_on_until(lambda: bool(program.calls()))
+    program.jobs.request("stop", "a.service")
+    program.go.touch()
+    program.goes_on_until(lambda: not program.jobs.busy)
+    assert program.calls() == ["--no-block is-failed a.service", "--no-block stop a.service"]

@@ -21,9 +21,11 @@ class Log:
         self.entries: list[Entry] = []
         self._ticks: Iterator[int] = count()
 
-    def says(self, user: str, message: str, *, severity: str = "LOG", session: str = "") -> Log:
+    def says(
+        self, user: str, message: str, *, severity: str = "LOG", session: str = "", failed: str = ""
+    ) -> Log:
         tick = next(self._ticks)
-        self.entries.append(Entry(tick / 10, user, session or user, tick, severity, message))
+        self.entries.append(Entry(tick / 10, user, session or user, tick, severity, message, failed=failed))
         return self
 
     def runs(self, user: str, sql: str, *, session: str = "") -> Log:
@@ -75,9 +77,33 @@ def test_a_commit_of_what_was_only_read_is_no_finding() -> None:
 
 def test_what_the_database_refused_was_not_written() -> None:
     log = Log().takeover().runs(NEW, "SELECT 1").runs(OLD, WRITE)
-    log.says(OLD, "permission denied for table task_instance", severity="ERROR")
+    log.says(OLD, "permission denied for table task_instance", severity="ERROR", failed=WRITE)
     assert log.findings() == []
     assert check(log.entries).refused == 1
+
+
+def test_a_statement_that_was_cut_off_under_way_was_not_written() -> None:
+    log = Log().takeover().runs(NEW, "SELECT 1").runs(OLD, WRITE)
+    log.says(OLD, "terminating connection due to administrator command", severity="FATAL", failed=WRITE)
+    assert log.findings() == []
+
+
+@pytest.mark.parametrize(
+    ("severity", "failed"),
+    [("FATAL", ""), ("ERROR", "SELECT 2"), ("FATAL", "COMMIT")],
+    ids=["its session is ended", "the next statement fails", "its commit is cut off"],
+)
+def test_a_write_that_succeeded_is_found_whatever_fails_after_it(severity: str, failed: str) -> None:
+    log = Log().takeover().runs(NEW, "SELECT 1").runs(OLD, WRITE)
+    log.says(OLD, "whatever it is", severity=severity, failed=failed)
+    assert log.findings() == [("write", 1, 2)]
+
+
+def test_a_commented_statement_is_known_again_in_its_error() -> None:
+    sql = f"/* scheduler */ {WRITE}"
+    log = Log().takeover().runs(NEW, "SELECT 1").runs(OLD, sql)
+    log.says(OLD, "permission denied", severity="ERROR", failed=sql)
+    assert log.findings() == []
 
 
 def test_a_refused_login_is_counted() -> None:
@@ -142,8 +168,10 @@ def test_the_log_of_postgresql_is_read() -> None:
         "error_severity": "LOG",
         "message": "execute <unnamed>: /* scheduler */ UPDATE job\nSET state=$1",
         "remote_host": "10.42.1.4",
+        "statement": "UPDATE job ",
     }
     server = {"timestamp": "2026-11-21 05:14:59.251 UTC", "message": "checkpoint complete"}
     (entry,) = parse([record, server])
     assert (entry.at, entry.epoch, entry.host) == (1795238099.25, 1, "10.42.1.4")
     assert entry.statement == "UPDATE job\nSET state=$1"
+    assert entry.failed == "UPDATE job"
