@@ -108,10 +108,6 @@ def test_no_process_reads_the_memory_of_another_one_of_its_user(host: Host) -> N
     assert "kernel.yama.ptrace_scope = 2" in written.splitlines()
 
 
-def test_what_a_login_writes_is_not_for_everybody(host: Host) -> None:
-    assert "UMASK 027" in host.file("/etc/login.defs").content_string.splitlines()
-
-
 def test_the_locale_is_utf_8(host: Host) -> None:
     assert "LANG=C.UTF-8" in host.file("/etc/default/locale").content_string
 
