@@ -149,7 +149,11 @@ def world() -> World:
 
 def _people(made: World) -> None:
     operations = deployed("operations")
-    for name, resource in (("operator", "OperatorPolicy"), ("user of the UI", "UserInterfacePolicy")):
+    for name, resource in {
+        "operator": "OperatorPolicy",
+        "environment's administrator": "AdministratorPolicy",
+        "user of the UI": "UserInterfacePolicy",
+    }.items():
         made.policies[f"operations.{resource}"] = document(operations, resource)
         arn = f"arn:aws:iam::{ACCOUNT}:user/{resource}"
         made.principals[name] = Principal(arn, (f"operations.{resource}",))

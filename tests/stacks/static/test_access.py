@@ -22,8 +22,6 @@ ANY_RESOURCE = {
     "logs:DescribeLogGroups": "the session agent looks for its group among all of them",
     "ssm:DescribeInstanceInformation": "describing knows no resource that a tag could hold it to",
     "ssm:DescribeSessions": "describing knows no resource",
-    "ssm:GetCommandInvocation": "results of commands know no resource",
-    "ssm:ListCommandInvocations": "results of commands know no resource",
     **dict.fromkeys(
         [
             f"ec2messages:{action}"
@@ -259,8 +257,20 @@ def test_every_role_has_the_boundary_that_is_given() -> None:
             assert "AWS::IAM::Role" not in Template(name).text
 
 
-def test_an_operator_starts_sessions_by_our_document_on_our_instances_only() -> None:
-    starts = [s for s in allowed("operations", "OperatorPolicy") if s.actions == ["ssm:StartSession"]]
+@pytest.mark.parametrize("policy", ["OperatorPolicy", "AdministratorPolicy", "UserInterfacePolicy"])
+def test_nobody_reads_results_where_those_of_other_environments_are(policy: str) -> None:
+    """Systems Manager's results know no resource. Ours are in the environment's own log group."""
+    actions = {action for s in allowed("operations", policy) for action in s.actions}
+    assert not actions & {"ssm:GetCommandInvocation", "ssm:ListCommandInvocations", "ssm:ListCommands"}
+
+
+def test_an_operator_has_no_shell() -> None:
+    actions = {action for s in allowed("operations", "OperatorPolicy") for action in s.actions}
+    assert "ssm:StartSession" not in actions
+
+
+def test_an_administrator_starts_sessions_by_our_document_on_our_instances_only() -> None:
+    starts = [s for s in allowed("operations", "AdministratorPolicy") if s.actions == ["ssm:StartSession"]]
     by_instance, by_document = starts
     assert by_instance.resources == [f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/*"]
     assert by_instance.body["Condition"] == {
@@ -274,7 +284,7 @@ def test_a_user_of_the_ui_gets_a_forwarded_port_of_a_web_server_and_no_shell() -
     starts = [s for s in allowed("operations", "UserInterfacePolicy") if "ssm:StartSession" in s.actions]
     by_instance, by_document = starts
     assert by_instance.body["Condition"]["StringEquals"]["ssm:resourceTag/airkiln:role"] == "webserver"
-    assert by_document.resources == [f"arn:aws:ssm:{REGION}::document/AWS-StartPortForwardingSession"]
+    assert by_document.resources == [f"arn:aws:ssm:{REGION}:{ACCOUNT}:document/airkiln-test-user-interface"]
 
 
 # The key's own policy, a statement a test.
@@ -328,7 +338,7 @@ def test_every_log_group_under_the_key_is_one_that_its_policy_names() -> None:
         for resource in Template(name).deployed(**EVERYTHING.get(name, {})).values()
         if resource["Type"] == "AWS::Logs::LogGroup"
     ]
-    assert len(groups) == 4
+    assert len(groups) == 5
     assert [group for group in groups if not group.startswith(prefixes)] == []
 
 

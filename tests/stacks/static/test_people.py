@@ -11,7 +11,14 @@ from airkiln.aws.metrics import namespace
 from rehearsal.aws.services.cloudformation.template import Json
 from tests.stacks.static.template import SAMPLES, Template
 
-COMMANDS = ("AirflowCommand", "TailJournal", "DrainWorker", "SwitchOverLeader", "SupportBundle")
+COMMANDS = (
+    "AirflowCommand",
+    "AirflowAdministration",
+    "TailJournal",
+    "DrainWorker",
+    "SwitchOverLeader",
+    "SupportBundle",
+)
 SHELL_WORDS = (
     "a; id",
     "$(id)",
@@ -74,6 +81,45 @@ def test_a_command_stops_at_its_first_failure(name: str) -> None:
 
 def test_an_airflow_command_does_not_expand_file_names() -> None:
     assert content("AirflowCommand")["mainSteps"][0]["inputs"]["runCommand"][0] == "set -euf"
+
+
+READS = (
+    "dags list",
+    "dags list --output json",
+    "dags list-runs example --state running",
+    "tasks states-for-dag-run example manual__2026-11-26T00:00:00+00:00",
+    "jobs check --job-type SchedulerJob --hostname i-1",
+    "db check-migrations",
+    "version",
+)
+CHANGES_OR_SHOWS_SECRETS = (
+    "config list", "config get-value core fernet_key", "connections list", "connections get main",
+    "connections export /dev/stdout", "variables get key", "variables export /dev/stdout", "info",
+    "db reset -y", "db clean --yes", "db migrate", "db shell", "users create -u a -p b -r Admin",
+    "users delete -u a", "users reset-password -u a -p b", "roles create a", "roles add-perms Public",
+    "tasks test a b", "tasks run a b", "tasks clear a", "dags delete a", "dags pause a", "dags trigger a",
+    "dags test a", "dags backfill a", "dags reserialize", "pools set a 1 b", "pools import /etc/passwd",
+    "pools export /tmp/a", "rotate-fernet-key", "standalone", "api-server", "celery worker", "scheduler",
+    "plugins", "assets materialize a", "dags", "dags list; id", "listx", "dags listing", "dags list  a",
+)  # fmt: skip
+
+
+def test_an_operators_airflow_command_only_reads() -> None:
+    pattern = content("AirflowCommand")["parameters"]["Arguments"]["allowedPattern"]
+    assert [words for words in READS if not re.fullmatch(pattern, words)] == []
+    assert [words for words in CHANGES_OR_SHOWS_SECRETS if re.fullmatch(pattern, words)] == []
+    every = content("AirflowAdministration")["parameters"]["Arguments"]["allowedPattern"]
+    assert re.fullmatch(every, "dags unpause example")
+
+
+def test_a_forwarded_port_is_the_uis_and_no_other() -> None:
+    document = content("ForwardedUserInterface")
+    assert (document["sessionType"], document["properties"]["portNumber"]) == ("Port", "8080")
+    assert set(document["parameters"]) == {"localPortNumber"}
+    pattern = document["parameters"]["localPortNumber"]["allowedPattern"]
+    good = [str(number) for number in (1, 80, 8080, 65535)]
+    assert [port for port in good if not re.fullmatch(pattern, port)] == []
+    assert [port for port in ("0", "65536", "99999", "8080;", "", "a") if re.fullmatch(pattern, port)] == []
 
 
 def test_what_no_data_means_is_said_for_every_alarm() -> None:

@@ -30,7 +30,9 @@ FOR_PEOPLE = {
     "data.RedisHost", "data.RedisPort", "database-step.InstanceId", "edge.InternalLoadBalancerDnsName",
     "buckets.JournalLogGroupName", "edge.PublicLoadBalancerDnsName", "observability.TopicArn",
     "offload.ClusterName", "offload.ContainerSecurityGroupIds", "offload.TaskDefinition",
-    "operations.OperatorPolicyArn", "operations.SessionDocumentName", "operations.UserInterfacePolicyArn",
+    "buckets.CommandsLogGroupName", "operations.AdministratorPolicyArn", "operations.OperatorPolicyArn",
+    "operations.SessionDocumentName", "operations.UserInterfaceDocumentName",
+    "operations.UserInterfacePolicyArn",
     "scheduler.GroupName", "scheduler.LatestLaunchTemplateVersion", "scheduler.LaunchTemplateId",
     "iam.BuilderInstanceProfileName", "webserver.GroupName", "webserver.LatestLaunchTemplateVersion",
     "webserver.LaunchTemplateId", "workers.LatestLaunchTemplateVersion", "workers.LaunchTemplateId",
@@ -103,7 +105,7 @@ def test_every_log_group_that_an_instance_writes_to_is_there_before_the_first_in
         for one in Template(name).deployed().values()
         if one["Type"] == "AWS::Logs::LogGroup"
     }
-    for group in ("/airkiln/test/journal", "/airkiln/test/sessions"):
+    for group in ("/airkiln/test/journal", "/airkiln/test/sessions", "/airkiln/test/commands"):
         assert ORDER.index(groups[group]) < first, group
 
 
