@@ -116,7 +116,9 @@ def _create_roles(postgres: Postgres) -> dict[str, dict[str, str]]:
     ):
         password = secrets.token_urlsafe(24)
         postgres.create_role(role, password)
-        folders[folder][name] = f"postgresql://{role}:{password}@{POSTGRES}/airflow?sslmode=require"
+        folders[folder][name] = (
+            f"postgresql://{role}:{password}@{POSTGRES}/airflow?sslmode=require&require_auth=scram-sha-256"
+        )
     postgres.sql(
         f"""
         GRANT CONNECT ON DATABASE airflow TO {MARKER}, {OBSERVER};

@@ -134,10 +134,8 @@ def task_role_tag() -> dict[str, str]:
 def _database(user: str, password: str) -> dict[str, str]:
     """The variables with which Airflow connects to the metadata database as this user."""
     address = f"{user}:{quote(password, safe='')}@{POSTGRES}/airflow"
-    return {
-        DATABASE: f"postgresql+psycopg://{address}?sslmode=require",
-        f"{DATABASE}_ASYNC": f"postgresql+asyncpg://{address}?ssl=require",
-    }
+    url = f"postgresql+psycopg://{address}?sslmode=require&require_auth=scram-sha-256"
+    return dict.fromkeys((DATABASE, f"{DATABASE}_ASYNC"), url)  # asyncpg knows no require_auth
 
 
 def put(wanted: Mapping[str, Mapping[str, str]]) -> None:

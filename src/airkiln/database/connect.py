@@ -17,6 +17,14 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 _NO_LOGIN = ("password authentication failed", "is not permitted to log in", "no password supplied")
 _NOT_THERE = ("does not exist",)
+_NOT_ITSELF = (
+    "certificate verify failed",
+    "server certificate for",
+    "root certificate file",
+    "authentication method requirement",
+    "does not support SSL",
+)
+"""libpq's words for a server that does not prove to be the one that is meant."""
 
 
 def connect(keywords: Mapping[str, str], *, limit: float = CONNECT_LIMIT) -> Connection:
@@ -46,6 +54,13 @@ def explain(error: psycopg.Error, keywords: Mapping[str, str]) -> AirkilnError:
         return DeniedError(
             f"database {database} at {where}: {user} lacks a right ({_first_line(error)}): "
             "run `airkiln database prepare` with the administrator's credentials"
+        )
+    if any(sign in text for sign in _NOT_ITSELF):
+        return RefusedError(
+            [
+                f"database {database} at {where}: the server does not prove to be the right one "
+                f"({_first_line(error)}): check the host of the URL, its sslmode and the file of its sslrootcert"
+            ]
         )
     if any(sign in text for sign in _NOT_THERE):
         return RefusedError(

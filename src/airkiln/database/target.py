@@ -15,6 +15,9 @@ from airkiln.errors import RefusedError
 
 _DIALECTS = ("postgresql", "postgres")
 _SETTABLE = frozenset({"host", "port", "dbname", "user", "password"})
+AUTHENTICATION = "scram-sha-256"
+"""How a password is used: the server proves that it knows it, and never sees it. Without `require_auth`,
+libpq sends it in clear to whoever asks for it so."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Target:
     def keywords(self, user: str, password: str, database: str | None = None) -> dict[str, str]:
         """libpq's keywords for another user of the same server. An empty password is left out (peer)."""
         found = {
+            **({"require_auth": AUTHENTICATION} if password else {}),
             **self.options,
             "host": self.host,
             "port": str(self.port),
@@ -63,6 +67,13 @@ def parse(url: str, name: str = roles.DATABASE) -> Target:
     user = unquote(parts.username or "") or given.get("user", "")
     if not database or not user:
         raise _refused(name, "it names no database" if not database else "it names no user")
+    if given.get("require_auth", AUTHENTICATION) != AUTHENTICATION:
+        raise RefusedError(
+            [
+                f"{name}: require_auth is not {AUTHENTICATION}: remove it, or whoever poses as the server "
+                "may ask for the password in clear"
+            ]
+        )
     return Target(
         host=unquote(parts.hostname or "") or given.get("host", ""),
         port=port,

@@ -31,6 +31,7 @@ def test_the_controllers_login_is_airflows_server_with_its_own_user() -> None:
         "port": "1",
         "dbname": "the database",
         "sslmode": "disable",
+        "require_auth": "scram-sha-256",
         "user": "airkiln_controller",
         "password": VARIABLES[controller.PASSWORD],
     }

@@ -1,0 +1,38 @@
+"""Every URL of the metadata database that a playbook or the rehearsal writes gives no password in clear."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+
+from rehearsal.deployment.parameters import Secrets, parameters
+
+ROOT = Path(__file__).parents[2]
+VARIABLES = ROOT / "playbooks/vars/airflow_parameters.yml"
+
+
+def test_the_playbooks_urls_have_the_options_and_a_driver_that_knows_them() -> None:
+    text = VARIABLES.read_text()
+    found = yaml.safe_load(text)
+    assert parse_qs(found["__airkiln_database_options"])["require_auth"] == ["scram-sha-256"]
+    assert found["__airkiln_database"].endswith("/airflow?{{ __airkiln_database_options }}")
+    assert "asyncpg://" not in text
+    assert text.count("postgresql+psycopg://") == 6
+
+
+def test_so_have_the_rehearsals() -> None:
+    urls = [
+        value
+        for folder in parameters(Secrets(), "https://queue").values()
+        for value in folder.values()
+        if value.removeprefix("db+").startswith("postgresql")
+    ]
+    assert len(urls) >= 8
+    for url in urls:
+        parts = urlsplit(url.removeprefix("db+"))
+        assert (parts.scheme, parse_qs(parts.query)["require_auth"]) == (
+            "postgresql+psycopg",
+            ["scram-sha-256"],
+        )
