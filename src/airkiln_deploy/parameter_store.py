@@ -18,6 +18,7 @@ from urllib.parse import quote
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airkiln_deploy.errors import DeployError
+from airkiln_deploy.yaml_values import text as as_text
 
 _ALPHABET = string.ascii_letters + string.digits
 """What every reader of a secret takes unchanged: RDS (no / " @ and blanks), ElastiCache (of the other
@@ -149,7 +150,10 @@ def composed(
         for folder, values in folders.items():
             for name, given in (values or {}).items():
                 path = f"{folder}/{name}"
-                text = _text(given)
+                try:
+                    text = as_text(given)
+                except DeployError as error:
+                    raise DeployError(f"{path} {error}.") from None
                 wanted[path] = Wanted(_filled(path, text, known), secure or bool(REFERENCE.search(text)))
     for path, one in wanted.items():
         size = len(one.value.encode())
@@ -160,11 +164,6 @@ def composed(
         if one.secure is False and "{{" in one.value:
             raise DeployError(f"{path} holds {{{{, which Parameter Store does not take.")
     return wanted
-
-
-def _text(value: Any) -> str:  # noqa: ANN401 - YAML
-    """A value as Airflow reads it from its environment."""
-    return str(value) if not isinstance(value, bool) else "True" if value else "False"
 
 
 def _filled(path: str, text: str, known: Mapping[str, str]) -> str:
