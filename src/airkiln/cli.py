@@ -106,21 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--file", type=Path, metavar="F", help="with --source file: NAME=value lines")
         action.add_argument("--region", metavar="R", help="default: as boto finds it")
 
-    credentials = commands.add_parser("credentials", help="the credentials of Airflow's and its tasks' role")
-    offers = credentials.add_subparsers(metavar="ACTION", required=True)
-    offers.add_parser("run", help="hand them out on this host (airkiln-credentials.service)").set_defaults(
-        command="airkiln.credentials.commands:run"
-    )
-
-    database = commands.add_parser("database", help="prepare the metadata database, or wait for it")
-    steps = database.add_subparsers(metavar="ACTION", required=True)
-    for name, text in (
-        ("prepare", "create the roles, the lease and its functions (with the administrator's credentials)"),
-        ("grant", "grant their rights on Airflow's tables, after `airflow db migrate`"),
-        ("wait", "return when the database accepts connections"),
-        ("clean", "remove what is older than AIRKILN_RETENTION_DAYS, where this host leads"),
-    ):
-        steps.add_parser(name, help=text).set_defaults(command=f"airkiln.database.commands:{name}")
+    _add_credentials_and_database(commands)
 
     failover = commands.add_parser(
         "failover", help="the scheduler's failover: see or change which host leads"
@@ -173,6 +159,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     airflow.set_defaults(command=None)
     return parser
+
+
+def _add_credentials_and_database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    credentials = commands.add_parser("credentials", help="the credentials of Airflow's and its tasks' role")
+    offers = credentials.add_subparsers(metavar="ACTION", required=True)
+    offers.add_parser("run", help="hand them out on this host (airkiln-credentials.service)").set_defaults(
+        command="airkiln.credentials.commands:run"
+    )
+
+    database = commands.add_parser("database", help="prepare the metadata database, or wait for it")
+    steps = database.add_subparsers(metavar="ACTION", required=True)
+    for name, text in (
+        ("prepare", "create the roles, the lease and its functions (with the administrator's credentials)"),
+        ("grant", "grant their rights on Airflow's tables, after `airflow db migrate`"),
+        ("wait", "return when the database accepts connections"),
+        ("clean", "remove what is older than AIRKILN_RETENTION_DAYS, where this host leads"),
+    ):
+        steps.add_parser(name, help=text).set_defaults(command=f"airkiln.database.commands:{name}")
 
 
 def _autoscale(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.configuration import conf
 from airflow.executors.workloads import ExecuteCallback
 from airflow.jobs.job import Job, JobState
 from airflow.models.callback import CallbackKey, CallbackType, ExecutorCallback
@@ -27,6 +28,8 @@ from celery.result import AsyncResult
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session, object_session
 
+from airkiln_airflow.callback_queue import callback_queue
+
 if TYPE_CHECKING:
     from airflow.executors.workloads.types import WorkloadKey
 
@@ -36,6 +39,19 @@ EVENT = "handed back"
 
 class AirkilnCeleryExecutor(CeleryExecutor):
     """Airflow's Celery executor, with another answer to what a dead scheduler left queued."""
+
+    def _send_workloads(self, workload_tuples_to_send: Sequence[tuple[Any, ...]]) -> None:
+        """Send a callback that names no queue to `[operators] default_queue`.
+
+        Airflow sends it to "default" (celery_executor.py, `_process_workloads`), which need not exist.
+        """
+        default = conf.get("operators", "default_queue")
+        super()._send_workloads(
+            [
+                (key, workload, callback_queue(workload, queue, default), *rest)
+                for key, workload, queue, *rest in workload_tuples_to_send
+            ]
+        )
 
     def try_adopt_task_instances(self, tis: Sequence[TaskInstance]) -> Sequence[TaskInstance]:
         """Hand queued task instances back for scheduling and adopt the others as Airflow does.

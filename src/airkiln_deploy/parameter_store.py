@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 import secrets
+import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,13 +18,37 @@ from urllib.parse import quote
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airkiln_deploy.errors import DeployError
+from airkiln_deploy.yaml_values import text as as_text
+
+_ALPHABET = string.ascii_letters + string.digits
+"""What every reader of a secret takes unchanged: RDS (no / " @ and blanks), ElastiCache (of the other
+characters ! & # $ ^ < > - only), URLs, systemd, shells, and Airflow, which expands $."""
+
+
+def _drawn(length: int) -> str:
+    """A secret of `length` characters with 5.95 bits each."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
 
 KINDS: dict[str, Callable[[], str]] = {
     "fernet": lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-    "token": lambda: secrets.token_urlsafe(48),
-    # RDS and ElastiCache take no / " @ nor a space; 32 letters and digits, - and _ are 192 bits.
-    "password": lambda: secrets.token_urlsafe(24),
+    "token": lambda: _drawn(64),
+    "password": lambda: _drawn(32),
 }
+REDIS_TOKEN = "deploy/REDIS_TOKEN"  # noqa: S105 - where it is kept
+_REDIS_TOKEN = re.compile(r"[A-Za-z0-9!&#$^<>-]{16,128}")
+"""docs.aws.amazon.com/AmazonElastiCache/latest/dg/auth.html"""
+MASTER_PASSWORD = "database/AIRKILN_ADMIN_DATABASE_PASSWORD"  # noqa: S105 - where it is kept
+_MASTER_PASSWORD = re.compile(r"[!#-.0-?A-~]{8,128}")
+"""MasterUserPassword of RDS's CreateDBInstance: printable ASCII but / " @ and the blank."""
+TAKEN = {
+    REDIS_TOKEN: (_REDIS_TOKEN, "ElastiCache takes 16 to 128 letters, digits and ! & # $ ^ < > -"),
+    MASTER_PASSWORD: (
+        _MASTER_PASSWORD,
+        'RDS takes 8 to 128 printable ASCII characters without / " @ and blanks',
+    ),
+}
+"""Secrets that people may have stored, and that a service of AWS takes in part only."""
 RETRIES = {"retries": {"mode": "adaptive", "max_attempts": 12}}
 """Settings of the client: Parameter Store takes three writes a second, and the SDK then slows down."""
 DRAWN = "Airkiln: drawn once by deploy.yml, which never changes it."
@@ -125,7 +150,10 @@ def composed(
         for folder, values in folders.items():
             for name, given in (values or {}).items():
                 path = f"{folder}/{name}"
-                text = _text(given)
+                try:
+                    text = as_text(given)
+                except DeployError as error:
+                    raise DeployError(f"{path} {error}.") from None
                 wanted[path] = Wanted(_filled(path, text, known), secure or bool(REFERENCE.search(text)))
     for path, one in wanted.items():
         size = len(one.value.encode())
@@ -136,11 +164,6 @@ def composed(
         if one.secure is False and "{{" in one.value:
             raise DeployError(f"{path} holds {{{{, which Parameter Store does not take.")
     return wanted
-
-
-def _text(value: Any) -> str:  # noqa: ANN401 - YAML
-    """A value as Airflow reads it from its environment."""
-    return str(value) if not isinstance(value, bool) else "True" if value else "False"
 
 
 def _filled(path: str, text: str, known: Mapping[str, str]) -> str:
@@ -287,4 +310,10 @@ def _warnings(request: Request, held: Mapping[str, Held]) -> list[str]:
                 f"{path} is encrypted with another key than the environment's, so instances may not read it. "
                 "Store it again under the environment's key."
             )
+    found += [
+        f"{path} cannot be used: {taken}. Delete the parameter unless the service already runs with it; the "
+        "next deployment draws another."
+        for path, (characters, taken) in TAKEN.items()
+        if path in request.secrets and path in held and not characters.fullmatch(held[path].value)
+    ]
     return found

@@ -7,6 +7,7 @@ from rehearsal.aws.services.ec2.patches import PATCHES as EC2
 from rehearsal.aws.services.elasticache.patches import PATCHES as ELASTICACHE
 from rehearsal.aws.services.elbv2.patches import PATCHES as ELBV2
 from rehearsal.aws.services.patching import Patches
+from rehearsal.aws.services.rds.patches import PATCHES as RDS
 from rehearsal.aws.services.s3.patches import PATCHES as S3
 
-PATCHES = Patches((*AUTOSCALING, *EC2, *ELASTICACHE, *ELBV2, *S3))
+PATCHES = Patches((*AUTOSCALING, *EC2, *ELASTICACHE, *ELBV2, *RDS, *S3))

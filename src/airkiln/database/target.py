@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-from airkiln import roles
+from airkiln import roles, urls
 from airkiln.errors import RefusedError
 
-_DIALECTS = ("postgresql", "postgres")
-_SETTABLE = frozenset({"host", "port", "dbname", "user", "password"})
 AUTHENTICATION = "scram-sha-256"
 """How a password is used: the server proves that it knows it, and never sees it. Without `require_auth`,
 libpq sends it in clear to whoever asks for it so."""
@@ -54,20 +51,10 @@ class Target:
 def parse(url: str, name: str = roles.DATABASE) -> Target:
     """The target of a SQLAlchemy URL. RefusedError names the variable `name` and never shows the value."""
     try:
-        parts = urlsplit(url)
-        port = parts.port or 5432
-    except ValueError:
-        raise _refused(name, "it is not a URL") from None
-    if parts.scheme.partition("+")[0] not in _DIALECTS:
-        raise _refused(name, "it names no PostgreSQL database")
-    given = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if "service" in given:
-        raise _refused(name, "it names a service of libpq; name host, user and database instead")
-    database = unquote(parts.path.lstrip("/")) or given.get("dbname", "")
-    user = unquote(parts.username or "") or given.get("user", "")
-    if not database or not user:
-        raise _refused(name, "it names no database" if not database else "it names no user")
-    if given.get("require_auth", AUTHENTICATION) != AUTHENTICATION:
+        parts, options = urls.parse_database(url)
+    except ValueError as error:
+        raise RefusedError([f"{name}: {error}"]) from None
+    if options.get("require_auth", AUTHENTICATION) != AUTHENTICATION:
         raise RefusedError(
             [
                 f"{name}: require_auth is not {AUTHENTICATION}: remove it, or whoever poses as the server "
@@ -75,14 +62,10 @@ def parse(url: str, name: str = roles.DATABASE) -> Target:
             ]
         )
     return Target(
-        host=unquote(parts.hostname or "") or given.get("host", ""),
-        port=port,
-        database=database,
-        user=user,
-        password=unquote(parts.password or "") or given.get("password", ""),
-        options={key: value for key, value in given.items() if key not in _SETTABLE},
+        host=parts.host or options.get("host", ""),
+        port=parts.port or 5432,
+        database=parts.path.removeprefix("/"),
+        user=parts.user or "",
+        password=parts.password or "",
+        options={key: value for key, value in options.items() if key != "host"},
     )
-
-
-def _refused(name: str, why: str) -> RefusedError:
-    return RefusedError([f"{name}: {why}: set it as postgresql+psycopg://user:password@host:5432/database"])

@@ -1,17 +1,18 @@
-"""What a parameter may be called and may hold. Pure: values in, sentences out, and no sentence holds a
-value."""
+"""What the parameters of a role may hold. Pure: values in, sentences out, and no sentence holds a value.
+
+`names` has what they may be called, and `strength` which secrets are weak."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
 
-from airkiln import roles
+from airkiln import roles, urls
+from airkiln.parameters import strength
+from airkiln.parameters.names import bad_name_reason
 from airkiln.roles import Role
+from airkiln.urls import Url
 
 MAX_VALUE_BYTES = 8192
 """Parameter Store's own limit for an advanced parameter (8 KB); a value from a file is held to it too."""
@@ -23,88 +24,44 @@ unit starts."""
 
 _OUR_PASSWORD = re.compile(r"AIRKILN_(ADMIN|CONTROLLER|LIFECYCLE)_([A-Z_]+_)?PASSWORD")
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_AIRFLOW = "AIRFLOW__"
+_EXPANDED = re.compile(r"\$(?:\w+|\{[^}]*\})|^~", re.ASCII)
+"""What Airflow's expand_env_var replaces in every value of its configuration (posixpath.expandvars and
+expanduser)."""
 
-_LOADING_NAMES = {
-    "PATH": "which programs run",
-    "HOME": "where programs find their settings",
-    "SHELL": "which shell runs tasks",
-    "IFS": "how shells split words",
-    "ENV": "what shells read when they start",
-    "BASH_ENV": "what shells read when they start",
-    "USER": "who the program believes it is",
-    "LOGNAME": "who the program believes it is",
-    "GCONV_PATH": "which character-set modules the C library loads",
-    "LOCPATH": "which locale files the C library loads",
-    "NLSPATH": "which message files the C library loads",
-    "NOTIFY_SOCKET": "how a unit talks to systemd",
-    "LISTEN_FDS": "how a unit talks to systemd",
-    "LISTEN_PID": "how a unit talks to systemd",
-    "AIRFLOW_HOME": "where Airflow finds its settings",
-    "AIRFLOW_CONFIG": "where Airflow finds its settings",
-}
-_LOADING_PREFIXES = {
-    "LD_": "which libraries a program loads",
-    "GLIBC_": "how the C library behaves",
-    "MALLOC_": "how the C library behaves",
-    "PYTHON": "which code Python loads",
-    "SYSTEMD_": "how systemd's programs behave",
-    "INVOCATION_ID": "how a unit talks to systemd",
-    "JOURNAL_STREAM": "how a unit talks to systemd",
-    "CREDENTIALS_DIRECTORY": "how a unit talks to systemd",
-    "WATCHDOG_": "how a unit talks to systemd",
-}
-_ALLOWED_NAMES = frozenset(
-    {"PYTHONASYNCIODEBUG", "PYTHONUNBUFFERED", "PYTHONFAULTHANDLER", "MALLOC_ARENA_MAX"}
+_DATABASES = (roles.DATABASE, f"{roles.DATABASE}_ASYNC")
+_RESOLVED_BY_AIRFLOW = (
+    roles.API_KEY,
+    roles.BROKER,
+    roles.FERNET_KEY,
+    roles.JWT_KEY,
+    roles.RESULT_BACKEND,
 )
-"""Names under a refused prefix that load nothing."""
+"""What Airflow alone reads, so that its _CMD and _SECRET variants do as well."""
 
-WEAK_SECRETS = frozenset(
-    {
-        "",
-        "airflow",
-        "airflow_jwt_secret",  # docs/howto/docker-compose/docker-compose.yaml of Airflow 3.1 and later
-        "admin",
-        "change_me",
-        "change-me",
-        "changeme",
-        "default",
-        "dev-jwt-secret-change-me",
-        "dev-secret-key-change-me",
-        "example",
-        "jwt_secret",
-        "mysecret",
-        "my-secret-key",
-        "password",
-        "postgres",
-        "secret",
-        "secret_key",
-        "super_secret_key",
-        "supersecret",
-        "supersecretjwt",
-        "temporary_key",  # [webserver] secret_key's default in Airflow 1.10 (CVE-2020-17526)
-        "test",
-        "this is unsafe!",  # values.yaml of the community chart, airflow-helm/charts
-        "your-secret-key",
-        "your_secret_key",
-        "a25mq1fhtuh3mnfrsk5kmeiyvvu2ymn0vgryytvxy08=",  # bitnami/containers, airflow's docker-compose.yml
-    }
+_WEAK_TLS = frozenset({"allow", "disable", "false", "prefer"})
+"""Values of libpq's sslmode and asyncpg's ssl with which a connection may be in clear text."""
+_LOCAL_HOSTS = frozenset({"", "127.0.0.1", "::1", "localhost"})
+
+_OPEN_DOORS = (
+    (re.compile(r".*AUTH_ROLE_PUBLIC"), re.compile(r"(?i)(?!public$).+"), "gives a role to everybody"),
+    (
+        re.compile(r".*AUTH_USER_REGISTRATION_ROLE"),
+        re.compile(r"(?i)admin"),
+        "makes everybody who logs in an administrator",
+    ),
+    (
+        re.compile(r"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"),
+        re.compile(r"(?i)\s*(1|on|t|true|y|yes)\s*"),
+        "makes everybody an administrator",
+    ),
+    (
+        re.compile(r"AIRFLOW__[A-Z]+__AUTH_BACKENDS?"),
+        re.compile(r".*auth\.backend\.default.*"),
+        "lets everybody use the API",
+    ),
 )
-"""Compared without regard to case. Where no source stands beside it, a word from many public compose
-files."""
-
-PUBLISHED_FERNET_KEYS = frozenset(
-    {
-        "46BKJoQYlPPOexq0OhDZnIlNepKFf87WFwLbfzqDDho=",  # puckel/docker-airflow, bitnami/containers
-        "7T512UXSSmBOkpWimFHIVb8jK6lfmSAvx4mO6Arehnc=",  # airflow-helm/charts, values.yaml
-        "81HqDtbqAywKSOumSha3BhWNOdQ26slT6K0YaZeZyPs=",  # copied through many public compose files
-    }
-)
-
-MIN_SECRET_CHARACTERS = 16
-"""A key that signs tokens or sessions is random; fewer than 16 characters never are enough."""
-
-_FERNET_BYTES = 32
+"""Names, values and what both together do: settings that need no login."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +85,11 @@ def check(parameters: Iterable[Parameter], role: Role | None, settled: Mapping[s
     for parameter in parameters:
         reason = bad_name_reason(parameter.name) or unusable_reason(parameter.value)
         if reason is None:
-            reason = weak_reason(parameter.name, parameter.value)
+            reason = (
+                ambiguous_reason(parameter.name, parameter.value)
+                or weak_reason(parameter.name, parameter.value)
+                or open_reason(parameter.name, parameter.value)
+            )
         if reason is not None:
             problems.append(f"{parameter.origin}: {reason}")
         in_force[parameter.name] = parameter.value
@@ -162,23 +123,7 @@ def _alternative(name: str, in_force: Mapping[str, str]) -> bool:
     """Whether Airflow finds the setting elsewhere: a _CMD or _SECRET variant, or a key pair for tokens."""
     if name == roles.JWT_KEY and "AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH" in in_force:
         return True
-    return f"{name}_CMD" in in_force or f"{name}_SECRET" in in_force
-
-
-def bad_name_reason(name: str) -> str | None:
-    """Why no parameter may be called so, or None."""
-    if not _NAME.fullmatch(name):
-        return (
-            "the name is not that of an environment variable: use letters, digits and _, and no digit first"
-        )
-    if name in _ALLOWED_NAMES:
-        return None
-    what = _LOADING_NAMES.get(name) or next(
-        (text for prefix, text in _LOADING_PREFIXES.items() if name.startswith(prefix)), None
-    )
-    if what is not None:
-        return f"the name is refused, because it changes {what}: remove the parameter"
-    return None
+    return name in _RESOLVED_BY_AIRFLOW and (f"{name}_CMD" in in_force or f"{name}_SECRET" in in_force)
 
 
 def unusable_reason(value: str) -> str | None:
@@ -204,61 +149,75 @@ def _not_a_character(code: int) -> bool:
     return 0xD800 <= code <= 0xDFFF or 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE
 
 
-def weak_reason(name: str, value: str) -> str | None:
-    """Why this secret is refused; None for a good one, and for a value that is not a secret."""
-    if name == roles.FERNET_KEY:
-        return _weak_fernet(value)
-    if name in (roles.JWT_KEY, roles.API_KEY):
-        if value.strip().lower() in WEAK_SECRETS:
-            return (
-                "the secret is empty, a default or a published example: make one with `openssl rand -hex 32`"
-            )
-        if len(value) < MIN_SECRET_CHARACTERS:
-            return (
-                f"the secret is shorter than {MIN_SECRET_CHARACTERS} characters: "
-                "make one with `openssl rand -hex 32`"
-            )
-    if _OUR_PASSWORD.fullmatch(name) and value.strip().lower() in WEAK_SECRETS:
-        return "the password is empty or a default: choose another"
-    if name in (roles.DATABASE, roles.RESULT_BACKEND, roles.BROKER):
-        return _weak_url(name, value)
-    return None
-
-
-def _weak_fernet(value: str) -> str | None:
-    make = "make one with `openssl rand -base64 32 | tr '+/' '-_'`"
-    if not value.strip():
-        return f"the Fernet key is empty, so Airflow would store passwords in plain text: {make}"
-    for key in (part.strip() for part in value.split(",")):
-        if key in PUBLISHED_FERNET_KEYS:
-            return f"the Fernet key is a published example: {make}"
-        if key.lower() in WEAK_SECRETS:
-            return f"the Fernet key is a default, or one of its keys is empty: {make}"
-        try:
-            raw = base64.b64decode(key.encode(), altchars=b"-_", validate=True)
-        except (binascii.Error, UnicodeEncodeError):
-            raw = b""
-        if len(raw) != _FERNET_BYTES:
-            return f"not a Fernet key (32 bytes in URL-safe base64; several are separated by commas): {make}"
-        if len(set(raw)) == 1:
-            return f"the Fernet key is one byte repeated: {make}"
-    return None
-
-
-def _weak_url(name: str, value: str) -> str | None:
-    """A connection without a value, or with a known-weak password. None if it holds no password."""
-    if not value.strip():
-        return "the connection is empty: store its URL"
+def ambiguous_reason(name: str, value: str) -> str | None:
+    """Why Airflow, SQLAlchemy and Airkiln's programs would not all read the same in this value, or None."""
+    if name.startswith(_AIRFLOW) and _EXPANDED.search(value):
+        return (
+            "Airflow replaces $NAME and a first ~ in the value: write %24 for $ in a URL, \\u0024 in JSON, "
+            "and paths in full"
+        )
     try:
-        password = urlsplit(value).password
-    except ValueError:
-        return "the connection is not a URL: store it as scheme://user:password@host/name"
-    if password is None:
-        return None
-    if not password and name == roles.BROKER:
+        _urls(name, value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _urls(name: str, value: str) -> list[tuple[Url, Mapping[str, str]]]:
+    """The connections of a value with their options; none of a value that is not a connection.
+
+    Raises ValueError for what is not one.
+    """
+    if name in (*_DATABASES, roles.RESULT_BACKEND, roles.BROKER) and not value.strip():
+        raise ValueError("the connection is empty: store its URL")
+    if name in _DATABASES:
+        return [urls.parse_database(value)]
+    if name == roles.RESULT_BACKEND and value.startswith("db+postgres"):
+        return [urls.parse_database(value.removeprefix("db+"))]
+    if name in (roles.RESULT_BACKEND, roles.BROKER):
+        return [(url, {}) for url in urls.parse_brokers(value)]
+    return []
+
+
+def weak_reason(name: str, value: str) -> str | None:
+    """Why this secret or connection is refused; None for a good one, and for a value that is neither."""
+    if name == roles.FERNET_KEY:
+        return strength.weak_fernet_reason(value)
+    if name in (roles.JWT_KEY, roles.API_KEY):
+        return strength.weak_key_reason(value)
+    if _OUR_PASSWORD.fullmatch(name):
+        return strength.weak_password_reason(value)
+    for url, options in _urls(name, value):
+        reason = _weak_url(name, url, options)
+        if reason is not None:
+            return reason
+    return None
+
+
+def _weak_url(name: str, url: Url, options: Mapping[str, str]) -> str | None:
+    modes = {options.get("sslmode", ""), options.get("ssl", "").lower()}
+    if url.host not in _LOCAL_HOSTS and modes & _WEAK_TLS:
+        return (
+            "the connection may be in clear text: write sslmode=verify-full, or ssl=verify-full for asyncpg"
+        )
+    password = url.password
+    if password is None or (not password and name == roles.BROKER):
         return None  # redis://:@host is a Redis without a password: who may reach it is the network's matter
-    if unquote(password).strip().lower() in WEAK_SECRETS:
+    if strength.is_known(password) or password == url.user:
         return (
             "the connection's password is empty, a default or a published example: change it where it is used"
         )
+    if strength.is_guessable(password, strength.MIN_PASSWORD_REST):
+        return (
+            "the connection's password is short, or made of words, repetitions or rows of characters: change "
+            "it where it is used"
+        )
+    return None
+
+
+def open_reason(name: str, value: str) -> str | None:
+    """Why the setting opens a door to everybody, or None."""
+    for names, values, what in _OPEN_DOORS:
+        if names.fullmatch(name) and values.fullmatch(value):
+            return f"the value {what}: remove the parameter, and give people roles of their own"
     return None

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import base64
+import re
+from os.path import expandvars
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+import yaml
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from airkiln.parameters import rules
+from airkiln.systemd import envfile
 from airkiln_deploy import parameter_store as store
 from airkiln_deploy.errors import DeployError
 
@@ -76,6 +83,35 @@ def test_a_fernet_key_is_32_bytes_and_a_password_one_that_rds_takes(ssm: Ssm) ->
     assert len(base64.urlsafe_b64decode(value(ssm, "deploy/FERNET_KEY"))) == 32
     assert 16 <= len(value(ssm, "deploy/PASSWORD")) <= 128
     assert not set(value(ssm, "deploy/PASSWORD")) & set('/"@ ')
+
+
+def declared() -> dict[str, str]:
+    """Every secret that deploy.yml draws, with its kind."""
+    text = (Path(__file__).parents[3] / "playbooks/vars/airflow_parameters.yml").read_text()
+    found: dict[str, str] = yaml.safe_load(text)["airkiln_secrets"]
+    return found
+
+
+@pytest.mark.parametrize("path", declared())
+def test_every_reader_takes_a_drawn_secret_unchanged(path: str) -> None:
+    for _ in range(200):
+        drawn = store.KINDS[declared()[path]]()
+        assert expandvars(drawn) == drawn, "Airflow expands"
+        assert envfile.parse(f"NAME={drawn}") == {"NAME": drawn}, "systemd, without quotes"
+        assert rules.unusable_reason(drawn) is None
+        if declared()[path] != "fernet":
+            assert quote(drawn, safe="") == drawn, "in a URL"
+            assert re.fullmatch(r"[A-Za-z0-9!&#$^<>-]{16,128}", drawn), "ElastiCache"
+            assert re.fullmatch(r"[^/\"@\s]{8,128}", drawn), "RDS"
+
+
+@pytest.mark.parametrize("path", store.TAKEN)
+@pytest.mark.parametrize(("chosen", "problems"), [("letters-of-16-chars", 0), ("under_score/and more", 1)])
+def test_a_stored_secret_that_aws_refuses_is_named(ssm: Ssm, path: str, chosen: str, problems: int) -> None:
+    ssm.held[path] = {"Name": f"{PATH}/{path}", "Value": chosen, "Type": "SecureString"}
+    warnings = outcome(ssm, secrets={path: "password"}).warnings
+    assert [path in warning for warning in warnings] == [True] * problems
+    assert chosen not in "".join(warnings)
 
 
 def test_a_url_with_a_password_is_a_securestring_under_the_key(ssm: Ssm) -> None:

@@ -12,7 +12,7 @@ from airkiln.host.layout import Layout
 from airkiln.roles import DATABASE
 
 VARIABLES = {
-    DATABASE: "postgresql+psycopg://airflow:own@127.0.0.1:1/the%20database?sslmode=disable",
+    DATABASE: "postgresql+psycopg://airflow:own@127.0.0.1:1/the-database?sslmode=disable",
     controller.PASSWORD: "p@ss: w'ö\"rd",
 }
 
@@ -29,7 +29,7 @@ def test_the_controllers_login_is_airflows_server_with_its_own_user() -> None:
     assert controller.keywords(VARIABLES) == {
         "host": "127.0.0.1",
         "port": "1",
-        "dbname": "the database",
+        "dbname": "the-database",
         "sslmode": "disable",
         "require_auth": "scram-sha-256",
         "user": "airkiln_controller",

@@ -12,7 +12,7 @@ from airkiln.failover import runtime
 from airkiln.roles import DATABASE
 
 VARIABLES = {
-    DATABASE: "postgresql+psycopg://airflow:own@127.0.0.1:1/the%20database?sslmode=disable",
+    DATABASE: "postgresql+psycopg://airflow:own@127.0.0.1:1/the-database?sslmode=disable",
     controller.PASSWORD: "p@ss: w'ö\"rd",
 }
 
@@ -39,7 +39,7 @@ def test_the_service_file_gives_libpq_the_login_of_the_epoch(
         "password": password,
         "host": "127.0.0.1",
         "port": "1",
-        "dbname": "the database",
+        "dbname": "the-database",
     }
 
 

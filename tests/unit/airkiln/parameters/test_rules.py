@@ -10,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airkiln import roles
-from airkiln.parameters import rules
+from airkiln.parameters import names, rules
 from airkiln.parameters.rules import Parameter
 from airkiln.roles import ROLES, Role
 
-GOOD_FERNET = base64.urlsafe_b64encode(bytes(range(32))).decode()
-GOOD_SECRET = "0123456789abcdef0123456789abcdef"
+GOOD_FERNET = "XZnrGPVYDsk-7FhfA3fqKkgfgQMMVz8mCPGmqkLcyZk="
+GOOD_SECRET = "c2e8a7105f9b64d3be07f1859ac2d64e"
 GOOD = {
-    roles.DATABASE: "postgresql+psycopg2://airflow:Tq7-xw@db/airflow",
+    roles.DATABASE: "postgresql+psycopg2://airflow:Tq7-xwRm41@db/airflow",
     roles.FERNET_KEY: GOOD_FERNET,
     roles.JWT_KEY: GOOD_SECRET,
     roles.API_KEY: GOOD_SECRET,
     roles.EXECUTION_API: "http://web:8080/execution/",
     roles.BROKER: "sqs://",
-    roles.RESULT_BACKEND: "db+postgresql://airflow:Tq7-xw@db/airflow",
+    roles.RESULT_BACKEND: "db+postgresql://airflow:Tq7-xwRm41@db/airflow",
 }
 
 
@@ -41,7 +41,7 @@ def test_a_good_environment_is_accepted_for_every_role(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "1A", "A-B", "A B", "A.B", "Ä", "A=", "A\n", "A/B"])
 def test_a_name_that_is_no_environment_variable_is_refused(name: str) -> None:
-    assert rules.bad_name_reason(name) is not None
+    assert names.bad_name_reason(name) is not None
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def test_a_name_that_is_no_environment_variable_is_refused(name: str) -> None:
     ["LD_PRELOAD", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "PYTHONHOME", "BASH_ENV", "AIRFLOW_HOME", "IFS"],
 )
 def test_a_name_that_changes_how_programs_load_is_refused(name: str) -> None:
-    assert "refused" in (rules.bad_name_reason(name) or "")
+    assert "refused" in (names.bad_name_reason(name) or "")
 
 
 @pytest.mark.parametrize(
     "name", [*GOOD, "AIRFLOW_CONN_X", "http_proxy", "_x", "PYTHONUNBUFFERED", "MY_PATH", "TZ"]
 )
 def test_an_ordinary_name_is_accepted(name: str) -> None:
-    assert rules.bad_name_reason(name) is None
+    assert names.bad_name_reason(name) is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_fernet_key_and_its_predecessors_are_accepted_for_rotation() -> None:
     assert check({roles.FERNET_KEY: f"{GOOD_FERNET}, {older}"}) == []
 
 
-@given(st.binary(min_size=32, max_size=32).filter(lambda raw: len(set(raw)) > 1))
+@given(st.binary(min_size=32, max_size=32).filter(lambda raw: len(set(raw)) > 20))
 def test_every_key_that_fernet_makes_is_accepted(raw: bytes) -> None:
     assert check({roles.FERNET_KEY: base64.urlsafe_b64encode(raw).decode()}) == []
 
@@ -136,7 +136,7 @@ def test_a_connection_with_a_known_password_is_refused(name: str, value: str) ->
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        (roles.DATABASE, "postgresql+psycopg2:///?service=airflow"),
+        (roles.DATABASE, "postgresql+psycopg2://airflow@/airflow?host=/run/postgresql"),
         (roles.DATABASE, "postgresql://airflow@db/airflow"),
         (roles.BROKER, "sqs://"),
         (roles.BROKER, "redis://:@redis:6379/0"),
@@ -170,8 +170,8 @@ def test_what_the_image_settles_is_not_missing() -> None:
 
 
 def test_what_airflow_fetches_itself_is_not_missing() -> None:
-    values = {name: value for name, value in GOOD.items() if name not in (roles.DATABASE, roles.JWT_KEY)}
-    values[f"{roles.DATABASE}_CMD"] = "cat /x"
+    values = {name: value for name, value in GOOD.items() if name not in (roles.FERNET_KEY, roles.JWT_KEY)}
+    values[f"{roles.FERNET_KEY}_CMD"] = "cat /x"
     values["AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH"] = "/x"
     assert check(values, ROLES["webserver"]) == []
 

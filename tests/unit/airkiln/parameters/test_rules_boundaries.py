@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from airkiln import roles
-from airkiln.parameters import rules
+from airkiln.parameters import names, rules, strength
 from airkiln.parameters.rules import Parameter
 
 SECRETS = [roles.JWT_KEY, roles.API_KEY]
@@ -29,22 +29,25 @@ def fernet(raw: bytes) -> str:
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_of_16_characters_is_accepted_and_one_of_15_is_not(name: str) -> None:
-    assert check((name, "0123456789abcdef")) == []
-    (problem,) = check((name, "0123456789abcde"))
+    assert check((name, "c2e8a7105f9b64d3")) == []
+    (problem,) = check((name, "c2e8a7105f9b64d"))
     assert "shorter than 16 characters" in problem
 
 
 @pytest.mark.parametrize(("size", "accepted"), [(31, False), (32, True), (33, False)])
 def test_a_fernet_key_has_32_bytes(size: int, accepted: bool) -> None:
-    problems = check((roles.FERNET_KEY, fernet(bytes(range(size)))))
+    problems = check((roles.FERNET_KEY, fernet(bytes(number * 7 % 256 for number in range(size)))))
     assert (problems == []) is accepted
     assert all("not a Fernet key" in problem for problem in problems)
 
 
-def test_a_fernet_key_of_two_different_bytes_is_accepted_and_of_one_is_not() -> None:
-    assert check((roles.FERNET_KEY, fernet(b"\1" + bytes(31)))) == []
-    (problem,) = check((roles.FERNET_KEY, fernet(b"\1" * 32)))
-    assert "one byte repeated" in problem
+@pytest.mark.parametrize(("different", "accepted"), [(1, False), (11, False), (12, True)])
+def test_a_fernet_key_has_at_least_12_different_bytes(different: int, accepted: bool) -> None:
+    # 37 has no common divisor with 11 or 12, and the second half counts backwards: no period and no row.
+    order = [number * 37 for number in range(16)] + [-number * 41 for number in range(16)]
+    problems = check((roles.FERNET_KEY, fernet(bytes(number % different * 9 for number in order))))
+    assert (problems == []) is accepted
+    assert all("made of words" in problem for problem in problems)
 
 
 @pytest.mark.parametrize("size", [4096, 8191, 8192])
@@ -90,39 +93,37 @@ def test_the_first_and_last_character_of_each_range_that_systemd_refuses_is_refu
 
 @pytest.mark.parametrize("name", [*SECRETS, *PASSWORDS])
 def test_every_known_example_is_refused_as_a_secret_in_any_case(name: str) -> None:
-    written = [form for value in rules.WEAK_SECRETS for form in (value, value.upper(), f" {value} ")]
+    written = [form for value in strength.WEAK_SECRETS for form in (value, value.upper(), f" {value} ")]
     assert [value for value in written if len(check((name, value))) != 1] == []
 
 
-@pytest.mark.parametrize("key", sorted(rules.PUBLISHED_FERNET_KEYS))
+@pytest.mark.parametrize("key", sorted(strength.PUBLISHED_FERNET_KEYS))
 def test_every_published_fernet_key_is_refused(key: str) -> None:
     (problem,) = check((roles.FERNET_KEY, key))
     assert "published example" in problem
 
 
-@pytest.mark.parametrize(
-    "name", ["XAIRKILN_ADMIN_PASSWORD", "AIRKILN_ADMIN_PASSWORD_OLD", "AIRKILN_OTHER_PASSWORD", "PASSWORD"]
-)
+@pytest.mark.parametrize("name", ["XAIRKILN_ADMIN_PASSWORD", "AIRKILN_ADMIN_PASSWORD_OLD", "PASSWORD"])
 def test_a_name_that_is_not_one_of_our_passwords_may_hold_anything(name: str) -> None:
     assert check((name, "admin")) == []
 
 
-@pytest.mark.parametrize("name", sorted(rules._LOADING_NAMES))
+@pytest.mark.parametrize("name", sorted(names.LOADING_NAMES))
 def test_every_name_that_changes_how_programs_load_is_refused_and_longer_ones_are_not(name: str) -> None:
-    assert "the name is refused" in (rules.bad_name_reason(name) or "")
-    assert rules.bad_name_reason(f"MY_{name}") is None
+    assert "the name is refused" in (names.bad_name_reason(name) or "")
+    assert names.bad_name_reason(f"MY_{name}") is None
 
 
-@pytest.mark.parametrize("prefix", sorted(rules._LOADING_PREFIXES))
+@pytest.mark.parametrize("prefix", sorted(names.LOADING_PREFIXES))
 def test_every_prefix_that_changes_how_programs_load_is_refused(prefix: str) -> None:
-    assert "the name is refused" in (rules.bad_name_reason(f"{prefix}X") or "")
-    assert rules.bad_name_reason(f"MY_{prefix}X") is None
+    assert "the name is refused" in (names.bad_name_reason(f"{prefix}X") or "")
+    assert names.bad_name_reason(f"MY_{prefix}X") is None
 
 
-@pytest.mark.parametrize("name", sorted(rules._ALLOWED_NAMES))
+@pytest.mark.parametrize("name", sorted(names.ALLOWED_NAMES))
 def test_an_allowed_name_is_accepted_and_one_that_begins_with_it_is_not(name: str) -> None:
-    assert rules.bad_name_reason(name) is None
-    assert rules.bad_name_reason(f"{name}X") is not None
+    assert names.bad_name_reason(name) is None
+    assert names.bad_name_reason(f"{name}X") is not None
 
 
 @pytest.mark.parametrize(("name", "value"), [("A", "\ud800"), ("A\ud800", "x")])
@@ -141,8 +142,16 @@ def test_a_missing_parameter_names_the_common_folder_and_the_roles_last(role: st
 @pytest.mark.parametrize("variant", ["_CMD", "_SECRET"])
 def test_a_variant_that_airflow_resolves_itself_stands_for_its_own_name_alone(variant: str) -> None:
     role = roles.ROLES["database"]
-    in_force = {f"{roles.DATABASE}{variant}": "x", "AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH": "/x"}
-    assert [problem.split(":")[0] for problem in rules.missing(role, in_force)] == [roles.FERNET_KEY]
+    in_force = {f"{roles.FERNET_KEY}{variant}": "x", "AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH": "/x"}
+    assert [problem.split(":")[0] for problem in rules.missing(role, in_force)] == [roles.DATABASE]
+
+
+@pytest.mark.parametrize("variant", ["_CMD", "_SECRET"])
+@pytest.mark.parametrize("name", [roles.DATABASE, f"{roles.DATABASE}_ASYNC"])
+def test_a_variant_that_our_own_programs_cannot_resolve_is_refused(name: str, variant: str) -> None:
+    (problem,) = check((f"{name}{variant}", "x"))
+    assert f"store the URL itself as {name}" in problem
+    assert rules.missing(roles.ROLES["database"], {f"{name}{variant}": "x", roles.FERNET_KEY: "x"})
 
 
 @pytest.mark.parametrize("value", ["", "postgresql://airflow:airflow@db/airflow"])
@@ -155,7 +164,7 @@ def test_what_is_neither_a_secret_nor_one_of_airflows_connections_may_be_weak(va
     [
         ("", "would store passwords in plain text"),
         (" ", "would store passwords in plain text"),
-        (f"{fernet(bytes(range(32)))},", "one of its keys is empty"),
+        (f"{fernet(bytes(number * 7 for number in range(32)))},", "one of its keys is empty"),
         ("a25mq1fhtuh3mnfrsk5kmeiyvvu2ymn0vgryytvxy08=", "is a default"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import botocore.session
@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.elasticache.models import elasticache_backends
+from moto.rds.models import rds_backends
 
 from rehearsal.aws.services.patches import PATCHES
 from rehearsal.aws.services.patching import MOTO_VERSION, Patch, Patches, Substitutions
@@ -28,6 +29,15 @@ def expect(condition: object) -> None:
     """Say that the service did not do what AWS does."""
     if not condition:
         raise AssertionError("the answer is not AWS's")
+
+
+def refused(what: str, call: Callable[..., object], **given: str) -> bool:
+    """Whether the service refuses the call with a message about `what`."""
+    try:
+        call(**given)
+    except ClientError as error:
+        return what in str(error)
+    return False
 
 
 def image(clients: Clients, **options: Any) -> str:  # noqa: ANN401 - a request's data
@@ -153,6 +163,37 @@ def deletion_of_a_cache_subnet_group(clients: Clients) -> None:
     expect(elasticache.describe_cache_subnet_groups()["CacheSubnetGroups"] == [])
 
 
+def token_of_a_replication_group(clients: Clients) -> None:
+    options = {"ReplicationGroupDescription": "r", "Engine": "redis", "TransitEncryptionEnabled": True}
+    create = partial(clients("elasticache").create_replication_group, **options)
+    create(ReplicationGroupId="r", AuthToken="letters-digits-2")
+    for token in ("under_score_is_refused", "fifteen-letters", "a" * 129):
+        expect(refused("AuthToken", create, ReplicationGroupId="s", AuthToken=token))
+
+
+BAD_PASSWORDS = ("short12", "a" * 129, "with@sign", "with/slash", 'with"quote', "with blank")
+INSTANCE = {"DBInstanceIdentifier": "d", "DBInstanceClass": "db.t4g.small", "Engine": "postgres"}
+
+
+def password_of_a_new_database(clients: Clients) -> None:
+    create = partial(
+        clients("rds").create_db_instance, **INSTANCE, AllocatedStorage=20, MasterUsername="master"
+    )
+    for password in BAD_PASSWORDS:
+        expect(refused("MasterUserPassword", create, MasterUserPassword=password))
+    create(MasterUserPassword="letters2")
+
+
+def password_of_a_database(clients: Clients) -> None:
+    rds = clients("rds")
+    rds.create_db_instance(
+        **INSTANCE, AllocatedStorage=20, MasterUsername="master", MasterUserPassword="letters2"
+    )
+    change = partial(rds.modify_db_instance, DBInstanceIdentifier="d")
+    for password in BAD_PASSWORDS:
+        expect(refused("MasterUserPassword", change, MasterUserPassword=password))
+
+
 def paths_by_regular_expression(clients: Clients) -> None:
     elbv2 = clients("elbv2")
     subnets = [each["SubnetId"] for each in clients("ec2").describe_subnets()["Subnets"][:2]]
@@ -193,6 +234,9 @@ CASES: dict[str, Callable[[Clients], None]] = {
     "FakeAutoScalingGroup.update": mixed_instances_policy,
     "AutoScalingBackend.update_attached_target_groups": targets_of_a_group,
     "ElastiCacheResponse.delete_cache_subnet_group": deletion_of_a_cache_subnet_group,
+    "ElastiCacheResponse.create_replication_group": token_of_a_replication_group,
+    "RDSBackend.create_db_instance": password_of_a_new_database,
+    "RDSBackend.modify_db_instance": password_of_a_database,
     "ELBv2Backend._validate_path_pattern_condition": paths_by_regular_expression,
     "FakeBucket._log_permissions_enabled_policy": access_logs,
 }
@@ -219,6 +263,7 @@ def clients(moto_server: None) -> Clients:
     """Clients of services without any resources."""
     drop_backends()
     elasticache_backends.clear()
+    rds_backends.clear()
     return client
 
 

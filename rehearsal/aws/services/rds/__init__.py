@@ -1,0 +1,1 @@
+"""Amazon RDS: moto's, with corrections."""

@@ -1,0 +1,93 @@
+"""Settings of the inventory reach Airflow as they are meant, or are refused before anything is changed."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from airkiln import roles
+from airkiln.parameters import rules
+from airkiln.parameters.rules import Parameter
+from airkiln_deploy import parameter_store
+from airkiln_deploy.errors import DeployError
+from airkiln_deploy.settings import problems
+from airkiln_deploy.yaml_values import text
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("text", "text"),
+        ("'017'", "017"),
+        ("true", "True"),
+        ("no", "False"),
+        ("64", "64"),
+        ("0.5", "0.5"),
+        ("[a, 1, true]", '["a", 1, true]'),
+        ("{a: [b]}", '{"a": ["b"]}'),
+    ],
+)
+def test_a_value_of_yaml_is_what_airflow_reads(written: str, expected: str) -> None:
+    assert text(yaml.safe_load(written)) == expected
+
+
+def test_a_list_can_be_read_again() -> None:
+    bundles = [{"name": "dags", "kwargs": {"aws_conn_id": None}}]
+    assert json.loads(text(bundles)) == bundles
+
+
+@pytest.mark.parametrize("value", [None, datetime.date(2026, 1, 1), [datetime.date(2026, 1, 1)]])
+def test_a_value_without_such_a_form_is_refused_before_and_when_it_is_written(value: object) -> None:
+    (problem,) = problems({"common": {"AIRFLOW__A__B": value}})
+    assert problem.startswith("common/AIRFLOW__A__B ")
+    with pytest.raises(DeployError, match="common/AIRFLOW__A__B"):
+        parameter_store.composed({"common": {"AIRFLOW__A__B": value}}, {}, {})
+
+
+@pytest.mark.parametrize(
+    "name", ["AIRFLOW__CORE__DAEMON_UMASK", "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS"]
+)
+def test_an_octal_number_without_quotes_is_refused(name: str) -> None:
+    (problem,) = problems({"common": {name: yaml.safe_load("0022")}})
+    assert "octal" in problem
+    assert problems({"common": {name: yaml.safe_load("'0022'")}}) == []
+
+
+REFUSED: list[tuple[str, Any]] = [
+    ("NOT-A-NAME", "x"),
+    ("LD_PRELOAD", "/x"),
+    ("AIRKILN_GATE", "open"),
+    ("AIRFLOW__CORE__X", "line\nbreak"),
+    ("AIRFLOW__CORE__X", "$HOME/dags"),
+    ("AIRFLOW__CORE__X", "x" * 9000),
+    ("AUTH_ROLE_PUBLIC", "Admin"),
+    (roles.JWT_KEY, "a" * 16),
+    (roles.DATABASE, "postgresql://a:pa#ss@db/airflow"),
+    (f"{roles.DATABASE}_SECRET", "x"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSED)
+@pytest.mark.parametrize("secret", [False, True])
+def test_what_the_boot_refuses_is_refused_in_preflight(name: str, value: str, secret: bool) -> None:
+    given = ({}, {"common": {name: value}}) if secret else ({"common": {name: value}}, {})
+    (problem,) = problems(*given)
+    assert problem.startswith(f"common/{name}: ")
+    assert rules.check([Parameter(name, value, name)], None, {})
+    assert value not in problem or len(value) == 1
+
+
+def test_an_empty_value_is_refused_and_an_empty_folder_is_not() -> None:
+    assert problems({"common": {"A": ""}}) == [
+        "common/A is empty, which Parameter Store does not take: leave it out."
+    ]
+    assert problems({"common": None}, {}) == []
+
+
+def test_a_reference_to_a_secret_is_checked_as_the_drawn_secret() -> None:
+    url = "postgresql+psycopg://airflow:{secret-in-url:deploy/PASSWORD}@db/airflow?sslmode=require"
+    assert problems({"scheduler": {roles.DATABASE: url}}) == []
