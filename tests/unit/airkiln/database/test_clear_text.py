@@ -112,7 +112,7 @@ def test_without_the_rule_it_would_hear_it(impostor: Impostor) -> None:
     assert PASSWORD.encode() in impostor.heard
 
 
-@pytest.mark.parametrize("weaker", ["password", "none", "scram-sha-256,password", "!md5", ""])
+@pytest.mark.parametrize("weaker", ["password", "none", "scram-sha-256,password", "!md5"])
 def test_a_url_that_asks_for_less_is_refused(weaker: str) -> None:
     with pytest.raises(RefusedError, match="require_auth is not scram-sha-256"):
         target.parse(f"postgresql+psycopg://airflow:x@db/airflow?require_auth={weaker}")

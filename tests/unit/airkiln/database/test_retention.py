@@ -39,6 +39,7 @@ def test_a_leader_logs_in_as_its_epoch(tmp_path: Path) -> None:
         "dbname": "airflow",
         "user": "airflow_scheduler_7",
         "password": "p=w",
+        "require_auth": "scram-sha-256",
         "sslmode": "require",
     }
 
