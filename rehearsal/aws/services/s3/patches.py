@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from fnmatch import fnmatchcase
 
-from moto.s3.models import FakeBucket
+from moto.s3.models import FakeBucket, S3Backend
 
 from rehearsal.aws.services.patching import Moto, Patch
 
@@ -25,7 +25,22 @@ def _log_permissions_enabled_policy(_: Moto) -> Moto:
     return staticmethod(allows_log_delivery)
 
 
+def _log_incoming_request(_: Moto) -> Moto:
+    def deliver_nothing(self: S3Backend, request: Moto, bucket_name: str) -> None:
+        """Write no access log: S3 delivers them within hours, and the emulation leaves them out."""
+
+    return deliver_nothing
+
+
 PATCHES = (
+    Patch(
+        S3Backend,
+        "log_incoming_request",
+        _log_incoming_request,
+        upstream="moto/s3/models.py, S3Backend.log_incoming_request",
+        problem="moto writes an access log with each request, so that a bucket for logs can never be deleted "
+        "when the creation of its stack fails; S3 delivers the first logs hours later.",
+    ),
     Patch(
         FakeBucket,
         "_log_permissions_enabled_policy",

@@ -222,6 +222,42 @@ def access_logs(clients: Clients) -> None:
     clients("s3").put_bucket_logging(Bucket=source, BucketLoggingStatus=wanted)
 
 
+def logs_that_come_later(clients: Clients) -> None:
+    source, target = bucket(clients), bucket(clients)
+    delivery = {
+        "Effect": "Allow",
+        "Principal": {"Service": "logging.s3.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{target}/*",
+    }
+    policy = {"Version": "2012-10-17", "Statement": [delivery]}
+    clients("s3").put_bucket_policy(Bucket=target, Policy=json.dumps(policy))
+    wanted = {"LoggingEnabled": {"TargetBucket": target, "TargetPrefix": ""}}
+    clients("s3").put_bucket_logging(Bucket=source, BucketLoggingStatus=wanted)
+    clients("s3").put_object(Bucket=source, Key="a", Body=b"a")
+    clients("s3").delete_bucket(Bucket=target)
+
+
+def protected_load_balancer(clients: Clients) -> None:
+    elbv2 = clients("elbv2")
+    subnets = [each["SubnetId"] for each in clients("ec2").describe_subnets()["Subnets"][:2]]
+    arn = elbv2.create_load_balancer(Name="b", Subnets=subnets)["LoadBalancers"][0]["LoadBalancerArn"]
+
+    def protect(value: str) -> None:
+        attribute = {"Key": "deletion_protection.enabled", "Value": value}
+        elbv2.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=[attribute])
+
+    protect("true")
+    try:
+        elbv2.delete_load_balancer(LoadBalancerArn=arn)
+    except ClientError as error:
+        expect(error.response["Error"]["Code"] == "OperationNotPermitted")
+    expect(len(elbv2.describe_load_balancers()["LoadBalancers"]) == 1)
+    protect("false")
+    elbv2.delete_load_balancer(LoadBalancerArn=arn)
+    expect(elbv2.describe_load_balancers()["LoadBalancers"] == [])
+
+
 CASES: dict[str, Callable[[Clients], None]] = {
     "AmisResponse.modify_image_attribute": image_description,
     "AmisResponse.enable_image_deprecation": image_deprecation,
@@ -238,7 +274,9 @@ CASES: dict[str, Callable[[Clients], None]] = {
     "RDSBackend.create_db_instance": password_of_a_new_database,
     "RDSBackend.modify_db_instance": password_of_a_database,
     "ELBv2Backend._validate_path_pattern_condition": paths_by_regular_expression,
+    "ELBv2Backend.delete_load_balancer": protected_load_balancer,
     "FakeBucket._log_permissions_enabled_policy": access_logs,
+    "S3Backend.log_incoming_request": logs_that_come_later,
 }
 """What fails with moto alone and works with the patch of that name."""
 
