@@ -13,10 +13,23 @@ ROOT = Path(__file__).parents[2]
 VARIABLES = ROOT / "playbooks/vars/airflow_parameters.yml"
 
 
+def authority() -> str:
+    """Where the image's role puts the certificates."""
+    (download,) = [
+        each["ansible.builtin.get_url"]
+        for each in yaml.safe_load((ROOT / "roles/database_authority/tasks/install.yml").read_text())
+        if "ansible.builtin.get_url" in each
+    ]
+    return str(download["dest"])
+
+
 def test_the_playbooks_urls_have_the_options_and_a_driver_that_knows_them() -> None:
     text = VARIABLES.read_text()
     found = yaml.safe_load(text)
-    assert parse_qs(found["__airkiln_database_options"])["require_auth"] == ["scram-sha-256"]
+    assert found["__airkiln_database_options"].endswith("&require_auth=scram-sha-256")
+    modes = found["__airkiln_database_modes"]
+    assert parse_qs(modes[False])["sslmode"] == ["require"]
+    assert parse_qs(modes[True]) == {"sslmode": ["verify-full"], "sslrootcert": [authority()]}
     assert found["__airkiln_database"].endswith("/airflow?{{ __airkiln_database_options }}")
     assert "asyncpg://" not in text
     assert text.count("postgresql+psycopg://") == 6

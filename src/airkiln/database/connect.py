@@ -59,7 +59,7 @@ def explain(error: psycopg.Error, keywords: Mapping[str, str]) -> AirkilnError:
         return RefusedError(
             [
                 f"database {database} at {where}: the server does not prove to be the right one "
-                f"({_first_line(error)}): check the URL's host, its sslmode and the file of its sslrootcert"
+                f"({_first_line(error)}): check the host of its URL, sslmode and the file of sslrootcert"
             ]
         )
     if any(sign in text for sign in _NOT_THERE):
