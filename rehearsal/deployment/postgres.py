@@ -1,8 +1,8 @@
 """A stub of RDS: PostgreSQL 17 of Debian 13 in a machine of its own, at 10.42.0.10.
 
-It requires TLS (with a self-signed certificate) and SCRAM passwords, and its administrator is not a
-superuser, as on RDS. Left out: Multi-AZ and its failover, backups, parameter groups,
-IAM authentication, the RDS certificate authority (so ``sslmode=require``, not ``verify-full``), the RDS API.
+It requires TLS and SCRAM passwords, and its administrator is not a superuser, as on RDS. A certificate
+authority vouches for it, made at its first start, whose key is gone then (`Postgres.authority`). Left out:
+Multi-AZ and its failover, backups, parameter groups, IAM authentication, the RDS API.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ RDS_SUPERUSER = (
 """PostgreSQL's own roles that RDS grants rds_superuser WITH ADMIN OPTION, and none else: a dump of the roles
 of a PostgreSQL 17 on RDS (pg_dumpall --roles-only) shows them, beside rds_password and rds_replication."""
 
+AUTHORITY = "/etc/postgresql/authority.pem"
+"""Path on the server: the certificate of the authority that vouches for it."""
+
 SCRIPT = r"""
 apt-get -qq update
 apt-get -qq install --no-install-recommends -y postgresql-17 ssl-cert
@@ -48,7 +51,19 @@ END
 rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
 cat > /usr/local/sbin/make-certificate <<'END'
 #!/bin/sh
-test -e /etc/ssl/private/ssl-cert-snakeoil.key || make-ssl-cert generate-default-snakeoil
+set -eu
+key=/etc/ssl/private/ssl-cert-snakeoil.key
+test ! -e "$key" || exit 0
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+curve='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
+openssl req -x509 $curve -days 3650 -subj '/CN=Authority of the rehearsal' -keyout ca.key -out ca.pem
+openssl req -new $curve -subj '/CN=ADDRESS' -addext 'subjectAltName=IP:ADDRESS' -keyout own.key -out own.csr
+openssl x509 -req -in own.csr -CA ca.pem -CAkey ca.key -copy_extensions copy -days 3650 -out own.pem
+install -m 644 ca.pem AUTHORITY
+install -m 644 own.pem /etc/ssl/certs/ssl-cert-snakeoil.pem
+install -g ssl-cert -m 640 own.key "$key"
 END
 chmod 755 /usr/local/sbin/make-certificate
 mkdir -p /etc/systemd/system/postgresql@.service.d
@@ -60,7 +75,7 @@ END
 touch /etc/cloud/cloud-init.disabled
 systemctl --quiet disable ssh.service
 systemctl --quiet mask ssh.socket ssh.service
-"""
+""".replace("ADDRESS", str(POSTGRES)).replace("AUTHORITY", AUTHORITY)
 
 
 class Postgres:
@@ -89,6 +104,10 @@ class Postgres:
     def stop(self) -> None:
         """Power the server off; its data stays until ``down``."""
         self.machine.stop()
+
+    def authority(self) -> str:
+        """The certificate of the authority that vouches for this server, as PEM."""
+        return self.machine.execute(["cat", AUTHORITY]).stdout
 
     def sql(self, statements: str, database: str = "postgres") -> str:
         """Run SQL as the superuser, from inside; returns what psql prints, unaligned and without headers."""

@@ -12,7 +12,7 @@ from airkiln.failover.lease import LeaseClient
 from rehearsal.aws.session import down, start
 from rehearsal.deployment.postgres import Postgres
 from rehearsal.linux.network import Network
-from tests.database.support import AIRFLOWS_TABLES, LIMITS, VARIABLES, session, the_plan
+from tests.database.support import AIRFLOWS_TABLES, AUTHORITY, LIMITS, VARIABLES, session, the_plan
 from tests.support.regions import DATABASE
 
 
@@ -24,10 +24,12 @@ def server() -> Iterator[Postgres]:
         start(DATABASE)
         postgres = Postgres(DATABASE)
         postgres.start()
+        AUTHORITY.write_text(postgres.authority())
         postgres.create_administrator(preparing.DEFAULT_ADMIN, VARIABLES[preparing.ADMIN_PASSWORD])
         with Network(DATABASE).visit():
             yield postgres
     finally:
+        AUTHORITY.unlink(missing_ok=True)
         down(DATABASE)
 
 

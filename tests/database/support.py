@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,7 +17,11 @@ from rehearsal.linux.addresses import POSTGRES
 Session = psycopg.Connection[tuple[Any, ...]]
 LIMITS = Timings(call_timeout=10.0, poll_timeout_max=10.0)
 """These tests are of what is answered, not of how soon."""
-URL = f"postgresql+psycopg://airflow:own%40er@{POSTGRES}/airflow?sslmode=require"
+AUTHORITY = Path("/dev/shm/airkiln-tests-database-authority.pem")
+URL = (
+    f"postgresql+psycopg://airflow:own%40er@{POSTGRES}/airflow"
+    f"?sslmode=verify-full&sslrootcert={AUTHORITY}&require_auth=scram-sha-256"
+)
 VARIABLES = {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": URL,
     preparing.ADMIN_PASSWORD: "the administrator's",

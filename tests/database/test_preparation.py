@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,8 +14,11 @@ from airkiln.database import prepare as preparing
 from airkiln.database.prepare import Plan
 from airkiln.database.schema import VERSION
 from airkiln.errors import DeniedError, RefusedError
+from airkiln.failover.lease import LeaseClient
+from airkiln.failover.runtime import SERVICE, service_entry
 from rehearsal.deployment.postgres import RDS_SUPERUSER, Postgres
-from tests.database.support import URL, session, the_plan
+from rehearsal.linux.addresses import POSTGRES
+from tests.database.support import AUTHORITY, URL, VARIABLES, session, take, the_plan
 
 pytestmark = pytest.mark.root
 
@@ -159,6 +164,39 @@ def test_an_option_that_libpq_does_not_know_is_refused_and_not_waited_for(server
     wrong = the_plan(**{"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": URL + "&nonsense=1"})
     with pytest.raises(RefusedError, match="nonsense"):
         preparing.prepare(wrong)
+
+
+@pytest.mark.parametrize(
+    ("of_the_server", "instead"),
+    [
+        (str(AUTHORITY), "/etc/ssl/certs/ca-certificates.crt"),
+        (f"@{POSTGRES}/", f"@the-database.example/airflow?hostaddr={POSTGRES}&was="),
+        (str(AUTHORITY), "/nowhere.pem"),
+    ],
+    ids=["another authority", "another name", "no authority"],
+)
+def test_a_server_that_does_not_prove_itself_is_refused(
+    plan: Plan, server: Postgres, of_the_server: str, instead: str
+) -> None:
+    assert plan
+    assert server.machine.running()
+    url = URL.replace(of_the_server, instead).replace("&was=airflow?", "&")
+    with pytest.raises(RefusedError, match="the server does not prove to be the right one"):
+        preparing.prepare(the_plan(**{"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}))
+
+
+def test_the_schedulers_service_file_has_the_certificate_verified(
+    plan: Plan, client: Callable[[str], LeaseClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert plan
+    grant = take(client("one"))
+    entry = service_entry(VARIABLES, grant.user, grant.password)
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "pg_service.conf"))
+    (tmp_path / "pg_service.conf").write_text(entry)
+    psycopg.connect(f"service={SERVICE}").close()
+    (tmp_path / "pg_service.conf").write_text(entry.replace(str(AUTHORITY), "system"))
+    with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+        psycopg.connect(f"service={SERVICE}")
 
 
 def test_a_wrong_administrators_password_is_named_as_such(server: Postgres) -> None:
