@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 _KEY = re.compile(r"[0-9a-zA-Z\-_+=,.@:]{1,128}")
-"""EC2 refuses to launch an instance with tags in metadata that has another key; Airkiln's instances read their
-role there (docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html). No tag has more than 128 characters."""
+"""EC2 launches no instance with tags in metadata that has another key; Airkiln's read their role there
+(docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html). No tag's key has more than 128 characters."""
 _RESERVED = (".", "..", "_index")
 _VALUE = 256
 
