@@ -69,8 +69,7 @@ def _problem(kms: Any, key: str, principal: str) -> str:  # noqa: ANN401 - boto3
             f"{principal} use the key and allow this caller kms:DescribeKey, kms:GetKeyPolicy and kms:ListGrants."
         )
     return (
-        f"The image is encrypted with {key}, which Auto Scaling may not use: no group would launch an instance. "
-        f"{add}"
+        f"The image is encrypted with {key}, which Auto Scaling may not use: no group would launch it. {add}"
     )
 
 
