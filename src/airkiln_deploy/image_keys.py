@@ -66,7 +66,8 @@ def _problem(kms: Any, key: str, principal: str) -> str:  # noqa: ANN401 - boto3
         return (
             f"The image is encrypted with {key}, whose policy and grants cannot be read ({code}): whether "
             "groups can launch it is not known. Copy the image under a key of this account, or let "
-            f"{principal} use the key and allow this caller kms:DescribeKey, kms:GetKeyPolicy and kms:ListGrants."
+            f"{principal} use the key and allow this caller kms:DescribeKey, kms:GetKeyPolicy and "
+            "kms:ListGrants."
         )
     return (
         f"The image is encrypted with {key}, which Auto Scaling may not use: no group would launch it. {add}"
