@@ -97,13 +97,15 @@ build {
   name    = "airkiln"
   sources = ["source.amazon-ebs.airflow"]
 
-  # The temporary private key goes in on standard input: it stands on no command line and in no environment.
+  # The temporary private key goes in on standard input: it stands on no command line and in no environment. Packer
+  # writes these lines to a script, whose first command therefore removes it; the shell reads on from the open file.
   provisioner "shell-local" {
     env = {
       AIRKILN_HOST = build.Host
       AIRKILN_PORT = build.Port
       AIRKILN_USER = build.User
       AIRKILN_EXTRA_VARS = jsonencode({
+        airflow_version      = var.airflow_version
         airkiln_version      = var.airkiln_version
         airkiln_commit       = var.commit
         airkiln_source_ami   = build.SourceAMI
@@ -113,6 +115,7 @@ build {
     }
 
     inline = [
+      "rm -f -- \"$0\"",
       join(" ", concat(
         ["exec"],
         [for word in concat(

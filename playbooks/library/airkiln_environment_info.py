@@ -72,7 +72,9 @@ sqs_endpoint:
   returned: success
   type: str
 image:
-  description: The state and architecture of O(image_id), or null if the account sees no such image.
+  description:
+    - The state and architecture of O(image_id), or null if the account sees no such image.
+    - Its C(key_problems) are sentences about keys of its snapshots that Auto Scaling may not use.
   returned: success
   type: dict
 infra:

@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from airkiln_deploy import image_keys
 from airkiln_deploy.errors import DeployError
 
 
@@ -28,8 +29,8 @@ def stacks(cloudformation: Any, prefix: str) -> dict[str, dict[str, Any]]:  # no
     }
 
 
-def image(ec2: Any, image_id: str) -> dict[str, str] | None:  # noqa: ANN401 - boto3
-    """The image's state and architecture, or None if the account sees none of this id."""
+def image(ec2: Any, image_id: str) -> dict[str, Any] | None:  # noqa: ANN401 - boto3
+    """The image as DescribeImages has it, or None if the account sees none of this id."""
     if not image_id:
         return None
     try:
@@ -40,7 +41,8 @@ def image(ec2: Any, image_id: str) -> dict[str, str] | None:  # noqa: ANN401 - b
         raise
     if not found:
         return None
-    return {"state": found[0].get("State", ""), "architecture": found[0].get("Architecture", "")}
+    described: dict[str, Any] = found[0]
+    return described
 
 
 def mirrored(ssm: Any, folder: str) -> dict[str, str]:  # noqa: ANN401 - boto3
@@ -86,10 +88,13 @@ def _facts(client: Callable[[str], Any], region: str, environment: str, image_id
         Filters=[{"Name": "prefix-list-name", "Values": [f"com.amazonaws.{region}.s3"]}]
     )["PrefixLists"]
     found = stacks(client("cloudformation"), f"airkiln-{environment}-")
+    partition = caller["Arn"].split(":")[1]
+    described = image(ec2, image_id)
+    own_key = found.get(f"airkiln-{environment}-security", {}).get("outputs", {}).get("KeyArn", "")
     return {
         "account": caller["Account"],
         "caller": caller["Arn"],
-        "partition": caller["Arn"].split(":")[1],
+        "partition": partition,
         "region": region,
         "zones": sorted(
             zone["ZoneName"]
@@ -98,7 +103,14 @@ def _facts(client: Callable[[str], Any], region: str, environment: str, image_id
         ),
         "s3_prefix_list": next((each["PrefixListId"] for each in lists), ""),
         "sqs_endpoint": client("sqs").meta.endpoint_url,
-        "image": image(ec2, image_id),
+        "image": described
+        and {
+            "state": described.get("State", ""),
+            "architecture": described.get("Architecture", ""),
+            "key_problems": image_keys.problems(
+                ec2, client("kms"), described, image_keys.role(partition, caller["Account"]), own_key
+            ),
+        },
         "infra": mirrored(client("ssm"), f"/airkiln/{environment}/infra"),
         "stacks": found,
         "moving": [

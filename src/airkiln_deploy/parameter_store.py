@@ -67,6 +67,7 @@ class Held:
     secure: bool
     description: str = ""
     key: str = ""
+    tier: str = ""
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,7 @@ class Store:
                 each["Type"] == "SecureString",
                 about.get(each["Name"], {}).get("Description", ""),
                 about.get(each["Name"], {}).get("KeyId", ""),
+                about.get(each["Name"], {}).get("Tier", ""),
             )
             for page in pages
             for each in page["Parameters"]
@@ -243,6 +245,7 @@ class Store:
             raise DeployError(f"{name} is a secret, and no key_id is given to encrypt it.")
         if wanted is None or (held is not None and held.secure != wanted.secure):
             self._ssm.delete_parameter(Name=name)  # a parameter's type cannot be changed
+            held = None
         if wanted is None:
             return
         self._ssm.put_parameter(
@@ -250,10 +253,16 @@ class Store:
             Value=wanted.value,
             Description=wanted.description,
             Type="SecureString" if wanted.secure else "String",
-            Overwrite=wanted.description != DRAWN and held is not None and held.secure == wanted.secure,
-            Tier="Standard" if len(wanted.value.encode()) <= STANDARD_BYTES else "Advanced",
+            Overwrite=wanted.description != DRAWN and held is not None,
+            Tier=_tier(wanted, held),
             **({"KeyId": self._key} if wanted.secure else {}),
         )
+
+
+def _tier(wanted: Wanted, held: Held | None) -> str:
+    """An advanced parameter stays one: AWS refuses to make it a standard one again."""
+    advanced = len(wanted.value.encode()) > STANDARD_BYTES or (held is not None and held.tier == "Advanced")
+    return "Advanced" if advanced else "Standard"
 
 
 def reconcile(ssm: Any, path: str, request: Request, *, check_mode: bool) -> Outcome:  # noqa: ANN401 - boto3

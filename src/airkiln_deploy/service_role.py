@@ -15,8 +15,10 @@ def ensure(iam: Any, service: str, *, check_mode: bool) -> bool:  # noqa: ANN401
     Returns whether it was missing. Raises DeployError when IAM refuses or does not answer.
     """
     try:
-        # Found by its path: its name is the service's to choose.
-        if iam.list_roles(PathPrefix=f"/aws-service-role/{service}/")["Roles"]:
+        # Found by its path: its name is the service's to choose. What follows an underscore is a suffix of
+        # somebody's own, and the service uses such a role only where it is named.
+        found = iam.list_roles(PathPrefix=f"/aws-service-role/{service}/")["Roles"]
+        if any("_" not in role["RoleName"] for role in found):
             return False
         if not check_mode:
             iam.create_service_linked_role(AWSServiceName=service)

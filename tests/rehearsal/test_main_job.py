@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from airkiln.parameters.rules import ambiguous_reason
 from airkiln.roles import ROLES
 from rehearsal.aws import session
 from rehearsal.aws.services.ec2.images import Catalogue
@@ -34,8 +35,12 @@ pytestmark = [pytest.mark.root, pytest.mark.image]
 UNITS = ROLES["all"].units
 PREFIX = "AIRFLOW__FAB__TEST_"
 """Only the web server reads [fab], so a parameter named so restarts it and nothing else."""
-STORED = {f"{PREFIX}{name}": value for name, value in VALUES.items() if value}
-"""SSM takes no empty value."""
+STORED = {
+    f"{PREFIX}{name}": value
+    for name, value in VALUES.items()
+    if value and ambiguous_reason(f"{PREFIX}{name}", value) is None
+}
+"""SSM takes no empty value, and the boot none that Airflow expands."""
 ENVIRONMENT_FILES = ["/etc/airkiln/airflow.env", "/run/airkiln/airflow.env"]
 WEB_SERVER = "airflow-webserver.service"
 SCREENSHOTS = REPOSITORY / "build/screenshots"

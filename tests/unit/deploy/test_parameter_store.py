@@ -41,6 +41,8 @@ class Ssm:
         if name in self.held and not given["Overwrite"]:
             raise ClientError({"Error": {"Code": "ParameterAlreadyExists"}}, "PutParameter")
         assert name not in self.held or self.held[name]["Type"] == given["Type"]
+        if name in self.held and (self.held[name].get("Tier"), given["Tier"]) == ("Advanced", "Standard"):
+            raise ClientError({"Error": {"Code": "ValidationException"}}, "PutParameter")
         self.held[name] = given
 
     def delete_parameter(self, Name: str) -> None:  # noqa: N803 - boto's
@@ -136,6 +138,18 @@ def test_what_holds_no_secret_is_a_string_and_truth_is_airflows(ssm: Ssm) -> Non
     run(ssm, parameters={"common": {"A": True, "B": 3, "C": "text"}})
     assert [value(ssm, f"common/{name}") for name in "ABC"] == ["True", "3", "text"]
     assert {one["Type"] for one in ssm.held.values()} == {"String"}
+
+
+def test_an_advanced_parameter_stays_one_when_it_is_shortened(ssm: Ssm) -> None:
+    run(ssm, parameters={"common": {"A": "x" * 5000}})
+    run(ssm, parameters={"common": {"A": "short"}})
+    assert (value(ssm, "common/A"), ssm.held[f"{PATH}/common/A"]["Tier"]) == ("short", "Advanced")
+
+
+def test_one_that_is_written_anew_as_a_secret_is_a_standard_one_again(ssm: Ssm) -> None:
+    run(ssm, parameters={"common": {"A": "x" * 5000}})
+    run(ssm, secret_parameters={"common": {"A": "short"}})
+    assert ssm.held[f"{PATH}/common/A"]["Tier"] == "Standard"
 
 
 def test_a_second_run_writes_nothing(ssm: Ssm) -> None:

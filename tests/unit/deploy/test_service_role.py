@@ -14,14 +14,17 @@ SERVICE = "autoscaling.amazonaws.com"
 class Iam:
     """An account with or without the role; `error` is what creating it raises."""
 
-    def __init__(self, there: bool = False, error: Exception | None = None) -> None:
+    def __init__(
+        self, there: bool = False, error: Exception | None = None, name: str = "AWSServiceRoleForAutoScaling"
+    ) -> None:
         self.there = there
+        self.name = name
         self.error = error
         self.created: list[str] = []
 
     def list_roles(self, PathPrefix: str) -> dict[str, list[object]]:  # noqa: N803 - boto's
         assert PathPrefix == f"/aws-service-role/{SERVICE}/"
-        return {"Roles": [{}] if self.there else []}
+        return {"Roles": [{"RoleName": self.name}] if self.there else []}
 
     def create_service_linked_role(self, AWSServiceName: str) -> None:  # noqa: N803 - boto's
         if self.error:
@@ -31,6 +34,12 @@ class Iam:
 
 def test_a_missing_role_is_created() -> None:
     iam = Iam()
+    assert service_role.ensure(iam, SERVICE, check_mode=False)
+    assert iam.created == [SERVICE]
+
+
+def test_a_role_with_a_custom_suffix_is_another_one() -> None:
+    iam = Iam(there=True, name="AWSServiceRoleForAutoScaling_mine")
     assert service_role.ensure(iam, SERVICE, check_mode=False)
     assert iam.created == [SERVICE]
 

@@ -86,3 +86,16 @@ def test_every_pin_and_nothing_else_is_in_the_release_file() -> None:
         if not re.search(r"^  default +=", body, re.MULTILINE)
     }
     assert pinned == without_default
+
+
+def test_the_script_with_the_temporary_key_removes_itself_before_anything_else() -> None:
+    text = (ROOT / "packer/airflow.pkr.hcl").read_text(encoding="utf-8")
+    (block,) = (part for part in text.split("provisioner ") if "build.SSHPrivateKey" in part)
+    inline = block[block.index("inline = [") :].splitlines()
+    assert inline[1].strip() == r'"rm -f -- \"$0\"",'
+
+
+def test_the_playbook_gets_the_version_that_names_the_image() -> None:
+    text = (ROOT / "packer/airflow.pkr.hcl").read_text(encoding="utf-8")
+    facts = text[text.index("AIRKILN_EXTRA_VARS") : text.index("inline = [")]
+    assert re.search(r"airflow_version += var\.airflow_version\n", facts)

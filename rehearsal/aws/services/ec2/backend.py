@@ -12,7 +12,9 @@ security groups, capacity and service limits, console output.
 from __future__ import annotations
 
 import logging
+import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
@@ -20,7 +22,7 @@ from typing import Any
 from flask import has_request_context, request
 from moto.core.types import Base64EncodedString
 from moto.ec2 import urls
-from moto.ec2.exceptions import InvalidAMIIdError
+from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.instances import Instance, Reservation
@@ -41,6 +43,25 @@ from rehearsal.region import Region
 log = logging.getLogger(__name__)
 RESERVED = IPv4Network("10.42.0.0/24")
 """Addresses of the rehearsal's own services; no instance gets one."""
+
+
+METADATA_KEY = re.compile(r"[0-9a-zA-Z\-_+=,.@:]{1,255}")
+"""Keys of tags in instance metadata: docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html."""
+
+
+def _check_keys(template: Mapping[str, Any], tags: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse a launch with tags in metadata whose keys metadata cannot hold, as EC2 does."""
+    keys = set(tags.get("instance", {}))
+    for specification in template.get("TagSpecifications") or template.get("TagSpecification") or []:
+        if specification.get("ResourceType") == "instance":
+            keys |= {tag["Key"] for tag in specification.get("Tags") or specification.get("Tag") or []}
+    for key in keys:
+        if not METADATA_KEY.fullmatch(key) or key in (".", "..", "_index"):
+            raise EC2ClientError(
+                "InvalidParameterValue",
+                f"'{key}' is not a valid tag key. Tag keys must match pattern "
+                "([0-9a-zA-Z\\-_+=,.@:]{1,255}), and must not be a reserved name ('.', '..', '_index')",
+            )
 
 
 class EmulatedEC2(EC2Backend):
@@ -87,6 +108,8 @@ class EmulatedEC2(EC2Backend):
         if not options.get("metadata_options"):
             options["metadata_options"] = template.get("MetadataOptions") or {}
         options["metadata_options"].setdefault("HttpTokens", "required")
+        if options["metadata_options"].get("InstanceMetadataTags") == "enabled":
+            _check_keys(template, options.get("tags") or {})
         if not options.get("subnet_id") and not any("SubnetId" in nic for nic in options.get("nics") or []):
             zone = options.get("placement") or f"{self.region_name}a"
             options["subnet_id"] = self.get_default_subnets()[zone].id

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from airkiln import roles
 from airkiln.parameters import rules, strength
+from airkiln.parameters.names import bad_name_reason
 from airkiln.parameters.rules import Parameter
 
 
@@ -223,3 +226,10 @@ SETTINGS = [
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_setting_of_an_environment_is_accepted(name: str) -> None:
     assert check(name, "x") == []
+
+
+def test_every_parameter_that_a_deployment_writes_may_be_called_so() -> None:
+    written = (Path(__file__).parents[4] / "playbooks/vars/airflow_parameters.yml").read_text("utf-8")
+    names = set(re.findall(r"\b(?:AIRFLOW__|AIRKILN_|AWS_)[A-Z_]+\b", written))
+    assert len(names) > 30
+    assert {name: reason for name in sorted(names) if (reason := bad_name_reason(name))} == {}
