@@ -8,5 +8,6 @@ from rehearsal.aws.services.elasticache.patches import PATCHES as ELASTICACHE
 from rehearsal.aws.services.elbv2.patches import PATCHES as ELBV2
 from rehearsal.aws.services.patching import Patches
 from rehearsal.aws.services.s3.patches import PATCHES as S3
+from rehearsal.aws.services.sts.patches import PATCHES as STS
 
-PATCHES = Patches((*AUTOSCALING, *EC2, *ELASTICACHE, *ELBV2, *S3))
+PATCHES = Patches((*AUTOSCALING, *EC2, *ELASTICACHE, *ELBV2, *S3, *STS))
