@@ -72,7 +72,7 @@ class FakeReporter(Reporter):
     """Reports nothing."""
 
     def __init__(self) -> None:
-        super().__init__(INSTANCE, lambda: Backlog(0.0, 0))
+        super().__init__(lambda: INSTANCE, lambda: Backlog(0.0, 0))
 
     def run(self) -> None:
         return
