@@ -63,6 +63,13 @@ def run(given: Sequence[str]) -> int:
     return OK
 
 
+def _add_credentials(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    credentials = commands.add_parser("credentials", help="the credentials of Airflow's and its tasks' role")
+    actions = credentials.add_subparsers(metavar="ACTION", required=True)
+    run = actions.add_parser("run", help="hand them out on this host (airkiln-credentials.service)")
+    run.set_defaults(command="airkiln.credentials.commands:run")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="airkiln",
@@ -106,7 +113,8 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--file", type=Path, metavar="F", help="with --source file: NAME=value lines")
         action.add_argument("--region", metavar="R", help="default: as boto finds it")
 
-    _add_credentials_and_database(commands)
+    _add_credentials(commands)
+    _add_database(commands)
 
     failover = commands.add_parser(
         "failover", help="the scheduler's failover: see or change which host leads"
@@ -161,13 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_credentials_and_database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    credentials = commands.add_parser("credentials", help="the credentials of Airflow's and its tasks' role")
-    offers = credentials.add_subparsers(metavar="ACTION", required=True)
-    offers.add_parser("run", help="hand them out on this host (airkiln-credentials.service)").set_defaults(
-        command="airkiln.credentials.commands:run"
-    )
-
+def _add_database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     database = commands.add_parser("database", help="prepare the metadata database, or wait for it")
     steps = database.add_subparsers(metavar="ACTION", required=True)
     for name, text in (

@@ -9,6 +9,7 @@ The key of sessions is therefore derived from the key that signs Airflow's API t
 from __future__ import annotations
 
 import hmac
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,18 +20,11 @@ PURPOSE = b"airkiln: web sessions"
 def session_key(get: Callable[..., str | None]) -> str:
     """The key of Flask's sessions, the same on every web server of an environment.
 
-    :param get: `airflow.configuration.conf.get`, which also follows `_CMD` and `_SECRET`. Where nothing is
-        configured, as in the database step, Airflow's own default is one random key for each process.
-    :returns: 64 hexadecimal digits.
-    :raises ValueError: there is no key for tokens at all.
+    :param get: `airflow.configuration.conf.get`, which also follows `_CMD` and `_SECRET`.
+    :returns: 64 hexadecimal digits. Without a key for tokens, as in the database step, they are this
+        process's own; a web server without one does not start.
     :raises OSError: the file of the private key cannot be read.
     """
     path = get("api_auth", "jwt_private_key_path", fallback=None)
     secret = Path(path).read_bytes() if path else (get("api_auth", "jwt_secret", fallback="") or "").encode()
-    if not secret.strip():
-        message = (
-            "There is no key to derive the key of web sessions from: "
-            "set AIRFLOW__API_AUTH__JWT_SECRET or AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH."
-        )
-        raise ValueError(message)
-    return hmac.digest(secret, PURPOSE, "sha256").hex()
+    return hmac.digest(secret if secret.strip() else os.urandom(32), PURPOSE, "sha256").hex()

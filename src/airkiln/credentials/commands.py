@@ -31,7 +31,7 @@ def run(_options: argparse.Namespace) -> None:
             raise NotReadyError(
                 "this instance has no task role: tag it airkiln:task-role, or leave this unit alone"
             )
-        role = TaskRole(checked(here.task_role), _sts(here))
+        role = TaskRole(checked(here.task_role), through_sts(here))
         try:
             server = Server(layout.task_token, role.document)
         except OSError as error:
@@ -59,7 +59,8 @@ def _renew(role: TaskRole) -> None:
         notify.status(f"credentials of {role.arn}")
 
 
-def _sts(here: Instance) -> Assume:
+def through_sts(here: Instance) -> Assume:
+    """Assumes the task role of an instance, with the instance's own credentials."""
     clients = Clients(here.region)
 
     def assume() -> Mapping[str, Any]:

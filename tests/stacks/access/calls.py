@@ -56,6 +56,7 @@ def requests(role: str, call: str, on: Mapping[str, Any]) -> list[Request]:
         "ec2": _ec2,
         "cloudformation": _cloudformation,
         "logs": _logs,
+        "sts": _sts,
         "autoscaling": partial(_autoscaling, group=_GROUPS.get(role, role)),
     }
     if service not in permissions:
@@ -123,6 +124,10 @@ def _cloudwatch(operation: str, on: Mapping[str, Any]) -> Iterator[Permission]:
 
 def _ec2(operation: str, _on: Mapping[str, Any]) -> Iterator[Permission]:
     yield f"ec2:{operation}", "*", {}
+
+
+def _sts(operation: str, on: Mapping[str, Any]) -> Iterator[Permission]:
+    yield f"sts:{operation}", on["RoleArn"], {}
 
 
 def _cloudformation(operation: str, on: Mapping[str, Any]) -> Iterator[Permission]:

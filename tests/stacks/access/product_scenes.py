@@ -24,6 +24,7 @@ from airkiln.autoscale.figures import Figures, metrics
 from airkiln.autoscale.model import Demand, Protect, Terminate, Unprotect
 from airkiln.boot.early_journal import EarlyJournal
 from airkiln.boot.stack_signal import Signal, Unit
+from airkiln.credentials.commands import through_sts
 from airkiln.failover import reporting
 from airkiln.failover.backlog import Backlog
 from airkiln.host.instance import Instance
@@ -36,7 +37,7 @@ from airkiln.parameters.ssm import SsmSource, create_client
 from airkiln.roles import ROLES
 from airkiln.systemd.journal import RateLimit
 from tests.stacks.access.recorder import CREDENTIALS, ENVIRONMENT, REGION, make_bucket, recording
-from tests.stacks.access.world import deployed
+from tests.stacks.access.world import deployed, expanded
 
 STACKS = {
     "webserver": f"airkiln-{ENVIRONMENT}-webserver/Group",
@@ -191,6 +192,13 @@ def early_journal_is_sent(role: str) -> None:
         EarlyJournal(layout, lambda _: cast(Imds, Metadata(role)), Started()).send()
 
 
+def task_role_is_assumed(role: str) -> None:
+    """airkiln-credentials.service, on an instance with the tag of its stack."""
+    owner = "workers-" if role == "worker" else f"iam-{role.capitalize()}"
+    arn = expanded(f"iam:role/airkiln-test-{owner}TaskRole")
+    through_sts(Instance(INSTANCE, REGION, role, ENVIRONMENT, task_role=arn))()
+
+
 def _refuse_any(_limit: RateLimit, kind: str, message: str) -> None:
     raise RuntimeError(f"{kind}: {message}")
 
@@ -202,6 +210,7 @@ SCENES: dict[Scene, tuple[str, ...]] = {
     signal_tells_the_stack: ALL,
     leader_tells_its_figures_and_a_hopeless_host: ("scheduler",),
     leader_sizes_the_pools: ("scheduler",),
+    task_role_is_assumed: ("webserver", "scheduler", "worker"),
     worker_ends_in_good_order: ("worker",),
     daemon_asks_for_its_lifecycle_state: ("scheduler", "worker"),
     early_journal_is_sent: ALL,

@@ -44,14 +44,14 @@ SPEAKS_TO_AWS = (
 """The packages whose code makes the calls."""
 
 SCENES = {
-    "scheduler_sends_a_task": ["scheduler"],
-    "worker_takes_tasks": ["worker"],
-    "worker_is_stopped_while_a_task_runs": ["worker"],
-    "worker_gives_a_message_back": ["worker"],
-    "worker_keeps_the_log_of_a_task": ["worker", "scheduler", "container"],
-    "webserver_shows_the_log_of_a_task": ["webserver"],
-    "host_takes_a_release_from_the_bucket": ["scheduler", "worker", "container"],
-    "scheduler_offloads_a_task": ["scheduler"],
+    "scheduler_sends_a_task": ["scheduler's tasks"],
+    "worker_takes_tasks": ["worker's tasks"],
+    "worker_is_stopped_while_a_task_runs": ["worker's tasks"],
+    "worker_gives_a_message_back": ["worker's tasks"],
+    "worker_keeps_the_log_of_a_task": ["worker's tasks", "scheduler's tasks", "container"],
+    "webserver_shows_the_log_of_a_task": ["webserver's tasks"],
+    "host_takes_a_release_from_the_bucket": ["scheduler's tasks", "worker's tasks", "container"],
+    "scheduler_offloads_a_task": ["scheduler's tasks"],
 }
 """Each scene, and the roles that play it. Triggerer and DAG processor write logs too, on scheduler hosts."""
 

@@ -43,6 +43,7 @@ KEPT = (
     "QueueUrl",
     "Recursive",
     "StackName",
+    "RoleArn",
     "WithDecryption",
     "cluster",
     "logGroupName",
@@ -53,7 +54,7 @@ KEPT = (
 )
 """The parameters on which access depends, by the names of the AWS API."""
 
-_SIMULATED = {"s3", "sqs", "ssm"}
+_SIMULATED = {"s3", "sqs", "ssm", "sts"}
 """Services that answer from moto; any other only says yes."""
 _SERVICES = {"monitoring": "cloudwatch"}
 """Where a service signs by another name than its permissions have."""

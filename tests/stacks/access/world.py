@@ -5,6 +5,7 @@ Two environments of one account, `test` and `other`; `test` has two worker pools
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -82,6 +83,17 @@ def deployed(template: str, **given: str) -> Resources:
     return Template(template).deployed(**{**EVERYTHING.get(template, {}), **given})
 
 
+def named(stack: str, resources: Resources) -> Resources:
+    """The resources of a stack, with its roles' names as CloudFormation makes them of the stack's."""
+    text = json.dumps(resources)
+    for name, resource in resources.items():
+        if resource["Type"] == "AWS::IAM::Role":
+            role = f"arn:aws:iam::{ACCOUNT}:role"
+            text = text.replace(f'"{role}/{name}"', f'"{role}/airkiln-test-{stack}-{name}"')
+    found: Resources = json.loads(text)
+    return found
+
+
 def document(resources: Resources, name: str, key: str = "PolicyDocument") -> Document:
     found: Document = resources[name]["Properties"][key]
     return found
@@ -99,7 +111,7 @@ def world() -> World:
     security = deployed("security")
     shared = Deployment(Template("security"), {}).outputs()
     given = {name: shared[name] for name in ("AgentPolicyArn", "InstancePolicyArn", "TaskFilesPolicyArn")}
-    iam = deployed("iam", **given)
+    iam = named("iam", deployed("iam", **given))
     attached = {}
     for name, resource in security.items():
         if resource["Type"] == "AWS::IAM::ManagedPolicy":
@@ -126,14 +138,22 @@ def world() -> World:
         SchedulerRoleName=Deployment(Template("iam"), given).outputs()["SchedulerRoleName"],
     )
     made.policies["offload.SchedulerMayOffload"] = document(offload, "SchedulerMayOffload")
-    role("webserver", "iam", iam, "WebserverRole")
-    role("scheduler", "iam", iam, "SchedulerRole", "offload.SchedulerMayOffload")
+    for name in ("WebserverMayTakeTheTaskRole", "SchedulerMayTakeTheTaskRole"):
+        made.policies[f"iam.{name}"] = document(iam, name)
+    role("webserver", "iam", iam, "WebserverRole", "iam.WebserverMayTakeTheTaskRole")
+    role("webserver's tasks", "iam", iam, "WebserverTaskRole")
+    role("scheduler", "iam", iam, "SchedulerRole", "iam.SchedulerMayTakeTheTaskRole")
+    role("scheduler's tasks", "iam", iam, "SchedulerTaskRole", "offload.SchedulerMayOffload")
     role("database", "iam", iam, "DatabaseRole")
     role("builder", "iam", iam, "BuilderRole")
     for pool in POOLS:
-        stack = deployed("workers", PoolName=pool, WorkerPolicyArns=shared["WorkerPolicyArns"])
+        given = {name: shared[name] for name in ("WorkerPolicyArns", "TaskFilesPolicyArn")}
         called = "workers" if pool == "default" else f"workers-{pool}"
-        role("worker" if pool == "default" else f"{pool} worker", called, stack, "Role")
+        stack = named(called, deployed("workers", PoolName=pool, **given))
+        worker = "worker" if pool == "default" else f"{pool} worker"
+        made.policies[f"{called}.MayTakeTheTaskRole"] = document(stack, "MayTakeTheTaskRole")
+        role(worker, called, stack, "Role", f"{called}.MayTakeTheTaskRole")
+        role(f"{worker}'s tasks", called, stack, "TaskRole")
         made.policies[f"{called}.QueuePolicy"] = document(stack, "QueuePolicy")
         for suffix in ("", "-dead"):
             queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:airkiln-test-{pool}{suffix}"

@@ -123,7 +123,27 @@ def test_every_exception_is_needed() -> None:
     assert set(ANY_RESOURCE) - used == set()
 
 
-@pytest.mark.parametrize("statement", [s for s in IDENTITY if s.owner != "SchedulerMayOffload"], ids=str)
+MAY_ASSUME = ("WebserverMayTakeTheTaskRole", "SchedulerMayTakeTheTaskRole", "MayTakeTheTaskRole")
+
+
+def test_an_instance_assumes_the_role_of_its_own_airflow_and_nobody_else_does() -> None:
+    assumed = [(s.template, s.owner, s.resources) for s in IDENTITY if "sts:AssumeRole" in s.actions]
+    role = f"arn:aws:iam::{ACCOUNT}:role"
+    assert sorted(assumed) == [
+        ("iam", "SchedulerMayTakeTheTaskRole", [f"{role}/SchedulerTaskRole"]),
+        ("iam", "WebserverMayTakeTheTaskRole", [f"{role}/WebserverTaskRole"]),
+        ("workers", "MayTakeTheTaskRole", [f"{role}/TaskRole"]),
+    ]
+    for template, owner, (target,) in assumed:
+        resources = Template(template).deployed()
+        trust = resources[target.rpartition("/")[2]]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        instance = resources[owner]["Properties"]["RoleName"]
+        assert [statement["Principal"] for statement in trust] == [{"AWS": f"{role}/{instance}"}]
+
+
+@pytest.mark.parametrize(
+    "statement", [s for s in IDENTITY if s.owner not in ("SchedulerMayOffload", *MAY_ASSUME)], ids=str
+)
 def test_no_role_may_change_who_may_do_what_or_delete_what_is_kept(statement: Statement) -> None:
     assert [action for action in statement.actions if action.startswith(DANGEROUS)] == []
 
@@ -179,7 +199,7 @@ def test_what_is_named_belongs_to_this_environment(statement: Statement) -> None
         ("iam", "SchedulerRole", "scheduler"),
         ("iam", "DatabaseRole", "database"),
         ("security", "InstancePolicy", "common"),
-        ("workers", "Role", "worker"),
+        ("security", "WorkerParametersPolicy", "worker"),
     ],
 )
 def test_a_role_reads_and_decrypts_its_own_parameters_and_no_others(
@@ -217,13 +237,16 @@ def test_the_builder_reaches_nothing_of_the_environment() -> None:
 
 
 def test_a_worker_takes_from_the_queue_of_its_pool_only() -> None:
-    queues = [r for s in allowed("workers", "Role") for r in s.resources if ":sqs:" in r]
+    queues = [r for s in allowed("workers", "TaskRole") for r in s.resources if ":sqs:" in r]
     assert queues == [f"arn:aws:sqs:{REGION}:{ACCOUNT}:airkiln-test-default"]
 
 
 def test_the_scheduler_sends_and_never_takes() -> None:
     actions = {
-        action for s in allowed("iam", "SchedulerRole") for action in s.actions if action.startswith("sqs:")
+        action
+        for s in allowed("iam", "SchedulerTaskRole")
+        for action in s.actions
+        if action.startswith("sqs:")
     }
     assert actions == {"sqs:GetQueueAttributes", "sqs:SendMessage"}
 

@@ -201,10 +201,29 @@ def test_a_pool_on_redis_has_no_queue_and_no_right_to_one() -> None:
     assert "sqs:" not in json.dumps(resources["Role"]).replace("sqs:maxReceive", "")
 
 
-def test_a_pool_takes_further_policies_and_security_groups_for_its_tasks() -> None:
-    given = EVERYTHING["workers"]
-    assert deployed("workers")["Role"]["Properties"]["ManagedPolicyArns"][2:] == [given["ExtraPolicyArns"]]
-    assert launched("workers")["SecurityGroupIds"][2:] == [given["ExtraSecurityGroupIds"]]
+@pytest.mark.parametrize(
+    ("template", "role", "parameter"),
+    [
+        ("workers", "TaskRole", "ExtraPolicyArns"),
+        ("iam", "SchedulerTaskRole", "SchedulerExtraPolicyArns"),
+        ("iam", "WebserverTaskRole", "WebserverExtraPolicyArns"),
+    ],
+)
+def test_further_policies_are_those_of_tasks_and_not_of_instances(
+    template: str, role: str, parameter: str
+) -> None:
+    given = EVERYTHING[template][parameter]
+    attached = {
+        name: resource["Properties"].get("ManagedPolicyArns", [])
+        for name, resource in deployed(template).items()
+        if resource["Type"] == "AWS::IAM::Role"
+    }
+    assert [name for name, policies in attached.items() if given in policies] == [role]
+
+
+@pytest.mark.parametrize("template", ["workers", "scheduler", "webserver"])
+def test_an_instance_takes_further_security_groups(template: str) -> None:
+    assert launched(template)["SecurityGroupIds"][2:] == [EVERYTHING[template]["ExtraSecurityGroupIds"]]
 
 
 @pytest.mark.parametrize("door", ["Internal", "Public"])

@@ -77,8 +77,13 @@ def test_without_nat_every_service_that_instances_call_has_an_endpoint() -> None
         r["Properties"]["ServiceName"].removeprefix("com.amazonaws.eu-west-1.")
         for r in Template("endpoints").deployed().values()
     }
-    asked_for = "ssm ssmmessages ec2messages sqs logs monitoring autoscaling ec2 cloudformation"
+    asked_for = "ssm ssmmessages ec2messages sqs logs monitoring autoscaling ec2 cloudformation sts"
     assert services == {*asked_for.split(), "kms"}
+
+
+def test_secrets_manager_has_an_endpoint_by_choice() -> None:
+    assert "Secrets" in Template("endpoints").deployed(SecretsManager="yes")
+    assert "Secrets" not in Template("endpoints").deployed()
 
 
 def test_every_connection_is_logged() -> None:

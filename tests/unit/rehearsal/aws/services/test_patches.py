@@ -258,6 +258,29 @@ def protected_load_balancer(clients: Clients) -> None:
     expect(elbv2.describe_load_balancers()["LoadBalancers"] == [])
 
 
+def lending_of_roles(clients: Clients) -> None:
+    sts, account = clients("sts"), "123456789012"
+
+    def lent(role: str) -> bool:
+        try:
+            sts.assume_role(RoleArn=f"arn:aws:iam::{account}:role/{role}", RoleSessionName="session")
+        except ClientError as error:
+            expect(error.response["Error"]["Code"] == "AccessDenied")
+            return False
+        return True
+
+    own = secrets.token_hex(8)
+    service, us = {"Service": "ec2.amazonaws.com"}, {"AWS": f"arn:aws:iam::{account}:root"}
+    principals: dict[str, dict[str, str]] = {f"service-{own}": service, f"us-{own}": us}
+    for role, principal in principals.items():
+        trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+        clients("iam").create_role(
+            RoleName=role,
+            AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+        )
+    expect([lent(role) for role in (f"nobody-{own}", *principals)] == [False, False, True])
+
+
 CASES: dict[str, Callable[[Clients], None]] = {
     "AmisResponse.modify_image_attribute": image_description,
     "AmisResponse.enable_image_deprecation": image_deprecation,
@@ -277,6 +300,7 @@ CASES: dict[str, Callable[[Clients], None]] = {
     "ELBv2Backend.delete_load_balancer": protected_load_balancer,
     "FakeBucket._log_permissions_enabled_policy": access_logs,
     "S3Backend.log_incoming_request": logs_that_come_later,
+    "STSBackend.assume_role": lending_of_roles,
 }
 """What fails with moto alone and works with the patch of that name."""
 

@@ -1,0 +1,1 @@
+"""AWS STS: moto's, with corrections."""
