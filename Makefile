@@ -74,7 +74,7 @@ MACHINES := tests/rehearsal tests/database tests/failover
 test: $(BUILD_UV) ## All tests, in three lanes at once; the times are in build/ci-times.txt (root)
 	@python3 tools/lanes.py
 
-test-machines: setup ## The tests that boot machines and bake no image, Molecule's scenarios included (root)
+test-machines: setup ## The tests that boot machines, but none of a baked image; Molecule's scenarios included (root)
 	$(PYTHON) -m pytest --durations 25 -m "root and not image" $(MACHINES)
 
 test-image: setup $(PACKER_STAMP) ## The main job, and the faults on a cluster of the image that it baked (root)

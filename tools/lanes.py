@@ -53,13 +53,13 @@ CLUSTER = (
 """The longest lane: a cluster from an image that it bakes. The others give way to it."""
 MACHINES = (
     Step("check-packer"),
-    Step("test-machines", after=("setup",), nice=3),
+    Step("test-machines", after=("setup",), nice=5),
 )
 """Boots machines too. Packer comes first: its build takes minutes where Go's cache is cold."""
 STATIC = (
-    Step("lint", after=("setup",), nice=6),
-    Step("stacks-tools", nice=6),
-    Step("test-static", nice=6),
+    Step("lint", after=("setup",), nice=10),
+    Step("stacks-tools", nice=10),
+    Step("test-static", nice=10),
 )
 """Boots nothing."""
 LANES: Mapping[str, Sequence[Step]] = {"cluster": CLUSTER, "machines": MACHINES, "static": STATIC}

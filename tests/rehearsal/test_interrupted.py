@@ -20,7 +20,7 @@ from tests.rehearsal.traces import host_network, traces
 from tests.support.ports import free_port
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.root, pytest.mark.image]
+pytestmark = pytest.mark.root
 
 BUILD = "from rehearsal.linux.rootfs import build_layer; from rehearsal.region import current; "
 NAPPING_LAYER = BUILD + "build_layer(current(), 'napping', 'exec sleep 1000')"

@@ -7,6 +7,7 @@ machine only (metadata, systemd).
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -102,7 +103,7 @@ def support_bundle_is_kept(_role: str, size: int = 1) -> None:
     """The command of the document as it stands, but for the interpreter; the folder is packed before it."""
     content = deployed("operations")["SupportBundle"]["Properties"]["Content"]
     (command,) = [line for line in content["mainSteps"][0]["inputs"]["runCommand"] if "boto3" in line]
-    command = command.replace("/opt/airkiln/bin/python", sys.executable)
+    command = command.replace("/opt/airkiln/bin/python", shlex.quote(sys.executable))
     with tempfile.TemporaryDirectory() as folder:
         Path(f"{folder}/it.tar.gz").write_bytes(b"x" * size)
         subprocess.run(
