@@ -73,7 +73,7 @@ def _image(ec2: Client) -> str:
 
 def small(endpoint: str, around: Parameters, name: str) -> Environment:
     """The least: two zones, one NAT gateway, no public door, one pool, SQS."""
-    _secrets(endpoint, name)
+    secrets(endpoint, name)
     choices = {
         "": {
             "InternalHostName": "airflow.internal.example.com",
@@ -91,7 +91,7 @@ def small(endpoint: str, around: Parameters, name: str) -> Environment:
 
 def whole(endpoint: str, around: Parameters, name: str) -> Environment:
     """All that there is: endpoints only, Redis, the public door with OIDC, two pools, names, Fargate."""
-    _secrets(endpoint, name)
+    secrets(endpoint, name)
     choices = {
         "": PUBLIC
         | {
@@ -118,7 +118,7 @@ def whole(endpoint: str, around: Parameters, name: str) -> Environment:
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/airflow@sha256:" + "0" * 64
 
 
-def _secrets(endpoint: str, name: str) -> None:
+def secrets(endpoint: str, name: str) -> None:
     ssm = clients(endpoint, REGION)("ssm")
     for path in ("database/AIRKILN_ADMIN_DATABASE_PASSWORD", "deploy/REDIS_TOKEN"):
         ssm.put_parameter(

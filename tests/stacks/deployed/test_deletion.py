@@ -16,10 +16,24 @@ KEPT = {
     "security": {"Key", "KeyAlias"},
     "buckets": {
         *(f"{name}Bucket{policy}" for name in ("Log", "Release", "Access") for policy in ("", "Policy")),
-        *("Journal", "Sessions"),
+        *("Commands", "Journal", "Sessions"),
     },
     "data": {"DatabaseLog", "FileSystem"},
 }
+
+
+def unprotect(environment: Environment) -> None:
+    """Turn deletion protection off where it is on, as the user guides say."""
+    environment.clients("rds").modify_db_instance(
+        DBInstanceIdentifier=f"airkiln-{environment.name}", DeletionProtection=False, ApplyImmediately=True
+    )
+    elbv2 = environment.clients("elbv2")
+    for one in elbv2.describe_load_balancers()["LoadBalancers"]:
+        if one["LoadBalancerName"].startswith(f"airkiln-{environment.name}-"):
+            elbv2.modify_load_balancer_attributes(
+                LoadBalancerArn=one["LoadBalancerArn"],
+                Attributes=[{"Key": "deletion_protection.enabled", "Value": "false"}],
+            )
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +42,10 @@ def gone(endpoint: str, around: Parameters) -> Environment:
     environment = small(endpoint, around, "gone")
     for name in reversed(environment.stacks):
         client = environment.cloudformation
-        if name == environment.stack("data"):
+        if name in (environment.stack("data"), environment.stack("edge")):
             client.delete_stack(StackName=name)
-            assert environment.settled(name) == "DELETE_FAILED", "the database's protection did nothing"
-            environment.clients("rds").modify_db_instance(
-                DBInstanceIdentifier="airkiln-gone", DeletionProtection=False, ApplyImmediately=True
-            )
+            assert environment.settled(name) == "DELETE_FAILED", f"the protection of {name} did nothing"
+            unprotect(environment)
         stack_id = environment.describe(name)["StackId"]
         client.delete_stack(StackName=name)
         assert environment.settled(stack_id) == "DELETE_COMPLETE", environment.failures(stack_id)
@@ -62,7 +74,8 @@ def test_what_is_kept_is_still_in_its_service(gone: Environment) -> None:
     systems = gone.clients("efs").describe_file_systems(FileSystemId=gone.outputs["data"]["FileSystemId"])
     assert len(systems["FileSystems"]) == 1
     groups = gone.clients("logs").describe_log_groups(logGroupNamePrefix="/airkiln/gone/")["logGroups"]
-    assert {group["logGroupName"] for group in groups} == {"/airkiln/gone/journal", "/airkiln/gone/sessions"}
+    names = {group["logGroupName"].removeprefix("/airkiln/gone/") for group in groups}
+    assert names == {"commands", "journal", "sessions"}
 
 
 def test_the_database_leaves_a_snapshot(gone: Environment) -> None:
