@@ -22,11 +22,15 @@ KEPT = {
 }
 
 
-def unprotect(environment: Environment) -> None:
-    """Turn deletion protection off where it is on, as the user guides say."""
+def unprotect_database(environment: Environment) -> None:
+    """Turn its deletion protection off, as the user guide says."""
     environment.clients("rds").modify_db_instance(
         DBInstanceIdentifier=f"airkiln-{environment.name}", DeletionProtection=False, ApplyImmediately=True
     )
+
+
+def unprotect_load_balancers(environment: Environment) -> None:
+    """Turn theirs off."""
     elbv2 = environment.clients("elbv2")
     for one in elbv2.describe_load_balancers()["LoadBalancers"]:
         if one["LoadBalancerName"].startswith(f"airkiln-{environment.name}-"):
@@ -42,7 +46,9 @@ def gone(endpoint: str, around: Parameters) -> Environment:
     environment = small(endpoint, around, "gone")
     for name in reversed(environment.stacks):
         client = environment.cloudformation
-        if name in (environment.stack("data"), environment.stack("edge")):
+        protected = {"data": unprotect_database, "edge": unprotect_load_balancers}
+        unprotect = protected.get(environment.stacks[name])
+        if unprotect is not None:
             client.delete_stack(StackName=name)
             assert environment.settled(name) == "DELETE_FAILED", f"the protection of {name} did nothing"
             unprotect(environment)
