@@ -30,7 +30,7 @@ def test_new_code_of_airkiln_restarts_each_of_its_daemons_and_no_other_unit() ->
     ours = {
         name
         for name, text in units.items()
-        if re.search(r"^ExecStart=.*airkiln", text, re.MULTILINE) and "Type=oneshot" not in text
+        if re.search(r"^ExecStart=\S*airkiln", text, re.MULTILINE) and "Type=oneshot" not in text
     }
     assert ours >= {"airkiln-autoscale.service", "airkiln-failover.service", "airkiln-lifecycle.service"}
     assert {name for name in ours if not any(each.match(name) for each in patterns)} == set()
