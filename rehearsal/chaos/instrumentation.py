@@ -111,7 +111,7 @@ def _create_roles(postgres: Postgres) -> dict[str, dict[str, str]]:
     folders: dict[str, dict[str, str]] = {"worker": {}, "tests": {}}
     observer_folder, observer_name = OBSERVER_PARAMETER.split("/")
     for role, folder, name in (
-        (MARKER, "worker", "AIRKILN_REHEARSAL_MARKS"),
+        (MARKER, "worker", "REHEARSAL_MARKS"),
         (OBSERVER, observer_folder, observer_name),
     ):
         password = secrets.token_urlsafe(24)

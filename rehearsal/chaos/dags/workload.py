@@ -26,7 +26,7 @@ def leave_mark(what: str) -> None:
     row = (instance.run_id, instance.task_id, instance.map_index, instance.try_number, what)
     for attempt in range(ATTEMPTS):
         try:
-            with psycopg.connect(os.environ["AIRKILN_REHEARSAL_MARKS"], connect_timeout=5) as database:
+            with psycopg.connect(os.environ["REHEARSAL_MARKS"], connect_timeout=5) as database:
                 database.execute(MARK, row)
         except psycopg.OperationalError:  # the outage of the database may be the experiment
             if attempt == ATTEMPTS - 1:
