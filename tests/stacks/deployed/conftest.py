@@ -105,7 +105,7 @@ def whole(endpoint: str, around: Parameters, name: str) -> Environment:
         | {key: around[key] for key in around if key != "HostedZoneId"},
         "network": {"Zones": ZONES, "NatGateways": "none"},
         "firewall": {"UserCidr": "10.8.0.0/16"},
-        "endpoints": {"Offload": "yes"},
+        "endpoints": {"Offload": "yes", "SecretsManager": "yes"},
         "offload": {"ContainerImage": IMAGE},
         "observability": {"AlarmEmail": "airflow@example.com"},
     }

@@ -28,7 +28,6 @@ _EC2 = {
     "SecurityGroupIngress": "describe_security_group_rules "
     "SecurityGroupRules[?!IsEgress].SecurityGroupRuleId",
     "SecurityGroupEgress": "describe_security_group_rules SecurityGroupRules[?IsEgress].SecurityGroupRuleId",
-    "LaunchTemplate": "describe_launch_templates LaunchTemplates[].LaunchTemplateId",
     "Instance": "describe_instances Reservations[].Instances[?State.Name=='running'][].InstanceId",
 }
 _LISTED = {
@@ -106,6 +105,10 @@ class Inventory:
             "AWS::EC2::Route": lambda p, _: jmespath.search(
                 f"RouteTables[0].Routes[?DestinationCidrBlock=='{p['DestinationCidrBlock']}']",
                 client("ec2").describe_route_tables(RouteTableIds=[p["RouteTableId"]]),
+            ),
+            # By id: moto lists the first fifteen and has no next page.
+            "AWS::EC2::LaunchTemplate": lambda _, one: jmespath.search(
+                "LaunchTemplates", client("ec2").describe_launch_templates(LaunchTemplateIds=[one])
             ),
             "AWS::EFS::MountTarget": lambda p, one: jmespath.search(
                 f"MountTargets[?MountTargetId=='{one}']",

@@ -265,7 +265,8 @@ def _fields(before: dict[str, str] | None, after: dict[str, str] | None) -> set[
 
 def _flat(value: Any, place: str = "") -> dict[str, str]:  # noqa: ANN401 - whatever a service answers
     """Every single value by its place, without what changes by itself."""
-    if isinstance(value, str) and value.startswith("{"):
+    # "{{ name }}" is a parameter of an SSM document, not a document.
+    if isinstance(value, str) and value.startswith("{") and not value.startswith("{{"):
         value = json.loads(value)
     if isinstance(value, dict):
         items = [(name, item) for name, item in value.items() if name not in NOISE]
