@@ -1,108 +1,21 @@
-"""What each role, key and bucket lets whom do: no more than its part needs."""
+"""What each role lets whom do: no more than its part needs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 import pytest
 
-from rehearsal.aws.services.cloudformation.template import Json
-from tests.stacks.static.template import ACCOUNT, EVERYTHING, NAMES, REGION, Template
-
-ANY_RESOURCE = {
-    "autoscaling:DescribeAutoScalingGroups": "describing knows no resource",
-    "autoscaling:DescribeAutoScalingInstances": "describing knows no resource",
-    "cloudwatch:GetMetricData": "reading figures knows no resource and no namespace",
-    "cloudwatch:PutMetricData": "knows no resource; held to the namespace Airkiln",
-    "ec2:DescribeInstances": "describing knows no resource",
-    "ec2:DescribeTags": "describing knows no resource",
-    "ecr:GetAuthorizationToken": "the login to the registry knows no resource",
-    "logs:DescribeLogGroups": "the session agent looks for its group among all of them",
-    "ssm:DescribeInstanceInformation": "describing knows no resource that a tag could hold it to",
-    "ssm:DescribeSessions": "describing knows no resource",
-    **dict.fromkeys(
-        [
-            f"ec2messages:{action}"
-            for action in ("AcknowledgeMessage", "DeleteMessage", "FailMessage", "GetEndpoint")
-        ]
-        + ["ec2messages:GetMessages", "ec2messages:SendReply"]
-        + [f"ssmmessages:{verb}{end}Channel" for verb in ("Create", "Open") for end in ("Control", "Data")],
-        "the agent's channels know no resource",
-    ),
-}
-"""Actions that may be allowed on every resource, and why."""
-
-DANGEROUS = (
-    "iam:",
-    "sts:",
-    "organizations:",
-    "kms:Put",
-    "kms:Schedule",
-    "kms:Disable",
-    "s3:Delete",
-    "s3:PutBucket",
-    "ssm:Put",
+from tests.stacks.static.statements import (
+    ALLOWED,
+    ANY_RESOURCE,
+    DANGEROUS,
+    IDENTITY,
+    PREFIX,
+    Statement,
+    allowed,
 )
-PREFIX = "airkiln-test"
-
-
-class Statement(NamedTuple):
-    """One statement of a policy and where it stands."""
-
-    template: str
-    owner: str
-    kind: str
-    body: dict[str, Any]
-
-    @property
-    def actions(self) -> list[str]:
-        return listed(self.body["Action"])
-
-    @property
-    def resources(self) -> list[str]:
-        return listed(self.body["Resource"])
-
-    @property
-    def allows(self) -> bool:
-        return bool(self.body["Effect"] == "Allow")
-
-    def __str__(self) -> str:
-        return f"{self.template}.{self.owner}.{self.body.get('Sid', '')}"
-
-
-def listed(value: Json) -> list[str]:
-    return value if isinstance(value, list) else [value]
-
-
-def policies(name: str, **given: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(owner, kind, document) of every policy in a template."""
-    for owner, resource in Template(name).deployed(**(given or EVERYTHING.get(name, {}))).items():
-        properties = resource.get("Properties", {})
-        for inline in properties.get("Policies", []):
-            yield owner, "identity", inline["PolicyDocument"]
-        if "PolicyDocument" in properties:
-            identity = resource["Type"] in ("AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy")
-            yield owner, "identity" if identity else resource["Type"], properties["PolicyDocument"]
-        for key in ("KeyPolicy", "FileSystemPolicy", "AssumeRolePolicyDocument"):
-            if key in properties:
-                yield owner, key, properties[key]
-
-
-STATEMENTS = [
-    Statement(name, owner, kind, statement)
-    for name in NAMES
-    for owner, kind, document in policies(name)
-    for statement in document["Statement"]
-]
-IDENTITY = [statement for statement in STATEMENTS if statement.kind == "identity"]
-ALLOWED = [statement for statement in STATEMENTS if statement.allows]
-KEY = {statement.body["Sid"]: statement.body for statement in STATEMENTS if statement.kind == "KeyPolicy"}
-
-
-def allowed(template: str, *owners: str) -> list[Statement]:
-    return [s for s in IDENTITY if s.template == template and s.owner in owners and s.allows]
+from tests.stacks.static.template import ACCOUNT, EVERYTHING, NAMES, REGION, Template
 
 
 @pytest.mark.parametrize("statement", IDENTITY, ids=str)
@@ -308,99 +221,3 @@ def test_a_user_of_the_ui_gets_a_forwarded_port_of_a_web_server_and_no_shell() -
     by_instance, by_document = starts
     assert by_instance.body["Condition"]["StringEquals"]["ssm:resourceTag/airkiln:role"] == "webserver"
     assert by_document.resources == [f"arn:aws:ssm:{REGION}:{ACCOUNT}:document/airkiln-test-user-interface"]
-
-
-# The key's own policy, a statement a test.
-
-SCALING = (
-    f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
-)
-
-
-def test_the_account_manages_the_key_by_its_policies() -> None:
-    assert KEY["AccountDecidesByItsPolicies"]["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
-
-
-def test_auto_scaling_may_launch_from_an_image_under_the_key() -> None:
-    statement = KEY["AutoScalingLaunchesFromEncryptedImages"]
-    assert SCALING in statement["Principal"]["AWS"]
-    assert {"kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext", "kms:DescribeKey"} <= set(
-        statement["Action"]
-    )
-
-
-@pytest.mark.parametrize(
-    "name", ["AutoScalingLaunchesFromEncryptedImages", "AutoScalingLendsTheKeyToVolumes"]
-)
-def test_where_pools_use_spot_its_role_may_use_the_key_too(name: str) -> None:
-    """IAM refuses a policy that names a role which is not there: without Spot the role may be missing."""
-    resources = Template("security").deployed(Spot="no")
-    without = {each["Sid"]: each for each in resources["Key"]["Properties"]["KeyPolicy"]["Statement"]}
-    spot = SCALING.replace("autoscaling", "spot").replace("ForAutoScaling", "ForEC2Spot")
-    assert KEY[name]["Principal"] == {"AWS": [SCALING, spot]}
-    assert without[name]["Principal"] == {"AWS": [SCALING]}
-
-
-def test_auto_scaling_may_lend_the_key_to_volumes_only() -> None:
-    statement = KEY["AutoScalingLendsTheKeyToVolumes"]
-    assert statement["Action"] == "kms:CreateGrant"
-    assert statement["Condition"] == {"Bool": {"kms:GrantIsForAWSResource": "true"}}
-
-
-def test_nobody_but_a_service_lends_the_key() -> None:
-    statement = KEY["OnlyServicesLendTheKey"]
-    assert (statement["Effect"], statement["Action"]) == ("Deny", "kms:CreateGrant")
-
-
-def test_every_log_group_under_the_key_is_one_that_its_policy_names() -> None:
-    (patterns,) = KEY["LogGroupsOfThisEnvironment"]["Condition"]["StringLike"].values()
-    prefixes = tuple(pattern.rpartition("log-group:")[2].removesuffix("*") for pattern in patterns)
-    groups = [
-        resource["Properties"]["LogGroupName"]
-        for name in NAMES
-        for resource in Template(name).deployed(**EVERYTHING.get(name, {})).values()
-        if resource["Type"] == "AWS::Logs::LogGroup"
-    ]
-    assert len(groups) == 5
-    assert [group for group in groups if not group.startswith(prefixes)] == []
-
-
-def test_every_alarm_is_one_that_may_use_the_key_and_the_topic() -> None:
-    pattern = KEY["AlarmsSpeakThroughTheTopic"]["Condition"]["ArnLike"]["aws:SourceArn"]
-    assert pattern == f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:airkiln-test-*"
-    for name in ("observability", "workers"):
-        for resource in Template(name).deployed().values():
-            if resource["Type"] == "AWS::CloudWatch::Alarm":
-                assert resource["Properties"]["AlarmName"].startswith("airkiln-test-")
-                assert resource["Properties"]["AlarmActions"] == [
-                    f"arn:aws:sns:{REGION}:{ACCOUNT}:airkiln-test-alarms"
-                ]
-
-
-def test_flow_logs_of_a_given_vpc_may_be_delivered_under_the_key() -> None:
-    assert KEY["FlowLogsOfAGivenVpcAreDelivered"]["Principal"] == {"Service": "delivery.logs.amazonaws.com"}
-    flow_log = Template("observability").deployed(**EVERYTHING["observability"])["FlowLog"]["Properties"]
-    assert flow_log["LogDestination"].endswith("/flow-logs/")
-
-
-@pytest.mark.parametrize(("name", "count"), [("buckets", 3), ("network", 1)])
-def test_every_bucket_refuses_clear_text(name: str, count: int) -> None:
-    resources = Template(name).deployed().values()
-    assert sum(resource["Type"] == "AWS::S3::Bucket" for resource in resources) == count
-    refusing = [
-        statement
-        for resource in resources
-        if resource["Type"] == "AWS::S3::BucketPolicy"
-        for statement in resource["Properties"]["PolicyDocument"]["Statement"]
-        if statement["Effect"] == "Deny"
-        and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-        and len(statement["Resource"]) == 2
-    ]
-    assert len(refusing) == count
-
-
-def test_the_file_system_refuses_clear_text() -> None:
-    statements = Template("data").deployed()["FileSystem"]["Properties"]["FileSystemPolicy"]["Statement"]
-    assert {"Bool": {"aws:SecureTransport": "false"}} in [
-        s["Condition"] for s in statements if s["Effect"] == "Deny"
-    ]

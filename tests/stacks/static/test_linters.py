@@ -17,8 +17,8 @@ import pytest
 
 from rehearsal.aws.services.cloudformation.template import Json
 from tests.stacks.static.conftest import GUARD, tool
+from tests.stacks.static.statements import policies
 from tests.stacks.static.template import EVERYTHING, FOLDER, NAMES, Template
-from tests.stacks.static.test_access import policies
 
 REGIONS = ("eu-west-1", "us-east-1", "ap-southeast-2")
 Finding = tuple[str, str, str]
