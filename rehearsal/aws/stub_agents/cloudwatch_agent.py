@@ -56,9 +56,9 @@ def _journald(entry: dict[str, Any]) -> list[str]:
     found = [f"journald: no such field: {name}" for name in sorted(entry.keys() - ENTRY)]
     group, stream = entry.get("log_group_name", ""), entry.get("log_stream_name", "{instance_id}")
     if not isinstance(group, str) or not GROUP.fullmatch(PLACEHOLDER.sub("x", group)):
-        found.append("journald: log_group_name is no name of a log group")
+        found.append("journald: log_group_name is not a valid name of a log group")
     if not isinstance(stream, str) or not STREAM.fullmatch(PLACEHOLDER.sub("x", stream)):
-        found.append("journald: log_stream_name is no name of a log stream")
+        found.append("journald: log_stream_name is not a valid name of a log stream")
     days = entry.get("retention_in_days", 0)
     if isinstance(days, bool) or not isinstance(days, int) or days not in RETENTION:
         found.append(f"journald: invalid value for retention policy: {days}")

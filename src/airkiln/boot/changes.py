@@ -1,7 +1,7 @@
 """Which units a changed variable restarts. Pure.
 
 A variable that only one component reads restarts that component; whatever is unknown or shared restarts every
-Airflow unit of the role. The controllers are no part of Airflow: they restart for what they log in with. The
+Airflow unit of the role. The controllers do not run Airflow: only their database login restarts them. The
 table follows Airflow 3.3.2's source (every `conf.get*` of the section). The longest matching entry decides.
 """
 

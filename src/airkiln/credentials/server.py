@@ -79,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Requests come with every task: they are no news."""
+        """Log nothing: every task sends requests."""
 
 
 def _error(code: str, message: str) -> str:

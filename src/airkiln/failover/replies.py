@@ -101,7 +101,7 @@ def viewed(step: Step, reply: Reply) -> None:
         refused_switchover=None if view.switchover_to is None else step.state.refused_switchover,
     )
     if 0 < state.gave_up_epoch < view.epoch:
-        # Another host has led since: what it leaves is no longer what this host gave up.
+        # Another host has led since, so this host need not yield the lease that the other one releases.
         state = replace(state, yield_until=0.0, gave_up_epoch=0)
     if not renewal:
         ours = view.holder == state.holder and not free and not state.epoch

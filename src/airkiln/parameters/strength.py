@@ -110,11 +110,7 @@ def weak_key_reason(value: str) -> str | None:
     make = "make one with `openssl rand -hex 32`"
     if is_known(value):
         return f"the secret is empty, a default or a published example: {make}"
-    if len(value) < MIN_SECRET_CHARACTERS:
-        return f"the secret is shorter than {MIN_SECRET_CHARACTERS} characters: {make}"
-    if is_guessable(value, MIN_SECRET_REST):
-        return f"the secret is made of words, repetitions or rows of characters: {make}"
-    return None
+    return _weak_reason("secret", value, MIN_SECRET_CHARACTERS, MIN_SECRET_REST, make)
 
 
 def weak_password_reason(value: str) -> str | None:
@@ -122,10 +118,14 @@ def weak_password_reason(value: str) -> str | None:
     make = "make one with `openssl rand -hex 16`"
     if is_known(value):
         return f"the password is empty or a default: {make}"
-    if len(value) < MIN_PASSWORD_CHARACTERS:
-        return f"the password is shorter than {MIN_PASSWORD_CHARACTERS} characters: {make}"
-    if is_guessable(value, MIN_PASSWORD_REST):
-        return f"the password is made of words, repetitions or rows of characters: {make}"
+    return _weak_reason("password", value, MIN_PASSWORD_CHARACTERS, MIN_PASSWORD_REST, make)
+
+
+def _weak_reason(what: str, value: str, least: int, least_rest: int, make: str) -> str | None:
+    if len(value) < least:
+        return f"the {what} is shorter than {least} characters: {make}"
+    if is_guessable(value, least_rest):
+        return f"the {what} is made of words, repetitions or rows of characters: {make}"
     return None
 
 

@@ -17,7 +17,8 @@ from airkiln.database import controller
 from airkiln.errors import FAILED, OK, REFUSED
 from airkiln.host.layout import Layout
 from tests.unit.airkiln.autoscale.fakes import FakeCloud, FakeDatabase, queued, running
-from tests.unit.airkiln.boot.test_stack_signal import Machine, Metadata
+from tests.unit.airkiln.boot.known_metadata import Metadata
+from tests.unit.airkiln.boot.test_stack_signal import Machine
 from tests.unit.airkiln.simulation.test_history import FakeDatabase as FakeHistory
 
 DATABASE = "postgresql+psycopg2://airflow:Tq7-xw@db.example/airflow"

@@ -15,7 +15,7 @@ from airkiln.boot.early_journal import READER_LIMIT, EarlyJournal, Host, batches
 from airkiln.errors import AirkilnError
 from airkiln.host.daemon import Stop
 from airkiln.host.layout import Layout
-from airkiln.host.metadata import Imds, NoImdsError
+from tests.unit.airkiln.boot.known_metadata import Metadata
 
 CONFIG = {
     "logs": {
@@ -32,17 +32,6 @@ CONFIG = {
         }
     }
 }
-
-
-class Metadata(Imds):
-    def __init__(self, known: dict[str, str] | None) -> None:
-        super().__init__()
-        self._known = known
-
-    def get(self, path: str) -> str | None:
-        if self._known is None:
-            raise NoImdsError("nothing listens")
-        return self._known.get(path)
 
 
 class Clock(Stop):

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from airkiln.boot.stack_signal import ATTEMPTS, REPORT_EVERY, Signal, Systemd, Unit
 from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
 from airkiln.host.layout import Layout
-from airkiln.host.metadata import Imds, NoImdsError
+from tests.unit.airkiln.boot.known_metadata import Metadata
 
 METADATA = {
     "meta-data/instance-id": "i-1",
@@ -22,19 +22,6 @@ METADATA = {
     "meta-data/tags/instance/airkiln:role": "webserver",
     "meta-data/tags/instance/airkiln:signal": "airkiln-prod-webserver/Group",
 }
-
-
-class Metadata(Imds):
-    """Instance metadata without a network."""
-
-    def __init__(self, known: dict[str, str] | None) -> None:
-        super().__init__()
-        self._known = known
-
-    def get(self, path: str) -> str | None:
-        if self._known is None:
-            raise NoImdsError("nothing listens")
-        return self._known.get(path)
 
 
 def refusal(code: str, message: str = "") -> ClientError:

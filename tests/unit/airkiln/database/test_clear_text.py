@@ -27,7 +27,7 @@ ENDS = Timings(call_timeout=5.0)
 
 
 class Impostor:
-    """It says that it has no TLS, asks for the password in clear, and keeps what it is told."""
+    """A server without TLS that asks for the password in clear text and records what it receives."""
 
     def __init__(self) -> None:
         self.heard = b""
