@@ -45,6 +45,9 @@ class Timings:
     """For which a scheduler is in process state T (stopped) before it counts as stuck."""
     stuck_timeout: float = 8.0
     """After a heartbeat was due, without one and without progress, until a scheduler counts as stuck."""
+    hung_timeout: float = 600.0
+    """Without a heartbeat, whatever the scheduler computes, until it counts as stuck. Airflow itself takes a
+    scheduler for dead after 30 s (AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD)."""
     blocking_lock_timeout: float = 8.0
     """For which another session may hold a lock that the scheduler needs, before that session is ended."""
     watchdog_timeout: float = 3.0
@@ -137,6 +140,11 @@ class Timings:
                 f"stuck_timeout is {t.stuck_timeout:g} s, less than two heartbeats of "
                 f"{t.scheduler_heartbeat:g} s: a late heartbeat would kill a healthy scheduler: raise "
                 "stuck_timeout.",
+            ),
+            (
+                t.hung_timeout >= 2 * hung,
+                f"hung_timeout is {t.hung_timeout:g} s, less than twice stuck_timeout + scheduler_heartbeat "
+                f"({hung:g} s): a long loop would kill a healthy scheduler: raise hung_timeout.",
             ),
             (
                 t.blocking_lock_timeout <= hung,

@@ -188,11 +188,11 @@ class Daemon:
             return None
         if reply is not None and reply.progress is not None and not reply.progress.locked:
             self._health.beats(now, reply.progress.heartbeat, busy=reply.progress.busy)
-        if self._state.lost_at is not None or self._state.locks or self._state.unseen:
-            self._health.excuse(now)
+        away = self._state.lost_at is not None or self._state.unseen
+        self._health.passes(now, excused=away or bool(self._state.locks))
         if now - self._sampled_at >= SAMPLE_EVERY:
             self._sampled_at = now
-            self._health.sampled(now, processes.stat(alive))
+            self._health.sampled(now, processes.main_thread(alive))
             self._measure(now)
         return self._health.stuck(now)
 

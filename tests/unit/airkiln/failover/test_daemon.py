@@ -194,6 +194,21 @@ def test_a_stopped_scheduler_is_given_up(
     assert said.index("event=stuck epoch=7") < said.index("event=gives-up epoch=7")
 
 
+def test_a_scheduler_whose_main_thread_hangs_beside_a_thread_that_computes_is_given_up(
+    machine: Machine, start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    machine.timings = Timings(scheduler_heartbeat=0.2, stuck_timeout=1.5, dump_timeout=0.05)
+    scheduler = machine.scheduler(start)
+
+    def story() -> None:
+        scheduler.epoch()
+        scheduler.signal(signal.SIGUSR1)
+        eventually(machine.called("release"))
+
+    machine.runs(story)
+    assert "and no progress for" in capfd.readouterr().err
+
+
 def test_an_instance_that_will_end_hands_over(
     machine: Machine, start: Start, capfd: pytest.CaptureFixture[str]
 ) -> None:
