@@ -51,7 +51,8 @@ def run(_options: argparse.Namespace) -> None:
 
 
 def _run() -> None:
-    from airkiln.failover.daemon import Daemon, Parts  # noqa: PLC0415 - the other commands do without it
+    from airkiln.failover.broker import BrokerProbe  # noqa: PLC0415 - the other commands do without it
+    from airkiln.failover.daemon import Daemon, Parts  # noqa: PLC0415
     from airkiln.failover.reporting import Reporter  # noqa: PLC0415
 
     layout, directory = Layout(), RuntimeDirectory()
@@ -71,6 +72,7 @@ def _run() -> None:
                 timings,
                 make_client=lambda holder: LeaseClient(keywords, here.host, holder, timings),
                 reporter=Reporter(lambda: watcher.instance, lambda: read_backlog(keywords)),
+                probe=BrokerProbe(lambda: controller.variables(layout)),
                 watcher=watcher,
             )
         ).run()
