@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from airkiln_deploy.stacks import OF_A_POOL, of_pool
+
 Json = Any
 
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{1,14}")
@@ -108,7 +110,7 @@ class _Environment:
 
     def _present_image(self) -> str:
         """The image that runs. A pool that is added later starts with it, whatever the variables say."""
-        names = ["webserver", "scheduler", *(f"worker-{pool}" for pool in self.pools)]
+        names = ["webserver", "scheduler", *(of_pool("workers", pool) for pool in self.pools)]
         for name in names:
             stack = self.present.get(f"airkiln-{self.name}-{name}", {})
             if state(stack.get("status", "")) in ("settled", "moving") and "ImageId" in stack["parameters"]:
@@ -126,18 +128,29 @@ class _Environment:
     def stacks(self, wire: Mapping[str, Json]) -> list[dict[str, Json]]:
         """The stacks of one template: none to many for pools, one for any other."""
         kind = wire["name"]
-        if kind != "workers":
+        if kind not in OF_A_POOL:
             return [self._stack(wire, kind, self.of_stacks.get(kind, {}))]
-        return [
-            self._stack(wire, f"worker-{pool}", _of_the_stack(own or {}), _of_the_pool(pool, own or {}))
-            for pool, own in self.pools.items()
-        ]
+        return [self._stack_of_pool(wire, str(pool), own or {}) for pool, own in self.pools.items()]
+
+    def _stack_of_pool(self, wire: Mapping[str, Json], pool: str, own: Mapping[str, Json]) -> dict[str, Json]:
+        """A pool's stack. What the variables give for the pool are the parameters of its workers."""
+        kind = wire["name"]
+        known = {"PoolName": pool}
+        if kind == "workers":
+            made = self._stack(wire, of_pool(kind, pool), _of_the_stack(own), known | _of_the_pool(own))
+        else:
+            made = self._stack(wire, of_pool(kind, pool), {}, known)
+        for source in made["inputs"].values():
+            if source[0] in OF_A_POOL:
+                source[0] = of_pool(source[0], pool)
+        return made
 
     def _wanted(self, kind: str) -> bool:
         optional = {
             "network": not self.vpc,
             "endpoints": self.access == "endpoints",
             "offload": self.offload,
+            "queues": self.common.get("Broker", "sqs") == "sqs",
         }
         return bool(optional.get(kind, True))
 
@@ -219,8 +232,8 @@ class _Environment:
         found = []
         kinds = [wire["name"] for wire in wiring]
         for kind in self.of_stacks:
-            if kind == "workers":
-                found.append("airkiln_stack_parameters.workers: what a pool takes stands in airkiln_pools.")
+            if kind in OF_A_POOL:
+                found.append(f"airkiln_stack_parameters.{kind}: what a pool takes stands in airkiln_pools.")
             elif kind not in kinds:
                 found.append(
                     f"airkiln_stack_parameters.{kind}: there is no such stack; there are {', '.join(kinds)}."
@@ -267,17 +280,15 @@ def _of_the_stack(own: Mapping[str, Json]) -> dict[str, Json]:
     return {key: value for key, value in own.items() if not str(key)[:1].islower()}
 
 
-def _of_the_pool(pool: str, own: Mapping[str, Json]) -> dict[str, Json]:
-    """Parameters of a pool's stack that follow its name and settings: the group does as its instances do."""
-    return {"PoolName": pool} | ({"Rebalance": own["rebalance"]} if "rebalance" in own else {})
+def _of_the_pool(own: Mapping[str, Json]) -> dict[str, Json]:
+    """Parameters of a pool's workers that follow its settings: the group does as its instances do."""
+    return {"Rebalance": own["rebalance"]} if "rebalance" in own else {}
 
 
 def _own_variable(kind: str, short: str) -> str:
-    return (
-        f"airkiln_pools.{short.removeprefix('worker-')}"
-        if kind == "workers"
-        else f"airkiln_stack_parameters.{kind}"
-    )
+    if kind in OF_A_POOL:
+        return f"airkiln_pools.{short.removeprefix(of_pool(kind, ''))}"
+    return f"airkiln_stack_parameters.{kind}"
 
 
 def _stray(kind: str, parameter: str, inputs: Mapping[str, str], forms: Mapping[str, Json]) -> str:

@@ -60,7 +60,8 @@ def present(status: str, **parameters: str) -> dict[str, Any]:
 
 def test_the_order_is_the_wirings(plan: Plan) -> None:
     wanted = [each["short"] for each in plan()["stacks"]]
-    assert wanted == [each["name"].replace("workers", "worker-default") for each in WIRING]
+    names = {"queues": "queues-default", "workers": "worker-default"}
+    assert wanted == [names.get(each["name"], each["name"]) for each in WIRING]
 
 
 def test_fewest_variables_are_no_problem(plan: Plan) -> None:
@@ -76,8 +77,19 @@ def test_the_example_of_an_environments_variables_can_be_deployed(plan: Plan) ->
     assert templates.refusals(made["stacks"], templates.templates(str(CLOUDFORMATION))) == []
 
 
-def test_a_stack_a_pool(plan: Plan) -> None:
+def test_queues_are_there_before_anything_that_uses_them_and_not_at_all_with_redis(plan: Plan) -> None:
+    both: dict[str, Any] = {"default": {}, "batch": {}}
+    order = [each["short"] for each in plan(pools=both)["stacks"] if each["wanted"]]
+    assert order.index("queues-batch") < order.index("worker-default")
+    redis = plan(pools=both, parameters={"Broker": "redis", "RedisNodeType": "cache.t4g.small"})
+    assert [each["short"] for each in redis["stacks"] if each["wanted"] and each["kind"] == "queues"] == []
+
+
+def test_a_pool_has_stacks_of_its_own_for_its_queues_and_its_workers(plan: Plan) -> None:
     made = plan(pools={"default": {}, "batch": {"MaxSize": 3}})
+    assert made["problems"] == []
+    assert stack(made, "queues-batch")["given"] == {"EnvironmentName": "prod", "PoolName": "batch"}
+    assert stack(made, "worker-batch")["inputs"]["QueueArn"] == ["queues-batch", "QueueArn"]
     assert stack(made, "worker-batch")["given"]["PoolName"] == "batch"
     assert stack(made, "worker-batch")["given"]["MaxSize"] == 3
     assert "MaxSize" not in stack(made, "worker-default")["given"]
