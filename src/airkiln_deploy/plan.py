@@ -13,6 +13,9 @@ from airkiln_deploy.stacks import OF_A_POOL, of_pool
 
 Json = Any
 
+DATABASE_STEP = "database-step"
+"""The stack that is created for a migration and deleted after it, so that it never updates."""
+
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{1,14}")
 POOL = re.compile(r"[a-z][a-z0-9]{0,15}")
 RESERVED = ("all", "ungrouped", "localhost", "example")
@@ -70,7 +73,10 @@ def state(status: str) -> str:
 def plan(
     wiring: list[Mapping[str, Json]], templates: Mapping[str, Json], environment: Mapping[str, Json]
 ) -> dict[str, Json]:
-    """The stacks in order, and `problems`: sentences. With any of them, nothing may be changed."""
+    """The stacks in order, and `problems`: sentences. With any of them, nothing may be changed.
+
+    `begins` tells whether groups are to launch instances of the image of the variables: it has to exist then.
+    """
     one = _Environment(templates, environment)
     stacks = [stack for wire in wiring for stack in one.stacks(wire)]
     named = {stack["name"] for stack in stacks}
@@ -80,7 +86,7 @@ def plan(
     return {
         "stacks": stacks,
         "image": one.image,
-        "begins": any("ImageId" in stack["given"] for stack in stacks)
+        "begins": any("ImageId" in stack["given"] for stack in stacks if stack["kind"] != DATABASE_STEP)
         and one.image == environment["image_id"],
         "problems": problems,
         "unnamed": sorted(name for name in one.present if name not in named),
@@ -105,7 +111,7 @@ class _Environment:
         if self.vpc:
             self.access = self.vpc.get("AwsAccess", "internet")
         else:
-            nat = self._given("network", "NatGateways", self.of_stacks.get("network", {}))
+            nat = self._given("NatGateways", self.of_stacks.get("network", {}))
             self.access = "endpoints" if nat == "none" else "internet"
 
     def _present_image(self) -> str:
@@ -117,13 +123,11 @@ class _Environment:
                 return str(stack["parameters"]["ImageId"])
         return ""
 
-    def _given(self, kind: str, parameter: str, own: Mapping[str, Json]) -> Json:
+    def _given(self, parameter: str, own: Mapping[str, Json]) -> Json:
         """The value that the variables give, or None. The stack's own one wins."""
         if parameter in own:
             return own[parameter]
-        if parameter in self.common and parameter in self.templates[kind]["parameters"]:
-            return self.common[parameter]
-        return None
+        return self.common.get(parameter)
 
     def stacks(self, wire: Mapping[str, Json]) -> list[dict[str, Json]]:
         """The stacks of one template: none to many for pools, one for any other."""
@@ -164,7 +168,7 @@ class _Environment:
         kind = wire["name"]
         name = f"airkiln-{self.name}-{short}"
         status = self.present.get(name, {}).get("status", "")
-        exists = state(status) in ("settled", "moving") and kind != "database-step"
+        exists = state(status) in ("settled", "moving") and kind != DATABASE_STEP
         values: dict[str, Json] = {"EnvironmentName": self.name, **(known or {})}
         previous = []
         problems = []
@@ -172,7 +176,7 @@ class _Environment:
         for parameter, form in forms.items():
             if parameter in values or parameter in wire["inputs"]:
                 continue
-            value = self._ours(parameter) if parameter in OURS else self._given(kind, parameter, own)
+            value = self._ours(parameter) if parameter in OURS else self._given(parameter, own)
             if value is None and parameter == "Zones":
                 # Chosen once: another order of the zones would make other subnets.
                 value = None if exists else self._zones(own)
@@ -184,10 +188,12 @@ class _Environment:
             elif value is not None:
                 values[parameter] = value
                 problems += value_problems(f"{short}.{parameter}", form, value)
-            elif "Default" not in form and parameter not in previous and self._wanted(kind):
+            elif "Default" not in form and parameter not in previous:
+                own_variable = _own_variable(kind, short)
+                of_all = f"airkiln_parameters, or for this stack alone in {own_variable}"
+                variable = "airkiln_image_id" if parameter == "ImageId" else of_all
                 problems.append(
-                    f"{short}.{parameter} is missing ({form['Description']}) Give it in airkiln_parameters, "
-                    f"or for this stack alone in {_own_variable(kind, short)}."
+                    f"{short}.{parameter} is missing ({form['Description']}) Give it in {variable}."
                 )
         problems += [
             f"{_own_variable(kind, short)}.{parameter}: {_stray(kind, parameter, wire['inputs'], forms)}"
@@ -196,7 +202,7 @@ class _Environment:
         ]
         if not self._wanted(kind):
             problems = []
-        elif state(status) == "refused" and kind != "database-step":
+        elif state(status) == "refused" and kind != DATABASE_STEP:
             problems.append(f"The stack {name} is {status}. {REFUSED[status].format(name=name)}")
         return {
             "kind": kind,
@@ -221,10 +227,10 @@ class _Environment:
         }.get(parameter)
 
     def _uses_spot(self, own: Mapping[str, Json]) -> bool:
-        return _text(self._given("workers", "OnDemandPercent", own)) not in ("None", "100")
+        return _text(self._given("OnDemandPercent", own)) not in ("None", "100")
 
     def _zones(self, own: Mapping[str, Json]) -> Json:
-        count = int(self._given("network", "ZoneCount", own) or 3)
+        count = int(self._given("ZoneCount", own) or 3)
         return self.zones[:count] if len(self.zones) >= count else None
 
     def problems(self, wiring: list[Mapping[str, Json]]) -> list[str]:
@@ -238,12 +244,7 @@ class _Environment:
                 found.append(
                     f"airkiln_stack_parameters.{kind}: there is no such stack; there are {', '.join(kinds)}."
                 )
-        every = {
-            parameter
-            for kind in kinds
-            if kind != "database-step"
-            for parameter in self.templates[kind]["parameters"]
-        }
+        every = {parameter for kind in kinds for parameter in self.templates[kind]["parameters"]}
         found += [
             f"airkiln_parameters.{parameter}: no stack takes it; look for a typing mistake."
             for parameter in self.common
