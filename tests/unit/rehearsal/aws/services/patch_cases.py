@@ -291,6 +291,6 @@ CASES: dict[str, Callable[[Clients], None]] = {
     "ELBv2Backend.delete_load_balancer": protected_load_balancer,
     "FakeBucket._log_permissions_enabled_policy": access_logs,
     "S3Backend.log_incoming_request": logs_that_come_later,
-    "STSBackend.assume_role": lending_of_roles,
+    "TokenResponse.assume_role": lending_of_roles,
 }
 """What fails with moto alone and works with the patch of that name."""
