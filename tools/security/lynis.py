@@ -102,6 +102,11 @@ def profile(waivers: Mapping[str, str]) -> str:
     return "".join(f"# {reason}\nskip-test={test}\n" for test, reason in waivers.items())
 
 
+def unwaived(result: Result, waivers: Mapping[str, str]) -> list[Finding]:
+    """What is open. Some of it comes from no test, so that a profile cannot leave it out."""
+    return [finding for finding in result.open() if finding.test not in waivers]
+
+
 def unused(waivers: Mapping[str, str], plain: Result) -> list[str]:
     """Waivers for tests that find nothing without them.
 

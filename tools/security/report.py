@@ -36,7 +36,7 @@ def open_points(found: Findings) -> list[str]:
     ]
     if found.waived.index < lynis.TARGET:
         points.append(f"Lynis' index with waivers is {found.waived.index}, below {lynis.TARGET}.")
-    points += [f"Lynis, {each.test}: {each.text}" for each in found.waived.open()]
+    points += [f"Lynis, {each.test}: {each.text}" for each in _unwaived(found)]
     points += [
         f"The waiver of {test} waives nothing: remove it."
         for test in lynis.unused(found.waivers["lynis"], found.plain)
@@ -73,14 +73,18 @@ def _lynis(found: Findings) -> list[str]:
         f"target {lynis.TARGET}",
         f"{plain.index} of 100 without ({plain.points} of {plain.possible} points); "
         f"{lynis.with_points(plain, len(found.shared))} on a kernel that has the image's settings",
-        f"warnings: {len(plain.warnings)}, suggestions: {len(plain.suggestions)}; without a waiver: "
-        f"{len(waived.warnings)} and {len(waived.suggestions)}",
+        f"warnings: {len(plain.warnings)}, suggestions: {len(plain.suggestions)}; "
+        f"without a waiver: {len(_unwaived(found))}",
     ]
     return [
         *_section(f"Lynis {found.lynis_version}", lines),
         *_section("Points lost to tests without a waiver", _lost(waived)),
         *_section("Waived", [f"{test:<10} {reason}" for test, reason in found.waivers["lynis"].items()]),
     ]
+
+
+def _unwaived(found: Findings) -> list[lynis.Finding]:
+    return lynis.unwaived(found.waived, found.waivers["lynis"])
 
 
 def _lost(result: lynis.Result) -> list[str]:

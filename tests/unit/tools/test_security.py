@@ -77,6 +77,11 @@ class TestLynis:
         asked = {"AUTH-9262": "x", "KRNL-6000:kernel.sysrq": "x", "BANN-7126": "x"}
         assert lynis.unused(asked, AUDIT) == ["BANN-7126"]
 
+    def test_what_comes_from_no_test_is_waived_all_the_same(self) -> None:
+        assert [each.test for each in lynis.unwaived(AUDIT, {"KRNL-6000": "x", "PKGS-7392": "x"})] == [
+            "AUTH-9262"
+        ]
+
     def test_the_last_value_of_a_kernel_setting_counts(self) -> None:
         written = "# /etc/sysctl.d/1.conf\n-kernel.sysrq = 1\nkernel/sysrq=0\n; net.a = 1\n\n"
         assert lynis.kernel_settings(written) == {"kernel.sysrq": "0"}

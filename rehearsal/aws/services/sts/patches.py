@@ -72,7 +72,13 @@ def _as_role(arn: str, session: str, account: str, partition: str) -> Caller:
     iam = iam_backends[account][partition]
     found = [role for role in iam.roles.values() if role.arn == arn]
     inline = [document(text) for role in found for text in role.policies.values()]
-    attached = [document(policy.document) for role in found for policy in role.managed_policies.values()]
+    attached = [
+        document(version.document)
+        for role in found
+        for policy in role.managed_policies.values()
+        for version in policy.versions
+        if version.is_default
+    ]
     return Caller(f"arn:{partition}:sts::{account}:assumed-role/{name}/{session}", arn, (*inline, *attached))
 
 

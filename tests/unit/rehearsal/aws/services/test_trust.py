@@ -78,9 +78,9 @@ def client(service: str, access_key: str = "rehearsal") -> Any:  # noqa: ANN401 
 
 @pytest.fixture(scope="module")
 def keys() -> Iterator[dict[str, str]]:
-    """moto with the patches, and the roles `instance`, `other` and `tasks`, which trusts the first.
+    """moto with the patches, and four roles: `tasks` trusts `instance`, and `whole` trusts the account.
 
-    The access keys in the metadata of two instances, by their roles.
+    The access keys in the metadata of two instances, which have the roles `instance` and `other`.
     """
     with pytest.MonkeyPatch.context() as patched:
         patched.delenv("AWS_ENDPOINT_URL", raising=False)
@@ -89,7 +89,8 @@ def keys() -> Iterator[dict[str, str]]:
             with mock_aws():
                 drop_backends()
                 service = trust({"Service": "ec2.amazonaws.com"})
-                for name, statement in {"instance": service, "other": service, "tasks": OWN}.items():
+                roles = {"instance": service, "other": service, "tasks": OWN, "whole": WHOLE}
+                for name, statement in roles.items():
                     client("iam").create_role(
                         RoleName=name, AssumeRolePolicyDocument=json.dumps(document(statement))
                     )
@@ -136,6 +137,16 @@ class TestWhoAsks:
 
     def test_a_key_that_is_nobodys_is_refused(self, keys: dict[str, str]) -> None:
         assert assume("ASIAAAAAAAAAAAAAAAAA") == "InvalidClientTokenId"
+
+    def test_where_the_account_is_trusted_a_policy_of_the_role_admits_it(self, keys: dict[str, str]) -> None:
+        assert assume(keys["instance"], "whole") == "AccessDenied"
+        text = json.dumps(allowing(f"{ROLE}/whole"))
+        client("iam").put_role_policy(RoleName="instance", PolicyName="own", PolicyDocument=text)
+        assert assume(keys["instance"], "whole").startswith("ASIA")
+        made = client("iam").create_policy(PolicyName="managed", PolicyDocument=text)["Policy"]["Arn"]
+        assert assume(keys["other"], "whole") == "AccessDenied"
+        client("iam").attach_role_policy(RoleName="other", PolicyArn=made)
+        assert assume(keys["other"], "whole").startswith("ASIA")
 
     def test_an_administrator_is_not_among_those_that_a_role_names(self, keys: dict[str, str]) -> None:
         assert assume("rehearsal") == "AccessDenied"
