@@ -305,6 +305,6 @@ CASES: dict[str, Callable[[Clients], None]] = {
     "S3Backend.log_incoming_request": logs_that_come_later,
     "ElasticAddressBackend.allocate_address": quota_of_addresses,
     "ServiceQuotasBackend.get_service_quota": quotas_of_ec2,
-    "STSBackend.assume_role": lending_of_roles,
+    "TokenResponse.assume_role": lending_of_roles,
 }
 """What fails with moto alone and works with the patch of that name."""
