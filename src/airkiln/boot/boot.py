@@ -59,7 +59,7 @@ class Boot:
             say("this machine has no role (no airkiln:role tag, none in boot.toml): nothing to do", NOTICE)
             return
         role, loaded, pool = self._collect(settings)
-        self._store(settings, loaded, pool)
+        self._store(settings, role, loaded, pool)
         seconds = time.monotonic() - begun
         say(
             f"role {role.name}, environment {settings.instance.environment}: "
@@ -84,7 +84,7 @@ class Boot:
         names = {*self._unfinished(), *changes.changed_names(old, {**loaded.airflow, **loaded.admin})}
         # Before the values: a reload that fails after them would find no difference when it is run again.
         self._write(self.layout.unfinished_reload, "".join(f"{name}\n" for name in sorted(names)))
-        self._store(settings, loaded, pool)
+        self._store(settings, role, loaded, pool)
         self._restart(sorted(names), role)
         self.layout.unfinished_reload.unlink(missing_ok=True)
 
@@ -136,12 +136,12 @@ class Boot:
             loaded = replace(loaded, airflow={**loaded.airflow, **self._task_role(here.task_role)})
         return role, loaded, pool
 
-    def _store(self, settings: Settings, loaded: load.Loaded, pool: Pool | None) -> None:
+    def _store(self, settings: Settings, role: Role, loaded: load.Loaded, pool: Pool | None) -> None:
         facts = instance.render(replace(settings.instance, pool=pool.name if pool else None))
         also = {self.layout.instance_json: (facts, Ownership(0o644))}
         if settings.instance.task_role:
             also[self.layout.task_token] = (self._task_token(), load.service_ownership(SERVICE_GROUP))
-        load.store(loaded, self.layout.run_env, also=also)
+        load.store(loaded, role, self.layout.run_env, also=also)
         if pool is not None:
             self._limit(pool)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from airkiln.receivers import UNITS as RECEIVING
+from airkiln.receivers import file_name
 from tests.unit.roles.rendering import ROLES, render
 
 UNITS = "templates/etc/systemd/system"
+OWN_FILE = "EnvironmentFile=/run/airkiln/%p.env"
 SANDBOX = "airflow-.service.d/10-sandbox.conf"
 NO_CODE_OF_USERS = {"airflow-webserver.service", "airflow-worker-logs.service", "airkiln-database.service"}
 """Every other unit runs tasks, triggers or DAG files; the scheduler runs tasks with LocalExecutor."""
@@ -36,6 +39,14 @@ def services() -> dict[str, list[str]]:
 def test_a_unit_allows_a_jit_compiler_exactly_where_it_runs_code_of_users(unit: str) -> None:
     assert ("MemoryDenyWriteExecute=yes" in services()[unit]) == (unit in NO_CODE_OF_USERS)
     assert "MemoryDenyWriteExecute=yes" not in settings(render("airflow", SANDBOX))
+
+
+@pytest.mark.parametrize("unit", sorted(services()))
+def test_a_unit_reads_its_own_variables_and_no_other_file_of_the_boot(unit: str) -> None:
+    assert f"{unit.partition('@')[0].removesuffix('.service')}.env" in {file_name(each) for each in RECEIVING}
+    read = [line for line in (*services()[unit], *settings(render("airflow", SANDBOX))) if "/run/" in line]
+    assert [line for line in read if line.startswith("EnvironmentFile=")] == [OWN_FILE]
+    assert "AssertPathExists=/run/airkiln/%p.env" in render("airflow", SANDBOX)
 
 
 @pytest.mark.parametrize(
