@@ -49,6 +49,22 @@ def test_a_unit_reads_its_own_variables_and_no_other_file_of_the_boot(unit: str)
     assert "AssertPathExists=/run/airkiln/%p.env" in render("airflow", SANDBOX)
 
 
+def test_no_system_call_looks_into_another_process_of_the_same_user() -> None:
+    lines = settings(render("airflow", SANDBOX))
+    filters = [line for line in lines if line.startswith("SystemCallFilter=")]
+    assert filters[-1] == "SystemCallFilter=~@debug process_vm_readv process_vm_writev process_madvise kcmp"
+    # A library that tries one of them is refused, not killed.
+    assert "SystemCallErrorNumber=EPERM" in lines
+    assert {line for each in services().values() for line in each if "SystemCall" in line} == set()
+
+
+@pytest.mark.parametrize("unit", sorted({*services()} - {"airkiln-database.service"}))
+def test_the_process_of_a_unit_is_one_that_closes_itself_to_others(unit: str) -> None:
+    (command,) = [line.split("=", 1)[1].split() for line in services()[unit] if line.startswith("ExecStart=")]
+    assert command[:3] == ["/opt/airflow/bin/python", "-P", "-m"]
+    assert command[3].removeprefix("airkiln_airflow.") in {"component", "fenced", "log_server", "warm"}
+
+
 @pytest.mark.parametrize(
     "setting",
     [
