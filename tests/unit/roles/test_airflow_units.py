@@ -80,6 +80,26 @@ def test_every_unit_has_what_tasks_and_triggers_need(setting: str) -> None:
     assert [(unit, line) for unit, line in own if "PATH=" in line or name != "Environment="] == []
 
 
+def test_a_unit_has_a_home_of_its_own_at_airflow_home_and_roots_configuration_in_it() -> None:
+    lines = settings(render("airflow", SANDBOX))
+    assert "StateDirectory=airflow-units/%p" in lines
+    assert "BindPaths=/var/lib/airflow-units/%p:/var/lib/airflow" in lines
+    assert "BindReadOnlyPaths=/srv/airflow/config:/var/lib/airflow/config" in lines
+
+
+@pytest.mark.parametrize("unit", sorted(services()))
+def test_no_unit_may_write_to_what_another_one_loads(unit: str) -> None:
+    may_write = (
+        "StateDirectory=",
+        "BindPaths=",
+        "ReadWritePaths=",
+        "CacheDirectory=",
+        "ConfigurationDirectory=",
+    )
+    assert [line for line in services()[unit] if line.startswith(may_write)] == []
+    assert "ProtectSystem=strict" in settings(render("airflow", SANDBOX))
+
+
 def test_every_unit_may_write_to_efs_whenever_it_is_mounted() -> None:
     assert "ReadWritePaths=-/srv/efs" in settings(render("efs", "airflow-.service.d/50-efs.conf"))
 
