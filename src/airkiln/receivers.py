@@ -52,7 +52,8 @@ _LOGS = frozenset({WEBSERVER_UNIT, SCHEDULER_UNIT, TRIGGERER_UNIT, WORKER_UNIT, 
 """What asks for logs of running tasks, or serves them."""
 
 RECEIVERS: dict[str, frozenset[str]] = {
-    DATABASE: _SERVERS | {DATABASE_UNIT, RETENTION_UNIT},
+    # What a worker receives of it is never the owner's login: `environments`.
+    DATABASE: _SERVERS | {WORKER_UNIT, DATABASE_UNIT, RETENTION_UNIT},
     "AIRFLOW__CORE__SQL_ALCHEMY_CONN": _SERVERS | {DATABASE_UNIT},  # its former name
     "AIRFLOW__DATABASE__SQL_ALCHEMY_ENGINE_ARGS": _SERVERS | {DATABASE_UNIT},
     # Decrypts connections, variables and the arguments of triggers.
@@ -87,6 +88,9 @@ RECEIVERS: dict[str, frozenset[str]] = {
     "AIRKILN_LIFECYCLE_": frozenset({DATABASE_UNIT}),
 }
 
+_IN_DATABASE = "db+"
+"""Begins the URL of results that Celery stores through SQLAlchemy."""
+
 
 def receivers(name: str) -> frozenset[str]:
     """The units in whose environment the variable `name` stands."""
@@ -95,11 +99,22 @@ def receivers(name: str) -> frozenset[str]:
 
 
 def environments(variables: Mapping[str, str], role: Role) -> dict[str, dict[str, str]]:
-    """What each unit of a role receives, by the unit's name."""
-    return {
+    """What each unit of a role receives, by the unit's name.
+
+    Where a worker shares its host with what owns the metadata database, its database is that of its results:
+    Airflow's tasks need none, and Celery's result tables are all that a worker writes to.
+    """
+    found = {
         unit: {name: value for name, value in variables.items() if unit in receivers(name)}
         for unit in (*role.units, *role.steps)
     }
+    if _SERVERS & set(role.units) and WORKER_UNIT in found:
+        worker, results = found[WORKER_UNIT], variables.get(RESULT_BACKEND, "")
+        for name in [name for name in worker if name.startswith(DATABASE)]:
+            del worker[name]
+        if results.startswith(_IN_DATABASE):
+            worker |= dict.fromkeys((DATABASE, f"{DATABASE}_ASYNC"), results.removeprefix(_IN_DATABASE))
+    return found
 
 
 def file_name(unit: str) -> str:

@@ -7,7 +7,7 @@ import json
 import pytest
 from testinfra.host import Host
 
-from airkiln.receivers import RECEIVERS, file_name, receivers
+from airkiln.receivers import RECEIVERS, environments, file_name
 from airkiln.roles import ROLES
 from airkiln.systemd import envfile
 
@@ -95,9 +95,14 @@ AS_AIRFLOW = "--setuid=990 --setgid=990"
 
 
 @pytest.fixture
-def units(host: Host) -> dict[str, str]:
+def role(host: Host) -> str:
+    """The role of this instance."""
+    return str(json.loads(host.file("/run/airkiln/instance.json").content_string)["role"])
+
+
+@pytest.fixture
+def units(host: Host, role: str) -> dict[str, str]:
     """The main processes of the running units of Airflow."""
-    role = json.loads(host.file("/run/airkiln/instance.json").content_string)["role"]
     asked = {unit: f"systemctl show --value --property=MainPID {unit}" for unit in ROLES[role].units}
     found = {unit: host.check_output(command).strip() for unit, command in asked.items()}
     assert found
@@ -117,8 +122,11 @@ def test_code_inside_a_unit_reaches_no_secret_and_no_code_of_others(
 
 
 @pytest.mark.state("serving")
-def test_a_unit_has_its_own_secrets_and_not_those_of_others(host: Host, units: dict[str, str]) -> None:
+def test_a_unit_has_its_own_secrets_and_not_those_of_others(
+    host: Host, role: str, units: dict[str, str]
+) -> None:
     loaded = envfile.parse(host.file("/run/airkiln/airflow.env").content_string)
+    wanted_of = environments(loaded, ROLES[role])
     secrets = {name for name in loaded if any(name.startswith(entry) for entry in RECEIVERS)}
     for unit, pid in units.items():
         # Root inside the unit's user namespace may read what root outside of it may not.
@@ -126,9 +134,10 @@ def test_a_unit_has_its_own_secrets_and_not_those_of_others(host: Host, units: d
             f"nsenter --target={pid} --user -- cat /proc/{pid}/environ | tr '\\0' '\\n'"
         )
         environment = dict(line.partition("=")[::2] for line in shown.splitlines())
-        withheld = {name for name in secrets if unit not in receivers(name)}
-        assert secrets & environment.keys() == secrets - withheld, unit
-        assert {loaded[name] for name in withheld} & set(environment.values()) == set(), unit
+        wanted = {name: value for name, value in wanted_of[unit].items() if name in secrets}
+        assert {name: environment[name] for name in secrets & environment.keys()} == wanted, unit
+        withheld = {loaded[name] for name in secrets} - set(wanted.values())
+        assert withheld & set(environment.values()) == set(), unit
 
 
 @pytest.mark.state("serving")

@@ -24,7 +24,7 @@ SECRETS = {
     "AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH": "tokens",
     roles.API_KEY: "logs",
     roles.BROKER: "broker",
-    roles.RESULT_BACKEND: "results",
+    roles.RESULT_BACKEND: "db+results",
     "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__SENTINEL_KWARGS": "broker",
     "AIRFLOW_CONN_WAREHOUSE": "connections",
     "AIRFLOW__SECRETS__BACKEND_KWARG__TOKEN": "backend",
@@ -48,11 +48,14 @@ def held(role: str) -> dict[str, set[str]]:
         (roles.WEBSERVER_UNIT, {"database", "fernet", "tokens", "logs", "connections", "backend"}),
         (
             roles.SCHEDULER_UNIT,
-            {"database", "fernet", "tokens", "logs", "broker", "results", "connections", "backend"},
+            {"database", "fernet", "tokens", "logs", "broker", "db+results", "connections", "backend"},
         ),
         (roles.DAG_PROCESSOR_UNIT, {"database", "fernet", "connections", "backend", "worker's backend"}),
         (roles.TRIGGERER_UNIT, {"database", "fernet", "logs", "connections", "backend", "worker's backend"}),
-        (roles.WORKER_UNIT, {"logs", "broker", "results", "connections", "backend", "worker's backend"}),
+        (
+            roles.WORKER_UNIT,
+            {"logs", "broker", "db+results", "results", "connections", "backend", "worker's backend"},
+        ),
         (roles.WORKER_LOGS_UNIT, {"logs"}),
         (roles.DATABASE_UNIT, {"database", "fernet", "root's"}),
         (roles.RETENTION_UNIT, {"database"}),
@@ -60,6 +63,14 @@ def held(role: str) -> dict[str, set[str]]:
 )
 def test_a_unit_receives_these_secrets_on_a_host_that_has_them_all(unit: str, secrets: set[str]) -> None:
     assert held("all")[unit] == secrets
+
+
+@pytest.mark.parametrize("name", [roles.DATABASE, f"{roles.DATABASE}_ASYNC"])
+def test_a_worker_logs_in_with_its_own_login_and_not_with_the_owners(name: str) -> None:
+    assert environments(SECRETS, ROLES["worker"])[roles.WORKER_UNIT][name] == "database"
+    assert environments(SECRETS, ROLES["all"])[roles.WORKER_UNIT][name] == "results"
+    elsewhere = {**SECRETS, roles.RESULT_BACKEND: "rediss://:token@redis/0"}
+    assert name not in environments(elsewhere, ROLES["all"])[roles.WORKER_UNIT]
 
 
 @pytest.mark.parametrize("unit", [roles.DAG_PROCESSOR_UNIT, roles.TRIGGERER_UNIT, roles.WORKER_UNIT])
