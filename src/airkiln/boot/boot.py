@@ -22,7 +22,7 @@ from airkiln.host.environment import read_optional
 from airkiln.host.files import Ownership
 from airkiln.host.layout import SERVICE_GROUP, Layout
 from airkiln.host.metadata import Imds
-from airkiln.parameters import load
+from airkiln.parameters import load, rules
 from airkiln.parameters.source import Source, open_source
 from airkiln.roles import WORKER_UNIT, Role, worker_unit
 from airkiln.systemd.journal import NOTICE, say
@@ -130,11 +130,28 @@ class Boot:
         role = load.role_named(here.role or "")
         status(f"loading parameters of {here.environment} for {role.name}")
         loaded = load.collect(self.source(settings), here.environment, role, self.layout.static_env)
+        self._check_authorities(loaded)
         pool = self._own_pool(loaded, role, here.pool) if WORKER_UNIT in role.units else None
         loaded = _with_pool(loaded, pool) if pool is not None else loaded
         if here.task_role:
             loaded = replace(loaded, airflow={**loaded.airflow, **self._task_role(here.task_role)})
         return role, loaded, pool
+
+    def _check_authorities(self, loaded: load.Loaded) -> None:
+        """Refuse connections that could verify nothing: no program would log in, each in words of its own."""
+        missing = {
+            path: name
+            for path, name in rules.authorities(loaded.airflow).items()
+            if not (self.layout.root / path.lstrip("/")).is_file()
+        }
+        if missing:
+            raise RefusedError(
+                [
+                    f"{name}: {path} is not on this host: bake the image with database_authority_sha256 "
+                    "(roles/database_authority), or correct sslrootcert"
+                    for path, name in missing.items()
+                ]
+            )
 
     def _store(self, settings: Settings, role: Role, loaded: load.Loaded, pool: Pool | None) -> None:
         facts = instance.render(replace(settings.instance, pool=pool.name if pool else None))

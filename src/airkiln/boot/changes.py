@@ -83,6 +83,8 @@ READERS: dict[str, frozenset[str]] = {
     # The database step runs on an instance of its own; a drain reads its login when it needs it.
     "AIRKILN_ADMIN_": frozenset(),
     "AIRKILN_LIFECYCLE_": frozenset(),
+    # Read by the boot alone.
+    "AIRKILN_DATABASE_UNVERIFIED": frozenset(),
     # A timer starts its service.
     "AIRKILN_RETENTION_DAYS": frozenset(),
     # Which file system the host mounts; Airflow sees the mount and not the variable.
