@@ -156,7 +156,7 @@ def test_systemd_refuses_the_calls_that_look_into_other_processes(host: Host, un
         assert refused & set(allowed) == set(), unit
 
 
-@pytest.mark.parametrize("folder", ["/srv/airflow/config", "/srv/airflow/plugins"])
+@pytest.mark.parametrize("folder", ["/srv/airflow", "/srv/airflow/config", "/srv/airflow/plugins"])
 def test_only_root_changes_the_code_that_every_component_imports(host: Host, folder: str) -> None:
     directory = host.file(folder)
     assert directory.is_directory
