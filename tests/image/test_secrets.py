@@ -128,16 +128,17 @@ def test_a_unit_has_its_own_secrets_and_not_those_of_others(
     loaded = envfile.parse(host.file("/run/airkiln/airflow.env").content_string)
     wanted_of = environments(loaded, ROLES[role])
     secrets = {name for name in loaded if any(name.startswith(entry) for entry in RECEIVERS)}
-    for unit, pid in units.items():
-        # Root inside the unit's user namespace may read what root outside of it may not.
-        shown = host.check_output(
-            f"nsenter --target={pid} --user -- cat /proc/{pid}/environ | tr '\\0' '\\n'"
-        )
+    for unit in units:
+        files = host.check_output(f"systemctl show --value --property=EnvironmentFiles {unit}").splitlines()
+        read = " ".join(f"--property=EnvironmentFile={line.partition(' ')[0]}" for line in files)
+        # As the unit's own process: that of the web server overwrites its environment with its title.
+        shown = host.check_output(f"systemd-run --quiet --pipe --wait --property=User=airflow {read} env")
         environment = dict(line.partition("=")[::2] for line in shown.splitlines())
-        wanted = {name: value for name, value in wanted_of[unit].items() if name in secrets}
-        assert {name: environment[name] for name in secrets & environment.keys()} == wanted, unit
-        withheld = {loaded[name] for name in secrets} - set(wanted.values())
-        assert withheld & set(environment.values()) == set(), unit
+        wanted = wanted_of[unit]
+        assert [name for name in secrets if environment.get(name) != wanted.get(name)] == [], unit
+        received = {wanted[name] for name in secrets & wanted.keys()}
+        withheld = [name for name in secrets if loaded[name] not in received]
+        assert [name for name in withheld if loaded[name] in environment.values()] == [], unit
 
 
 @pytest.mark.state("serving")
