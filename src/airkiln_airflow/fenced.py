@@ -102,6 +102,8 @@ def main() -> int:
     else:
         if gated:
             fence(os.environ)
+            # The controller asks whether the server works for the scheduler, which has the same role.
+            os.environ["PGAPPNAME"] = "-".join(["airflow", *arguments[:1]])
         component.become(arguments)
         return 0
     os.execv(command[0], command)  # noqa: S606 - the unit's process becomes that command
