@@ -55,6 +55,12 @@ _NOT_ON_WORKERS = (
 
 _WEAK_TLS = frozenset({"allow", "disable", "false", "prefer"})
 """Values of libpq's sslmode and asyncpg's ssl with which a connection may be in clear text."""
+UNVERIFIED = "AIRKILN_DATABASE_UNVERIFIED"
+"""The one parameter with which a connection over the network may leave the certificate unverified."""
+ALLOWED = "allowed"
+"""Its only value that does."""
+AUTHORITY = "/etc/airkiln/database-authority.pem"
+"""Where the role `database_authority` puts the certificates of the image."""
 _LOCAL_HOSTS = frozenset({"", "127.0.0.1", "::1", "localhost"})
 
 _OPEN_DOORS = (
@@ -95,7 +101,9 @@ def check(parameters: Iterable[Parameter], role: Role | None, settled: Mapping[s
     required. Among parameters of one name the last one is the one in force; every one is checked.
     """
     problems: list[str] = []
-    in_force: dict[str, str] = dict(settled)
+    parameters = list(parameters)
+    in_force = {**settled, **{parameter.name: parameter.value for parameter in parameters}}
+    verified = in_force.get(UNVERIFIED) != ALLOWED
     for parameter in parameters:
         reason = bad_name_reason(parameter.name) or unusable_reason(parameter.value)
         if reason is None:
@@ -103,10 +111,10 @@ def check(parameters: Iterable[Parameter], role: Role | None, settled: Mapping[s
                 ambiguous_reason(parameter.name, parameter.value)
                 or weak_reason(parameter.name, parameter.value)
                 or open_reason(parameter.name, parameter.value)
+                or (unverified_reason(parameter.name, parameter.value) if verified else None)
             )
         if reason is not None:
             problems.append(f"{parameter.origin}: {reason}")
-        in_force[parameter.name] = parameter.value
     total = sum(
         len(name.encode(errors="replace")) + len(value.encode(errors="replace")) + 2
         for name, value in in_force.items()
@@ -248,6 +256,35 @@ def _weak_url(name: str, url: Url, options: Mapping[str, str]) -> str | None:
             "it where it is used"
         )
     return None
+
+
+def unverified_reason(name: str, value: str) -> str | None:
+    """Why whoever poses as the database's server would be believed, or None."""
+    if name == UNVERIFIED and value != ALLOWED:
+        return f"the value is not {ALLOWED!r}: write that, or remove the parameter"
+    if name == roles.BROKER or (name == roles.RESULT_BACKEND and not value.startswith("db+postgres")):
+        return None
+    for url, options in _urls(name, value):
+        by_libpq = options.get("sslmode") == "verify-full" and options.get("sslrootcert", "")
+        if url.host in _LOCAL_HOSTS or by_libpq or options.get("ssl", "").lower() == "verify-full":
+            continue
+        return (
+            "the connection does not verify the database's certificate: write "
+            f"sslmode=verify-full&sslrootcert={AUTHORITY}, or store {UNVERIFIED} with the value {ALLOWED} "
+            "where nobody can pose as the server"
+        )
+    return None
+
+
+def authorities(values: Mapping[str, str]) -> dict[str, str]:
+    """The files of certificates that connections name, and the first variable that names each."""
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        for _, options in _urls(name, value):
+            path = options.get("sslrootcert", "")
+            if path.startswith("/"):
+                found.setdefault(path, name)
+    return found
 
 
 def open_reason(name: str, value: str) -> str | None:

@@ -28,7 +28,10 @@ plain = st.builds(
     st.sampled_from(["airflow", "air%40flow:Tq7-xwRm41", "a.b:Tq7-%2F%40xwRm41", "airflow:%24HOME-Rm41"]),
     st.sampled_from(["db/airflow", "db:6543/airflow", "[fd00::1]:5432/air-flow", "DB/airflow", "/airflow"]),
     st.sampled_from(
-        ["", "?sslmode=require", "?host=/run/postgresql", "?options=-csearch_path%3Dx&application_name=a%20b"]
+        [
+            *("", "?sslmode=require", "?sslmode=verify-full&sslrootcert=/etc/airkiln/database-authority.pem"),
+            *("?host=/run/postgresql", "?options=-csearch_path%3Dx&application_name=a%20b"),
+        ]
     ),
 )
 """Connections, most of them good."""
@@ -59,7 +62,8 @@ def expand(value: str) -> str:
 
 
 def accepted(name: str, value: str) -> bool:
-    return rules.check([rules.Parameter(name, value, name)], None, {}) == []
+    allowed = rules.Parameter(rules.UNVERIFIED, rules.ALLOWED, "")
+    return rules.check([rules.Parameter(name, value, name), allowed], None, {}) == []
 
 
 @settings(max_examples=1000)
@@ -92,6 +96,7 @@ def test_an_accepted_database_is_the_same_one_to_every_reader(text: str) -> None
         "%2F%40",
         "[fd00::1]",
         "?sslmode=require",
+        "?sslmode=verify-full&sslrootcert=/",
         "?host=/run/postgresql",
         "options=-c",
     ],

@@ -16,14 +16,16 @@ from airkiln.roles import ROLES, Role
 
 GOOD_FERNET = "XZnrGPVYDsk-7FhfA3fqKkgfgQMMVz8mCPGmqkLcyZk="
 GOOD_SECRET = "c2e8a7105f9b64d3be07f1859ac2d64e"
+VERIFIED = "sslmode=verify-full&sslrootcert=system"
+"""Options with which a connection verifies the server's certificate by the system's own authorities."""
 GOOD = {
-    roles.DATABASE: "postgresql+psycopg2://airflow:Tq7-xwRm41@db/airflow",
+    roles.DATABASE: f"postgresql+psycopg2://airflow:Tq7-xwRm41@db/airflow?{VERIFIED}",
     roles.FERNET_KEY: GOOD_FERNET,
     roles.JWT_KEY: GOOD_SECRET,
     roles.API_KEY: GOOD_SECRET[::-1],
     roles.EXECUTION_API: "http://web:8080/execution/",
     roles.BROKER: "sqs://",
-    roles.RESULT_BACKEND: "db+postgresql://airflow:Tq7-xwRm41@db/airflow",
+    roles.RESULT_BACKEND: f"db+postgresql://airflow:Tq7-xwRm41@db/airflow?{VERIFIED}",
 }
 
 
@@ -137,7 +139,7 @@ def test_a_connection_with_a_known_password_is_refused(name: str, value: str) ->
     ("name", "value"),
     [
         (roles.DATABASE, "postgresql+psycopg2://airflow@/airflow?host=/run/postgresql"),
-        (roles.DATABASE, "postgresql://airflow@db/airflow"),
+        (roles.DATABASE, f"postgresql://airflow@db/airflow?{VERIFIED}"),
         (roles.BROKER, "sqs://"),
         (roles.BROKER, "redis://:@redis:6379/0"),
     ],
