@@ -3,8 +3,9 @@
 `python -m tools.mutation.reversals [WORD...]` reads reversals.toml beside this file: for each fix, the old
 text that comes back and the tests that must fail with it. A word chooses reversals by their name or file.
 What is changed is a copy of the tree below build/, so that the repository stays as it is whatever happens.
-Reversals whose tests boot machines need --machines, which makes those of a folder together and tests them in
-one run. Exits 1 if a test passes without its fix, 2 if one fails with it.
+Reversals whose tests boot machines need --machines, which makes those of a folder together, as long as each
+has a test of its own, and tests them in one run. Exits 1 if a test passes without its fix, 2 if one fails
+with it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).with_name("reversals.toml")
 MACHINES = ("tests/database/", "tests/failover/", "tests/rehearsal/", "tests/stacks/deployed/")
 """The folders of tests that boot machines or stacks. Most need root."""
-INSTALLED = (".venv", "build/tools", "build/stacks")
+INSTALLED = (".venv", "build/tools", "build/stacks", "build/rehearsal")
 """What the tests use and git does not have: the copy links to it."""
 _FAILED = re.compile(r"^FAILED (?P<test>.+?)(?: - (?P<message>.*))?$", re.MULTILINE)
 
@@ -53,6 +54,10 @@ class Reversal:
     def place(self) -> str:
         """The folder of its tests where they boot machines, otherwise empty."""
         return next((folder for folder in MACHINES if self.tests[0].startswith(folder)), "")
+
+    def goes_with(self, other: Reversal) -> bool:
+        """Whether both can be made at once: they boot the same machines and share no test."""
+        return self.place == other.place and not set(self.tests) & set(other.tests)
 
     def reversed(self, text: str) -> str:
         """The file's text without the fix. Raises BrokenError if the fix is not there once."""
@@ -96,19 +101,19 @@ def copied(source: Path) -> Iterator[Path]:
 def failures(tree: Path, tests: Sequence[str]) -> dict[str, str]:
     """The tests that fail in that tree, each with the first line of its message.
 
-    Raises BrokenError if pytest cannot collect them, because then none has been run.
+    Raises BrokenError if pytest cannot collect them or a fixture fails, because then some have not been run.
     """
-    options = ["--quiet", "--tb=no", "-rf", "--no-header", "-p", "no:cacheprovider"]
+    options = ["--quiet", "--tb=no", "-rfE", "--no-header", "-p", "no:cacheprovider"]
     own = {"PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "250"}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *sorted(set(tests))],
+        [sys.executable, "-m", "pytest", *options, *dict.fromkeys(tests)],
         cwd=tree,
         env=os.environ | own,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode not in (0, 1) or "ERROR " in done.stdout:
+    if done.returncode not in (0, 1) or re.search(r"^ERROR ", done.stdout, re.MULTILINE):
         raise BrokenError(f"pytest cannot run {' '.join(tests)}:\n{done.stdout}{done.stderr}")
     return {found["test"]: found["message"] or "" for found in _FAILED.finditer(done.stdout)}
 
@@ -171,9 +176,15 @@ def _groups(tree: Path, chosen: Sequence[Reversal]) -> list[list[Reversal]]:
     """What is made together. Raises BrokenError if a test fails with every fix there."""
     if broken := failures(tree, [test for each in chosen for test in each.tests]):
         raise BrokenError("\n".join(f"fails with its fix: {test}: {broken[test]}" for test in broken))
-    if any(each.place for each in chosen):
-        return [list(group) for _, group in groupby(chosen, key=lambda each: each.place)]
-    return [[each] for each in chosen]
+    groups: list[list[Reversal]] = []
+    for each in chosen:
+        beside = (group for group in groups if each.place and all(map(each.goes_with, group)))
+        group = next(beside, None)
+        if group is None:
+            groups.append([each])
+        else:
+            group.append(each)
+    return groups
 
 
 def _try(tree: Path, together: Sequence[Reversal]) -> int:

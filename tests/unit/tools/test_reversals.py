@@ -81,9 +81,12 @@ def test_a_fix_that_is_not_there_once_is_said_to_be_so(repository: Path, old: st
         unnoticed(tree, [reversal("test_code.py", old=old)])
 
 
-def test_a_test_that_does_not_exist_is_no_noticed_fix(repository: Path) -> None:
+@pytest.mark.parametrize("test", ["test_code.py::test_gone", "test_fixture.py"])
+def test_a_test_that_is_not_run_notices_nothing(repository: Path, test: str) -> None:
+    fails = "import pytest\n@pytest.fixture\ndef tool(): assert 0\ndef test_it(tool): pass\n"
+    (repository / "test_fixture.py").write_text(fails)
     with copied(repository) as tree, pytest.raises(BrokenError, match="pytest cannot run"):
-        unnoticed(tree, [reversal("test_code.py::test_gone")])
+        unnoticed(tree, [reversal(test)])
 
 
 @pytest.mark.parametrize(("broken", "status"), [(False, 1), (True, 2)])
