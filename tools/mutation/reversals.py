@@ -30,6 +30,8 @@ MACHINES = ("tests/database/", "tests/failover/", "tests/rehearsal/", "tests/sta
 """The folders of tests that boot machines or stacks. Most need root."""
 INSTALLED = (".venv", "build/tools", "build/stacks", "build/rehearsal")
 """What the tests use and git does not have: the copy links to it."""
+LONGEST = 60
+"""Seconds of a test. One that boots no machine and hangs has failed: without its fix it may wait for ever."""
 _FAILED = re.compile(r"^FAILED (?P<test>.+?)(?: - (?P<message>.*))?$", re.MULTILINE)
 
 
@@ -103,7 +105,8 @@ def failures(tree: Path, tests: Sequence[str]) -> dict[str, str]:
 
     Raises BrokenError if pytest cannot collect them or a fixture fails, because then some have not been run.
     """
-    options = ["--quiet", "--tb=no", "-rfE", "--no-header", "-p", "no:cacheprovider"]
+    limit = [] if tests[0].startswith(MACHINES) else ["--timeout", str(LONGEST)]
+    options = [*limit, "--quiet", "--tb=no", "-rfE", "--no-header", "-p", "no:cacheprovider"]
     own = {"PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "250"}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *dict.fromkeys(tests)],
