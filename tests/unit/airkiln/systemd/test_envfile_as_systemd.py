@@ -33,8 +33,11 @@ usable = st.text(
     st.one_of(st.characters(codec="utf-8"), st.sampled_from("\\\"'`$#;=% \t\v")), max_size=60
 ).filter(lambda value: rules.unusable_reason(value) is None)
 
-odd = st.text(st.sampled_from("V=\"'\\` \t\n\r#;b"), max_size=60).filter(
-    lambda text: not CONTINUED_COMMENT.search(text)
+PIECES = ["V=", "V1=", "V", "=", '"', "'", "\\", '\\"', "\\\n", "`", " ", "\t", "\n", "\r", "#", ";", "b"]
+odd = (
+    st.lists(st.sampled_from(PIECES), max_size=40)
+    .map("".join)
+    .filter(lambda text: not CONTINUED_COMMENT.search(text))
 )
 
 
