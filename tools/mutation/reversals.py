@@ -1,7 +1,7 @@
 """Take each fix away, and name the tests that do not notice.
 
-`python -m tools.mutation.reversals [WORD...]` reads reversals.toml beside this file: for each fix, the old
-text that comes back and the tests that must fail with it. A word chooses reversals by their name or file.
+`python -m tools.mutation.reversals [WORD...]` reads the tables in fixes/ beside this file: for each fix, the
+old text that comes back and the tests that must fail with it. A word chooses by a reversal's name or file.
 What is changed is a copy of the tree below build/, so that the repository stays as it is whatever happens.
 Reversals whose tests boot machines need --machines, which makes those of a folder together, as long as each
 has a test of its own, and tests them in one run. Exits 1 if a test passes without its fix, 2 if one fails
@@ -25,7 +25,7 @@ from itertools import groupby
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLE = Path(__file__).with_name("reversals.toml")
+TABLES = Path(__file__).with_name("fixes")
 MACHINES = ("tests/database/", "tests/failover/", "tests/rehearsal/", "tests/stacks/deployed/")
 """The folders of tests that boot machines or stacks. Most need root."""
 INSTALLED = (".venv", "build/tools", "build/stacks", "build/rehearsal")
@@ -47,7 +47,7 @@ class Reversal:
     """What happens without the fix."""
     file: str
     old: str
-    """The fix. It is in the file exactly once."""
+    """The fix, as short as it can be: once in the file. Whoever changes it there changes it here."""
     new: str
     tests: tuple[str, ...]
     """Files, tests, or single cases of a test. Of each, at least one case must fail."""
@@ -70,10 +70,13 @@ class Reversal:
         return text.replace(self.old, self.new)
 
 
-def table(path: Path = TABLE) -> list[Reversal]:
-    """Every reversal that the file lists."""
-    listed = tomllib.loads(path.read_text(encoding="utf-8"))["reversal"]
-    return [Reversal(**{**each, "tests": tuple(each["tests"])}) for each in listed]
+def table(folder: Path = TABLES) -> list[Reversal]:
+    """Every reversal that the files of the folder list."""
+    return [
+        Reversal(**{**each, "tests": tuple(each["tests"])})
+        for path in sorted(folder.glob("*.toml"))
+        for each in tomllib.loads(path.read_text(encoding="utf-8"))["reversal"]
+    ]
 
 
 @contextmanager
