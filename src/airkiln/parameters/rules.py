@@ -172,8 +172,10 @@ def ambiguous_reason(name: str, value: str) -> str | None:
 def _urls(name: str, value: str) -> list[tuple[Url, Mapping[str, str]]]:
     """The connections of a value with their options; none of a value that is not a connection.
 
-    Raises ValueError for what is not one.
+    Raises ValueError for what is not one, and for an address of the task execution API that is none.
     """
+    if name == roles.EXECUTION_API:
+        urls.parse_execution_api(value)
     if name in (*_DATABASES, roles.RESULT_BACKEND, roles.BROKER) and not value.strip():
         raise ValueError("the connection is empty: store its URL")
     if name in _DATABASES:

@@ -61,6 +61,7 @@ READ_WHEN_NEEDED = {
 OTHERS = {
     "AIRFLOW__API__PORT": "8081",
     "AIRFLOW__CELERY__WORKER_CONCURRENCY": "9",
+    "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "https://other.example.org/execution/",
     "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor,LocalExecutor",
     "AIRFLOW__CORE__FERNET_KEY": f"b7PXuTn1nTzIVkR3vQ4kR8uVZq2yS1xDgJmW0aLcEfo=,{GOOD_FERNET}",
     "AIRFLOW__CELERY__BROKER_URL": f"rediss://:{DRAWN}@redis:6379/0",
