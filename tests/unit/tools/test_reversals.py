@@ -28,8 +28,10 @@ def reversal(*tests: str, old: str = "user == 'root'", file: str = "code.py") ->
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with one fix and two tests, of which one holds it. The second file is not known to git."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # loading them all takes longer than the tests
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p pytest_timeout")
     (tmp_path / "code.py").write_text(FIX)
     (tmp_path / "test_code.py").write_text(TESTS)
     (tmp_path / ".gitignore").write_text("/build/\n/secret\n")
