@@ -119,6 +119,11 @@ check-reversals: $(VENV)/stamp $(STACKS_TOOLS) ## Take each security fix away on
 test-stacks: $(VENV)/stamp $(STACKS_TOOLS) ## The static proof of the CloudFormation templates, without AWS
 	$(PYTHON) -m pytest tests/stacks/static tests/stacks/access
 
+# DEBIAN_CIS=<folder> adds debian-cis from a copy of https://github.com/ovh/debian-cis, which is in no Debian archive.
+.PHONY: security
+security: setup ## Exposure of each service, Lynis and debian-cis on a machine of the baked image, and what is open (root)
+	$(PYTHON) -m tools.security
+
 # Figures; each writes benchmarks/results/<name>.json
 
 .PHONY: benchmark-autoscale benchmark-bake benchmark-boot benchmark-drain benchmark-failover benchmark-parameters

@@ -100,6 +100,8 @@ def main() -> int:
     else:
         if gated:
             fence(os.environ)
+            # The controller asks whether the server works for the scheduler, which has the same role.
+            os.environ["PGAPPNAME"] = "-".join(["airflow", *arguments[:1]])
         command = [str(Path(sys.executable).with_name("airflow")), *arguments]
     os.execv(command[0], command)  # noqa: S606 - the unit's process becomes the component
 

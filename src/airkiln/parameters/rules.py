@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from airkiln import roles, urls
@@ -33,6 +34,8 @@ _NUMBERS = ("AIRFLOW__API__PORT", "AIRFLOW__CELERY__WORKER_CONCURRENCY")
 """Airflow's numbers that Airkiln's programs and units read too. Airflow takes 8.0, 1_6 and blanks as well."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
+_WORKER = "airflow_worker"
+"""The database login of workers."""
 _DATABASES = (roles.DATABASE, f"{roles.DATABASE}_ASYNC")
 _RESOLVED_BY_AIRFLOW = (
     roles.API_KEY,
@@ -42,6 +45,17 @@ _RESOLVED_BY_AIRFLOW = (
     roles.RESULT_BACKEND,
 )
 """What Airflow alone reads, so that its _CMD and _SECRET variants do as well."""
+
+_ON_WORKERS = (roles.API_KEY, "AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD", "AIRKILN_LIFECYCLE_PASSWORD")
+"""Secrets that the code of a task can read."""
+_NOT_ON_WORKERS = (
+    roles.JWT_KEY,
+    roles.FERNET_KEY,
+    "AIRKILN_ADMIN_PASSWORD",
+    "AIRKILN_ADMIN_DATABASE_PASSWORD",
+    "AIRKILN_CONTROLLER_DATABASE_PASSWORD",
+)
+"""Secrets that it must not know, beside the password of the database's owner."""
 
 _WEAK_TLS = frozenset({"allow", "disable", "false", "prefer"})
 """Values of libpq's sslmode and asyncpg's ssl with which a connection may be in clear text."""
@@ -106,9 +120,30 @@ def check(parameters: Iterable[Parameter], role: Role | None, settled: Mapping[s
             f"the environment is {total} bytes and no program starts with more than {MAX_TOTAL_BYTES}: "
             "remove parameters or shorten them"
         )
+    problems.extend(shared(in_force))
     if role is not None:
         problems.extend(missing(role, in_force))
     return problems
+
+
+def shared(in_force: Mapping[str, str]) -> list[str]:
+    """A sentence for each secret of workers that is another one as well: tasks would know both."""
+    private = [(name, key) for name in _NOT_ON_WORKERS for key in in_force.get(name, "").split(",")]
+    with suppress(ValueError):  # a connection that cannot be read has a sentence of its own
+        private += [
+            (name, url.password or "")
+            for name in _DATABASES
+            if name in in_force
+            for url, _ in _urls(name, in_force[name])
+            if url.user != _WORKER
+        ]
+    return [
+        f"{name} and {other} have the same value: the code of tasks can read the former and would know the "
+        "latter: store another value"
+        for name in _ON_WORKERS
+        for other, value in dict.fromkeys(private)
+        if value and value == in_force.get(name)
+    ]
 
 
 def missing(role: Role, in_force: Mapping[str, str]) -> list[str]:

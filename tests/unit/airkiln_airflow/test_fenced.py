@@ -79,7 +79,7 @@ class TestCommand:
         python = tmp_path / "bin" / "python"
         python.symlink_to(sys.executable)
         airflow = tmp_path / "bin" / "airflow"
-        airflow.write_text('#!/bin/sh\necho "$*: $AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"\n')
+        airflow.write_text('#!/bin/sh\necho "$*: $AIRFLOW__DATABASE__SQL_ALCHEMY_CONN $PGAPPNAME"\n')
         airflow.chmod(0o755)
         code = (
             "import sys, pathlib; from airkiln_airflow import fenced;"
@@ -98,12 +98,12 @@ class TestCommand:
     def test_a_leader_becomes_the_component_under_the_fence(self, run: object) -> None:
         assert callable(run)
         assert run("dag-processor", gated=True).stdout == (
-            "dag-processor: postgresql+psycopg://?service=airkiln_scheduler\n"
+            "dag-processor: postgresql+psycopg://?service=airkiln_scheduler airflow-dag-processor\n"
         )
 
     def test_elsewhere_it_is_the_component_with_its_own_connection(self, run: object) -> None:
         assert callable(run)
-        assert run("dag-processor", "-v", gated=False).stdout == "dag-processor -v: owner's\n"
+        assert run("dag-processor", "-v", gated=False).stdout == "dag-processor -v: owner's \n"
 
     def test_a_command_for_hosts_without_a_gate_runs_there_only(self, run: object) -> None:
         assert callable(run)

@@ -47,6 +47,8 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ({"watchdog_timeout": 5.0}, "watchdog_timeout is 5 s, more than lease_ttl"),
         ({"stopped_timeout": 9.0}, "stopped_timeout is 9 s"),
         ({"scheduler_heartbeat": 5.0}, "two heartbeats of 5 s"),
+        ({"hung_timeout": 19.9}, "hung_timeout is 19.9 s, less than twice stuck_timeout"),
+        ({"broker_timeout": 23.9}, "broker_timeout is 23.9 s, and another host takes 12 s"),
         ({"blocking_lock_timeout": 12.0}, "blocking_lock_timeout is 12 s"),
         ({"yield_time": 0.5}, "yield_time is 0.5 s"),
     ],
