@@ -6,6 +6,7 @@ units of every role.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -26,7 +27,6 @@ from tests.unit.airkiln.parameters.test_rules import GOOD, GOOD_FERNET, GOOD_SEC
 ALL = frozenset(roles.ROLES["all"].units)
 CELERY = frozenset({roles.SCHEDULER_UNIT, roles.WORKER_UNIT})
 DATABASE_LOGIN = ALL | set(roles.CONTROLLERS)
-DRAWN = "Hq7dM2vXw9KpZ4tB"
 POOLS = {"default": {"slots": 4, "queues": ["default"]}}
 
 CONSUMERS: dict[str, frozenset[str]] = {
@@ -64,10 +64,10 @@ OTHERS = {
     "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "https://other.example.org/execution/",
     "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor,LocalExecutor",
     "AIRFLOW__CORE__FERNET_KEY": f"b7PXuTn1nTzIVkR3vQ4kR8uVZq2yS1xDgJmW0aLcEfo=,{GOOD_FERNET}",
-    "AIRFLOW__CELERY__BROKER_URL": f"rediss://:{DRAWN}@redis:6379/0",
-    "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql://airflow:{DRAWN}@other/airflow",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg://airflow:{DRAWN}@other/airflow",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+psycopg://airflow:{DRAWN}@other/airflow",
+    "AIRFLOW__CELERY__BROKER_URL": "rediss://:Hq7dM2vXw9KpZ4tB@redis:6379/0",
+    "AIRFLOW__CELERY__RESULT_BACKEND": "db+postgresql://airflow:Wn5cR8yLk3JsG6fD@other/airflow",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg://airflow:Wn5cR8yLk3JsG6fD@other/airflow",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": "postgresql+psycopg://airflow:Wn5cR8yLk3JsG6fD@other/airflow",
     "AIRKILN_POOLS": json.dumps({"default": POOLS["default"] | {"slots": 8}}),
 }
 """Values to change to, where any text would be refused."""
@@ -92,8 +92,13 @@ def of(name: str, table: dict[str, frozenset[str]]) -> frozenset[str] | None:
     return table[max(entries, key=len)] if entries else None
 
 
+def drawn(name: str, run: int = 1) -> str:
+    """What looks like a secret of its own for each name: one that is used twice is refused."""
+    return hashlib.sha256(f"{name} {run}".encode()).hexdigest()[:32]
+
+
 def other(name: str) -> str:
-    return OTHERS.get(name, DRAWN)
+    return OTHERS.get(name, drawn(name, 2))
 
 
 @pytest.fixture
@@ -101,7 +106,8 @@ def host(machine: Layout) -> Machine:
     """A booted host with the role `all`, that runs its first worker."""
     made = Machine(machine)
     made.found = Instance("i-1", "eu-west-1", "all", "prod")
-    made.source.values |= dict.fromkeys(SHARED, GOOD_SECRET) | GOOD
+    made.source.values |= {name: drawn(name) for name in SHARED}
+    made.source.values |= {name: value for name, value in GOOD.items() if value != GOOD_SECRET}
     made.source.values |= {
         "AIRFLOW__API__PORT": "8080",
         "AIRFLOW__CELERY__WORKER_CONCURRENCY": "4",
