@@ -198,6 +198,8 @@ def ambiguous_reason(name: str, value: str) -> str | None:
     if name in _NUMBERS and not _NUMBER.fullmatch(value):
         return "the value must be a whole number, in the digits 0 to 9 alone: Airkiln's programs read it too"
     try:
+        if name == roles.EXECUTION_API:
+            urls.parse_execution_api(value)
         _urls(name, value)
     except ValueError as error:
         return str(error)
@@ -207,10 +209,8 @@ def ambiguous_reason(name: str, value: str) -> str | None:
 def _urls(name: str, value: str) -> list[tuple[Url, Mapping[str, str]]]:
     """The connections of a value with their options; none of a value that is not a connection.
 
-    Raises ValueError for what is not one, and for an address of the task execution API that is none.
+    Raises ValueError for what is not one.
     """
-    if name == roles.EXECUTION_API:
-        urls.parse_execution_api(value)
     if name in (*_DATABASES, roles.RESULT_BACKEND, roles.BROKER) and not value.strip():
         raise ValueError("the connection is empty: store its URL")
     if name in _DATABASES:
