@@ -110,6 +110,11 @@ simulate-failover: $(VENV)/stamp ## 50,000 histories of two to five failover con
 mutate: $(VENV)/stamp ## Change the decision modules one expression at a time: which changes does no test notice?
 	$(PYTHON) -m tools.mutation $(MODULES)
 
+# WORDS="metadata.nft" takes the fixes of that file alone; ON_MACHINES=--machines those whose tests boot machines (root).
+.PHONY: check-reversals
+check-reversals: $(VENV)/stamp $(STACKS_TOOLS) ## Take each security fix away on a copy: does its test fail?
+	$(PYTHON) -m tools.mutation.reversals $(ON_MACHINES) $(WORDS)
+
 .PHONY: test-stacks
 test-stacks: $(VENV)/stamp $(STACKS_TOOLS) ## The static proof of the CloudFormation templates, without AWS
 	$(PYTHON) -m pytest tests/stacks/static tests/stacks/access

@@ -30,6 +30,10 @@ _EXPANDED = re.compile(r"\$(?:\w+|\{[^}]*\})|^~", re.ASCII)
 """What Airflow's expand_env_var replaces in every value of its configuration (posixpath.expandvars and
 expanduser)."""
 
+_NUMBERS = ("AIRFLOW__API__PORT", "AIRFLOW__CELERY__WORKER_CONCURRENCY")
+"""Airflow's numbers that Airkiln's programs and units read too. Airflow takes 8.0, 1_6 and blanks as well."""
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
 _WORKER = "airflow_worker"
 """The database login of workers."""
 _DATABASES = (roles.DATABASE, f"{roles.DATABASE}_ASYNC")
@@ -72,7 +76,7 @@ _OPEN_DOORS = (
     ),
     (
         re.compile(r"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"),
-        re.compile(r"(?i)\s*(1|on|t|true|y|yes)\s*"),
+        re.compile(r"(?is)\s*(1|on|t|true|y|yes)\s*(#.*)?"),
         "makes everybody an administrator",
     ),
     (
@@ -199,7 +203,11 @@ def ambiguous_reason(name: str, value: str) -> str | None:
             "Airflow replaces $NAME and a first ~ in the value: write %24 for $ in a URL, \\u0024 in JSON, "
             "and paths in full"
         )
+    if name in _NUMBERS and not _NUMBER.fullmatch(value):
+        return "the value must be a whole number, in the digits 0 to 9 alone: Airkiln's programs read it too"
     try:
+        if name == roles.EXECUTION_API:
+            urls.parse_execution_api(value)
         _urls(name, value)
     except ValueError as error:
         return str(error)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from airkiln.receivers import UNITS as RECEIVING
 from airkiln.receivers import file_name
-from tests.unit.roles.rendering import ROLES, render
+from tests.unit.roles.rendering import ROLES, render, variables
 
 UNITS = "templates/etc/systemd/system"
 OWN_FILE = "EnvironmentFile=/run/airkiln/%p.env"
@@ -104,7 +105,21 @@ def test_every_unit_may_write_to_efs_whenever_it_is_mounted() -> None:
     assert "ReadWritePaths=-/srv/efs" in settings(render("efs", "airflow-.service.d/50-efs.conf"))
 
 
+def test_a_worker_keeps_no_connections() -> None:
+    (worker,) = [lines for unit, lines in services().items() if unit.startswith("airflow-worker@")]
+    assert "Environment=AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_ENABLED=False" in worker
+
+
 def test_logs_on_the_host_are_removed_after_days() -> None:
     rules = [line.split() for line in render("airflow", "/etc/tmpfiles.d/airflow.conf").splitlines()]
     ages = {rule[1]: rule[-1] for rule in rules if rule and rule[0] == "e"}
     assert ages == {"/var/log/airflow": "14d", "/var/log/airflow/dag_processor": "3d"}
+
+
+def test_temporary_files_do_not_fill_the_memory() -> None:
+    tasks = yaml.safe_load((ROLES / "base/tasks/configure.yml").read_text(encoding="utf-8"))
+    units = [task.get("ansible.builtin.systemd_service", {}) for task in tasks]
+    assert [unit["masked"] for unit in units if unit.get("name") == "tmp.mount"] == [
+        "{{ not base_tmp_in_memory }}"
+    ]
+    assert variables("base")["base_tmp_in_memory"] is False

@@ -19,6 +19,13 @@ def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
     assert load(tmp_path / "failover.toml") == Timings()
 
 
+@pytest.mark.parametrize(("poll", "call", "fresh"), [(1.0, 0.75, 3.0), (1.0, 1.0, 3.0), (4.0, 1.0, 9.0)])
+def test_a_host_counts_as_present_while_two_of_its_polls_may_be_late(
+    poll: float, call: float, fresh: float
+) -> None:
+    assert Timings(poll_interval=poll, call_timeout=call).fresh_for == fresh
+
+
 def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
     path = tmp_path / "failover.toml"
     path.write_text("lease_ttl = 8\nself_fence_deadline = 4.0\nclock_margin = 2\n")
