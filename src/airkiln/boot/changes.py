@@ -67,6 +67,7 @@ READERS: dict[str, frozenset[str]] = {
     "AIRFLOW__API__THEME": frozenset({WEBSERVER_UNIT}),
     "AIRFLOW__API__WORKER": frozenset({WEBSERVER_UNIT}),
     "AIRFLOW__FAB__": frozenset({WEBSERVER_UNIT}),
+    "AIRKILN_WEB_": frozenset({WEBSERVER_UNIT}),
     # The controllers take the address of the database from it, with a login of their own.
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": EVERY_UNIT | frozenset(CONTROLLERS),
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_": EVERY_UNIT,

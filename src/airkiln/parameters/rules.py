@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -42,6 +43,9 @@ _RESOLVED_BY_AIRFLOW = (
 _WEAK_TLS = frozenset({"allow", "disable", "false", "prefer"})
 """Values of libpq's sslmode and asyncpg's ssl with which a connection may be in clear text."""
 _LOCAL_HOSTS = frozenset({"", "127.0.0.1", "::1", "localhost"})
+
+_PROXIES = "AIRKILN_WEB_TRUSTED_PROXIES"
+"""Networks whose word the web server takes about its clients (airkiln_airflow.proxies)."""
 
 _OPEN_DOORS = (
     (re.compile(r".*AUTH_ROLE_PUBLIC"), re.compile(r"(?i)(?!public$).+"), "gives a role to everybody"),
@@ -217,7 +221,21 @@ def _weak_url(name: str, url: Url, options: Mapping[str, str]) -> str | None:
 
 def open_reason(name: str, value: str) -> str | None:
     """Why the setting opens a door to everybody, or None."""
+    if name == _PROXIES:
+        return _proxies_reason(value)
     for names, values, what in _OPEN_DOORS:
         if names.fullmatch(name) and values.fullmatch(value):
             return f"the value {what}: remove the parameter, and give people roles of their own"
+    return None
+
+
+def _proxies_reason(value: str) -> str | None:
+    networks = []
+    for part in filter(None, map(str.strip, value.split(","))):
+        try:
+            networks.append(ipaddress.ip_network(part))
+        except ValueError:
+            return "the value is not a list of networks: write such as 10.20.0.0/16, separated by commas"
+    if any(network.prefixlen == 0 for network in networks):
+        return "the value lets every client say who it is: write the networks of the load balancers"
     return None
