@@ -115,6 +115,7 @@ def test_without_a_way_out_there_are_endpoints_and_s3_is_named(plan: Plan) -> No
 
 GIVEN_VPC = {
     "VpcId": "vpc-01234567",
+    "VpcCidr": "10.20.0.0/16",
     "PrivateSubnetIds": ["subnet-01234567", "subnet-12345678"],
     "DatabaseSubnetIds": ["subnet-01234567", "subnet-12345678"],
     "ZoneCount": 2,
@@ -134,6 +135,7 @@ def test_a_given_vpc_takes_the_networks_place(plan: Plan) -> None:
 def test_a_given_vpc_is_whole_and_was_given_from_the_beginning(plan: Plan) -> None:
     made = plan(vpc={"VpcId": "vpc-01234567"}, present={"airkiln-prod-network": present("CREATE_COMPLETE")})
     assert [line.split()[0] for line in made["problems"]] == [
+        "airkiln_vpc.VpcCidr",
         "airkiln_vpc.PrivateSubnetIds",
         "airkiln_vpc.DatabaseSubnetIds",
         "airkiln_vpc.ZoneCount",
