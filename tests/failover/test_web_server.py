@@ -157,3 +157,14 @@ def test_a_forwarded_port_logs_in_without_tls(bench: Bench) -> None:
     assert len(cookies) == 1, ran.stdout
     assert "secure" not in cookies[0].lower()
     assert "strict-transport-security" not in ran.stdout.lower()
+
+
+def test_a_password_that_a_person_chooses_is_complex(bench: Bench) -> None:
+    at = browser(bench, "203.0.113.9")
+    at.log_in(password())
+    path = "/auth/resetmypassword/form"
+    (token,) = CSRF.findall(at.ask("GET", path).body)[:1]
+    form = urlencode({"csrf_token": token, "password": "longbutplain", "conf_password": "longbutplain"})
+    answer = at.ask("POST", path, form, "application/x-www-form-urlencoded")
+    assert "capital letters" in answer.body
+    assert browser(bench, "203.0.113.10").ask_for_a_token(password()) == 201
