@@ -81,7 +81,7 @@ test-image: setup $(PACKER_STAMP) ## The main job, and the faults on a cluster o
 	$(PYTHON) -m pytest --durations 25 -m image $(MACHINES)
 
 test-static: $(VENV)/stamp $(STACKS_TOOLS) ## The tests that boot no machine
-	$(PYTHON) -m pytest --durations 25 -m "not root" tests
+	$(PYTHON) -m pytest --durations 25 --numprocesses 2 --dist loadfile -m "not root" tests
 
 test-fast: lint ## The tests that need no root
 	$(PYTHON) -m pytest --numprocesses 2 tests/unit

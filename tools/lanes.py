@@ -53,15 +53,15 @@ CLUSTER = (
 """The longest lane: a cluster from an image that it bakes. The others give way to it."""
 MACHINES = (
     Step("check-packer"),
-    Step("test-machines", after=("setup",), nice=5),
+    Step("test-machines", after=("setup",), nice=8),
 )
 """Boots machines too. Packer comes first: its build takes minutes where Go's cache is cold."""
 STATIC = (
-    Step("lint", after=("setup",), nice=10),
-    Step("stacks-tools", nice=10),
-    Step("test-static", nice=10),
+    Step("lint", after=("setup",), nice=12),
+    Step("stacks-tools", nice=12),
+    Step("test-static", nice=12),
 )
-"""Boots nothing."""
+"""Boots nothing. Its tests run on two processes, so that it takes whatever the other lanes leave."""
 LANES: Mapping[str, Sequence[Step]] = {"cluster": CLUSTER, "machines": MACHINES, "static": STATIC}
 
 

@@ -83,12 +83,12 @@ class ControlGroup:
         """
         deadline = time.monotonic() + grace
         if grace:
-            self._signal(signal.SIGTERM)
+            self.send(signal.SIGTERM)
             while self.processes() and time.monotonic() < deadline:
                 time.sleep(0.05)
         stop = time.monotonic() + 20
         while self.processes():
-            self._signal(signal.SIGKILL)
+            self.send(signal.SIGKILL)
             if time.monotonic() > stop:
                 left = ", ".join(str(pid) for pid in sorted(self.processes()))
                 raise RehearsalError(
@@ -101,7 +101,11 @@ class ControlGroup:
         """Return whether the group exists in any hierarchy."""
         return any(folder.exists() for folder in self.folders)
 
-    def _signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
+        """Send a signal to every process in the group but this one.
+
+        A process that ends meanwhile, such as one that a killed process takes with it, is passed over.
+        """
         for pid in self.processes() - {os.getpid()}:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)

@@ -9,7 +9,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from airkiln_deploy.stacks import OF_A_POOL, of_pool
+
 Json = Any
+
+DATABASE_STEP = "database-step"
+"""The stack that is created for a migration and deleted after it, so that it never updates."""
 
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{1,14}")
 POOL = re.compile(r"[a-z][a-z0-9]{0,15}")
@@ -68,7 +73,10 @@ def state(status: str) -> str:
 def plan(
     wiring: list[Mapping[str, Json]], templates: Mapping[str, Json], environment: Mapping[str, Json]
 ) -> dict[str, Json]:
-    """The stacks in order, and `problems`: sentences. With any of them, nothing may be changed."""
+    """The stacks in order, and `problems`: sentences. With any of them, nothing may be changed.
+
+    `begins` tells whether groups are to launch instances of the image of the variables: it has to exist then.
+    """
     one = _Environment(templates, environment)
     stacks = [stack for wire in wiring for stack in one.stacks(wire)]
     named = {stack["name"] for stack in stacks}
@@ -78,7 +86,7 @@ def plan(
     return {
         "stacks": stacks,
         "image": one.image,
-        "begins": any("ImageId" in stack["given"] for stack in stacks)
+        "begins": any("ImageId" in stack["given"] for stack in stacks if stack["kind"] != DATABASE_STEP)
         and one.image == environment["image_id"],
         "problems": problems,
         "unnamed": sorted(name for name in one.present if name not in named),
@@ -103,41 +111,50 @@ class _Environment:
         if self.vpc:
             self.access = self.vpc.get("AwsAccess", "internet")
         else:
-            nat = self._given("network", "NatGateways", self.of_stacks.get("network", {}))
+            nat = self._given("NatGateways", self.of_stacks.get("network", {}))
             self.access = "endpoints" if nat == "none" else "internet"
 
     def _present_image(self) -> str:
         """The image that runs. A pool that is added later starts with it, whatever the variables say."""
-        names = ["webserver", "scheduler", *(f"worker-{pool}" for pool in self.pools)]
+        names = ["webserver", "scheduler", *(of_pool("workers", pool) for pool in self.pools)]
         for name in names:
             stack = self.present.get(f"airkiln-{self.name}-{name}", {})
             if state(stack.get("status", "")) in ("settled", "moving") and "ImageId" in stack["parameters"]:
                 return str(stack["parameters"]["ImageId"])
         return ""
 
-    def _given(self, kind: str, parameter: str, own: Mapping[str, Json]) -> Json:
+    def _given(self, parameter: str, own: Mapping[str, Json]) -> Json:
         """The value that the variables give, or None. The stack's own one wins."""
         if parameter in own:
             return own[parameter]
-        if parameter in self.common and parameter in self.templates[kind]["parameters"]:
-            return self.common[parameter]
-        return None
+        return self.common.get(parameter)
 
     def stacks(self, wire: Mapping[str, Json]) -> list[dict[str, Json]]:
         """The stacks of one template: none to many for pools, one for any other."""
         kind = wire["name"]
-        if kind != "workers":
+        if kind not in OF_A_POOL:
             return [self._stack(wire, kind, self.of_stacks.get(kind, {}))]
-        return [
-            self._stack(wire, f"worker-{pool}", _of_the_stack(own or {}), _of_the_pool(pool, own or {}))
-            for pool, own in self.pools.items()
-        ]
+        return [self._stack_of_pool(wire, str(pool), own or {}) for pool, own in self.pools.items()]
+
+    def _stack_of_pool(self, wire: Mapping[str, Json], pool: str, own: Mapping[str, Json]) -> dict[str, Json]:
+        """A pool's stack. What the variables give for the pool are the parameters of its workers."""
+        kind = wire["name"]
+        known = {"PoolName": pool}
+        if kind == "workers":
+            made = self._stack(wire, of_pool(kind, pool), _of_the_stack(own), known | _of_the_pool(own))
+        else:
+            made = self._stack(wire, of_pool(kind, pool), {}, known)
+        for source in made["inputs"].values():
+            if source[0] in OF_A_POOL:
+                source[0] = of_pool(source[0], pool)
+        return made
 
     def _wanted(self, kind: str) -> bool:
         optional = {
             "network": not self.vpc,
             "endpoints": self.access == "endpoints",
             "offload": self.offload,
+            "queues": self.common.get("Broker", "sqs") == "sqs",
         }
         return bool(optional.get(kind, True))
 
@@ -151,7 +168,7 @@ class _Environment:
         kind = wire["name"]
         name = f"airkiln-{self.name}-{short}"
         status = self.present.get(name, {}).get("status", "")
-        exists = state(status) in ("settled", "moving") and kind != "database-step"
+        exists = state(status) in ("settled", "moving") and kind != DATABASE_STEP
         values: dict[str, Json] = {"EnvironmentName": self.name, **(known or {})}
         previous = []
         problems = []
@@ -159,7 +176,7 @@ class _Environment:
         for parameter, form in forms.items():
             if parameter in values or parameter in wire["inputs"]:
                 continue
-            value = self._ours(parameter) if parameter in OURS else self._given(kind, parameter, own)
+            value = self._ours(parameter) if parameter in OURS else self._given(parameter, own)
             if value is None and parameter == "Zones":
                 # Chosen once: another order of the zones would make other subnets.
                 value = None if exists else self._zones(own)
@@ -171,10 +188,12 @@ class _Environment:
             elif value is not None:
                 values[parameter] = value
                 problems += value_problems(f"{short}.{parameter}", form, value)
-            elif "Default" not in form and parameter not in previous and self._wanted(kind):
+            elif "Default" not in form and parameter not in previous:
+                own_variable = _own_variable(kind, short)
+                of_all = f"airkiln_parameters, or for this stack alone in {own_variable}"
+                variable = "airkiln_image_id" if parameter == "ImageId" else of_all
                 problems.append(
-                    f"{short}.{parameter} is missing ({form['Description']}) Give it in airkiln_parameters, "
-                    f"or for this stack alone in {_own_variable(kind, short)}."
+                    f"{short}.{parameter} is missing ({form['Description']}) Give it in {variable}."
                 )
         problems += [
             f"{_own_variable(kind, short)}.{parameter}: {_stray(kind, parameter, wire['inputs'], forms)}"
@@ -183,7 +202,7 @@ class _Environment:
         ]
         if not self._wanted(kind):
             problems = []
-        elif state(status) == "refused" and kind != "database-step":
+        elif state(status) == "refused" and kind != DATABASE_STEP:
             problems.append(f"The stack {name} is {status}. {REFUSED[status].format(name=name)}")
         return {
             "kind": kind,
@@ -208,10 +227,10 @@ class _Environment:
         }.get(parameter)
 
     def _uses_spot(self, own: Mapping[str, Json]) -> bool:
-        return _text(self._given("workers", "OnDemandPercent", own)) not in ("None", "100")
+        return _text(self._given("OnDemandPercent", own)) not in ("None", "100")
 
     def _zones(self, own: Mapping[str, Json]) -> Json:
-        count = int(self._given("network", "ZoneCount", own) or 3)
+        count = int(self._given("ZoneCount", own) or 3)
         return self.zones[:count] if len(self.zones) >= count else None
 
     def problems(self, wiring: list[Mapping[str, Json]]) -> list[str]:
@@ -219,18 +238,13 @@ class _Environment:
         found = []
         kinds = [wire["name"] for wire in wiring]
         for kind in self.of_stacks:
-            if kind == "workers":
-                found.append("airkiln_stack_parameters.workers: what a pool takes stands in airkiln_pools.")
+            if kind in OF_A_POOL:
+                found.append(f"airkiln_stack_parameters.{kind}: what a pool takes stands in airkiln_pools.")
             elif kind not in kinds:
                 found.append(
                     f"airkiln_stack_parameters.{kind}: there is no such stack; there are {', '.join(kinds)}."
                 )
-        every = {
-            parameter
-            for kind in kinds
-            if kind != "database-step"
-            for parameter in self.templates[kind]["parameters"]
-        }
+        every = {parameter for kind in kinds for parameter in self.templates[kind]["parameters"]}
         found += [
             f"airkiln_parameters.{parameter}: no stack takes it; look for a typing mistake."
             for parameter in self.common
@@ -267,17 +281,15 @@ def _of_the_stack(own: Mapping[str, Json]) -> dict[str, Json]:
     return {key: value for key, value in own.items() if not str(key)[:1].islower()}
 
 
-def _of_the_pool(pool: str, own: Mapping[str, Json]) -> dict[str, Json]:
-    """Parameters of a pool's stack that follow its name and settings: the group does as its instances do."""
-    return {"PoolName": pool} | ({"Rebalance": own["rebalance"]} if "rebalance" in own else {})
+def _of_the_pool(own: Mapping[str, Json]) -> dict[str, Json]:
+    """Parameters of a pool's workers that follow its settings: the group does as its instances do."""
+    return {"Rebalance": own["rebalance"]} if "rebalance" in own else {}
 
 
 def _own_variable(kind: str, short: str) -> str:
-    return (
-        f"airkiln_pools.{short.removeprefix('worker-')}"
-        if kind == "workers"
-        else f"airkiln_stack_parameters.{kind}"
-    )
+    if kind in OF_A_POOL:
+        return f"airkiln_pools.{short.removeprefix(of_pool(kind, ''))}"
+    return f"airkiln_stack_parameters.{kind}"
 
 
 def _stray(kind: str, parameter: str, inputs: Mapping[str, str], forms: Mapping[str, Json]) -> str:

@@ -7,6 +7,14 @@ from typing import Any
 
 Json = Any
 
+OF_A_POOL = {"queues": "queues", "workers": "worker"}
+"""Templates that have a stack for each pool, and what stands before the pool's name in the stack's."""
+
+
+def of_pool(kind: str, pool: str) -> str:
+    """The name of a pool's stack, without the environment's."""
+    return f"{OF_A_POOL[kind]}-{pool}"
+
 
 def infra(outputs: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
     """The outputs of stacks as folders of Parameter Store, without empty ones, which it refuses."""
@@ -58,17 +66,17 @@ def reasons(result: Mapping[str, Json], described: Mapping[str, Json]) -> list[s
 def to_delete(
     wiring: list[Mapping[str, Json]], present: Mapping[str, Json], environment: str, pool: str = ""
 ) -> dict[str, list[str]]:
-    """The stacks that a destruction deletes, in order, and those it keeps. With `pool`, only its stack."""
+    """The stacks that a destruction deletes, in order, and those it keeps. With `pool`, only its stacks."""
     prefix = f"airkiln-{environment}-"
+    kinds = [wire["name"] for wire in reversed(wiring) if "kept" not in wire]
     if pool:
-        return {"delete": [name for name in present if name == f"{prefix}worker-{pool}"], "keep": []}
+        own = [prefix + of_pool(kind, pool) for kind in kinds if kind in OF_A_POOL]
+        return {"delete": [name for name in own if name in present], "keep": []}
     delete = [
         name
-        for wire in reversed(wiring)
-        if "kept" not in wire
+        for kind in kinds
         for name in sorted(present)
-        if name == prefix + wire["name"]
-        or (wire["name"] == "workers" and name.startswith(f"{prefix}worker-"))
+        if name == prefix + kind or (kind in OF_A_POOL and name.startswith(prefix + of_pool(kind, "")))
     ]
     return {"delete": delete, "keep": sorted(name for name in present if name not in delete)}
 

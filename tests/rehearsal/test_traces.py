@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 
@@ -109,8 +108,7 @@ def test_down_after_an_nspawn_was_killed(doomed: Region) -> None:
 
 def test_down_after_everything_was_killed_at_once(doomed: Region) -> None:
     running(doomed)
-    for pid in ControlGroup(doomed).processes():
-        os.kill(pid, signal.SIGKILL)
+    ControlGroup(doomed).send(signal.SIGKILL)
     session.down(doomed)
     session.down(doomed)
     assert traces(doomed) == []

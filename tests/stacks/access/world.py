@@ -149,15 +149,16 @@ def world() -> World:
     for pool in POOLS:
         given = {name: shared[name] for name in ("WorkerPolicyArns", "TaskFilesPolicyArn")}
         called = "workers" if pool == "default" else f"workers-{pool}"
-        stack = named(called, deployed("workers", PoolName=pool, **given))
+        queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:airkiln-test-{pool}"
+        stack = named(called, deployed("workers", PoolName=pool, **given | {"QueueArn": queue_arn}))
         worker = "worker" if pool == "default" else f"{pool} worker"
         made.policies[f"{called}.MayTakeTheTaskRole"] = document(stack, "MayTakeTheTaskRole")
         role(worker, called, stack, "Role", f"{called}.MayTakeTheTaskRole")
         role(f"{worker}'s tasks", called, stack, "TaskRole")
-        made.policies[f"{called}.QueuePolicy"] = document(stack, "QueuePolicy")
+        guarded = f"{called.replace('workers', 'queues')}.QueuePolicy"
+        made.policies[guarded] = document(deployed("queues", PoolName=pool), "QueuePolicy")
         for suffix in ("", "-dead"):
-            queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:airkiln-test-{pool}{suffix}"
-            made.of_resources[queue] = f"{called}.QueuePolicy"
+            made.of_resources[queue_arn + suffix] = guarded
     role("container", "offload", offload, "TaskRole")
     role("container's launcher", "offload", offload, "LaunchRole")
     role("database's monitor", "data", deployed("data"), "DatabaseMonitoringRole")

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.stacks.deploy.local_aws import Run
 
-LAYERS = {"edge", "webserver", "scheduler", "worker-default", "operations"}
+LAYERS = {"edge", "webserver", "scheduler", "queues-default", "worker-default", "operations"}
 KEPT = {"network", "firewall", "security", "iam", "buckets", "data", "observability"}
 
 

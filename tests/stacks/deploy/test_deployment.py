@@ -87,10 +87,10 @@ def test_outputs_are_mirrored(life: Environment, deployed: Step) -> None:
     assert {name for name in outputs if name not in mirrored} == set()
 
 
-def test_the_queue_that_workers_read_is_the_one_that_their_stack_made(deployed: Step) -> None:
+def test_the_queue_that_workers_read_is_the_one_that_their_pools_stack_made(deployed: Step) -> None:
     values = {name: value for name, (_, value, _) in deployed.after["parameters"].items()}
     named = json.loads(values["worker/AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__PREDEFINED_QUEUES"])
-    assert named == {"default": {"url": values["infra/worker-default/QueueUrl"]}}
+    assert named == {"default": {"url": values["infra/queues-default/QueueUrl"]}}
 
 
 def test_a_second_run_changes_nothing(repeated: Step) -> None:

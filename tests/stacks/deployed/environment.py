@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from airkiln_deploy.stacks import OF_A_POOL, of_pool
 from rehearsal.aws.services.cloudformation.clients import Clients, clients
 from rehearsal.aws.services.cloudformation.template import Evaluator, parameters, parse
 
@@ -57,15 +58,16 @@ class Environment:
         return self.clients("cloudformation")
 
     def stack(self, name: str, pool: str = "") -> str:
-        return f"airkiln-{self.name}-worker-{pool}" if pool else f"airkiln-{self.name}-{name}"
+        return f"airkiln-{self.name}-{of_pool(name, pool) if pool else name}"
 
     def parameters(self, name: str, **more: str) -> Parameters:
-        """Every parameter that is fed by an output or chosen."""
+        """Every parameter that is fed by an output or chosen. Of a pool, `more` has the name."""
         wiring = yaml.safe_load((FOLDER / "wiring.yml").read_text(encoding="utf-8"))["stacks"]
         inputs = next(stack["inputs"] for stack in wiring if stack["name"] == name)
         values: Parameters = {"EnvironmentName": self.name} | self.choices.get("", {})
         for parameter, source in inputs.items():
             stack, output = source.split(".")
+            stack = of_pool(stack, more.get("PoolName", "default")) if stack in OF_A_POOL else stack
             if output in self.outputs.get(stack, {}):
                 values[parameter] = self.outputs[stack][output]
         values |= self.choices.get(name, {}) | more
@@ -80,9 +82,12 @@ class Environment:
                 continue
             if name == "endpoints" and self.outputs["network"]["AwsAccess"] != "endpoints":
                 continue
-            if name == "workers":
+            if name == "queues" and self.choices.get("", {}).get("Broker") == "redis":
+                continue
+            if name in OF_A_POOL:
                 for pool, chosen in self.pools.items():
                     self.create(self.stack(name, pool), name, self.parameters(name, PoolName=pool, **chosen))
+                    self.outputs[of_pool(name, pool)] = self.outputs_of(self.stack(name, pool))
             else:
                 self.create(self.stack(name), name, self.parameters(name))
                 self.outputs[name] = self.outputs_of(self.stack(name))

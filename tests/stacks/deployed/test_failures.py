@@ -9,12 +9,13 @@ import json
 
 import pytest
 
+from airkiln_deploy.stacks import OF_A_POOL
 from tests.stacks.deployed.conftest import secrets
 from tests.stacks.deployed.environment import Environment, Parameters, body, listed
 
 STACKS = (
     *("network", "firewall", "security", "iam", "buckets", "data", "edge", "database-step"),
-    *("webserver", "scheduler", "workers", "observability", "operations"),
+    *("webserver", "scheduler", "queues", "workers", "observability", "operations"),
 )
 PROTECTED = ("data", "edge")
 UNPROTECTED = {"DeletionProtection": "false"}
@@ -28,7 +29,7 @@ NOWHERE = {"Type": "String", "Default": "arn:aws:sns:eu-west-1:123456789012:nowh
 
 
 def parameters(environment: Environment, name: str, **more: str) -> Parameters:
-    pool = {"PoolName": "default"} if name == "workers" else {}
+    pool = {"PoolName": "default"} if name in OF_A_POOL else {}
     given = environment.parameters(name, **pool, **more) | {"EnvironmentName": "failed"}
     return {key: value for key, value in given.items() if key in body(name)["Parameters"]}
 

@@ -170,7 +170,7 @@ def test_the_web_servers_stand_behind_every_door_and_nobody_else_does(environmen
 
 def test_queues_hand_what_fails_to_their_dead_letters(least: Environment) -> None:
     sqs = least.clients("sqs")
-    stack = least.stack("workers", "default")
+    stack = least.stack("queues", "default")
     queue, dead = (
         sqs.get_queue_attributes(QueueUrl=least.id(stack, name), AttributeNames=["All"])["Attributes"]
         for name in ("Queue", "DeadLetters")

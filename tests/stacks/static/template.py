@@ -231,6 +231,7 @@ EVERYTHING: dict[str, dict[str, str]] = {
         "ExtraSecurityGroupIds": "sg-0123456789abcde12",
     },
     "workers": {
+        "QueueArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:airkiln-test-default",
         "SecondInstanceType": "m6i.xlarge",
         "ThirdInstanceType": "m5.xlarge",
         "OnDemandPercent": "0",

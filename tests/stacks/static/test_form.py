@@ -54,6 +54,7 @@ def test_the_templates_of_the_design_are_there() -> None:
         "edge",
         "webserver",
         "scheduler",
+        "queues",
         "workers",
         "observability",
         "offload",

@@ -65,7 +65,7 @@ def test_every_log_group_under_the_key_is_one_that_its_policy_names() -> None:
 def test_every_alarm_is_one_that_may_use_the_key_and_the_topic() -> None:
     pattern = KEY["AlarmsSpeakThroughTheTopic"]["Condition"]["ArnLike"]["aws:SourceArn"]
     assert pattern == f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:airkiln-test-*"
-    for name in ("observability", "workers"):
+    for name in ("observability", "queues", "workers"):
         for resource in Template(name).deployed().values():
             if resource["Type"] == "AWS::CloudWatch::Alarm":
                 assert resource["Properties"]["AlarmName"].startswith("airkiln-test-")

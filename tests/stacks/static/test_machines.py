@@ -186,16 +186,15 @@ def test_workers_are_spot_instances_of_several_types_where_it_is_asked() -> None
 
 
 def test_the_queue_of_a_pool_has_dead_letters_and_strands_a_message_for_a_minute() -> None:
-    resources = Template("workers").deployed(PoolName="gpu")
+    resources = Template("queues").deployed(PoolName="gpu")
     queue = resources["Queue"]["Properties"]
     assert (queue["QueueName"], queue["VisibilityTimeout"]) == ("airkiln-test-gpu", 60)
     assert queue["RedrivePolicy"]["deadLetterTargetArn"].endswith(":airkiln-test-gpu-dead")
 
 
-def test_a_pool_on_redis_has_no_queue_and_no_right_to_one() -> None:
-    resources = Template("workers").deployed(Broker="redis")
-    assert not any(resource["Type"].startswith("AWS::SQS") for resource in resources.values())
-    assert "sqs:" not in json.dumps(resources["Role"]).replace("sqs:maxReceive", "")
+def test_workers_without_a_queue_have_no_right_to_one() -> None:
+    role = Template("workers").deployed(QueueArn="")["TaskRole"]
+    assert "sqs:" not in json.dumps(role)
 
 
 @pytest.mark.parametrize(

@@ -133,10 +133,11 @@ def test_everything_that_the_design_watches_has_an_alarm() -> None:
         "NoLeader", "SchedulerHeartbeat", "OldestQueuedTask", "DagImportErrors", "Errors", "Unanswered",
         "MissingWorkers", "NoWebserver", "DatabaseStorage", "DatabaseConnections", "DatabaseCpu",
     }  # fmt: skip
-    assert set(alarms("workers")) == {"DeadLetter", "AtMaximum"}
+    assert set(alarms("queues")) == {"DeadLetter"}
+    assert set(alarms("workers")) == {"AtMaximum"}
 
 
-@pytest.mark.parametrize("name", ["observability", "workers"])
+@pytest.mark.parametrize("name", ["observability", "queues", "workers"])
 def test_an_alarm_says_what_is_wrong_and_tells_somebody(name: str) -> None:
     for alarm in alarms(name).values():
         assert alarm["AlarmDescription"].endswith(".")

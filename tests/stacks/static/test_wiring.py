@@ -37,7 +37,7 @@ FOR_PEOPLE = {
     "scheduler.GroupName", "scheduler.LatestLaunchTemplateVersion", "scheduler.LaunchTemplateId",
     "iam.BuilderInstanceProfileName", "webserver.GroupName", "webserver.LatestLaunchTemplateVersion",
     "webserver.LaunchTemplateId", "workers.LatestLaunchTemplateVersion", "workers.LaunchTemplateId",
-    "workers.QueueUrl",
+    "queues.QueueUrl",
 }  # fmt: skip
 """Outputs that no stack takes: for Airflow's parameters, for releases and for people."""
 

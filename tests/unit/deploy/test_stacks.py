@@ -13,20 +13,21 @@ WIRING = yaml.safe_load((CLOUDFORMATION / "wiring.yml").read_text(encoding="utf-
 
 
 def test_destruction_goes_backwards_and_keeps_what_holds_data() -> None:
-    names = ["network", "data", "edge", "webserver", "worker-a", "worker-b", "observability", "operations"]
+    pools = [f"{kind}-{pool}" for kind in ("queues", "worker") for pool in ("a", "b")]
+    names = ["network", "data", "edge", "webserver", *pools, "observability", "operations"]
     every = {f"airkiln-prod-{name}": {"status": "CREATE_COMPLETE"} for name in names}
     found = stacks.to_delete(WIRING, every, "prod")
     assert [name.removeprefix("airkiln-prod-") for name in found["delete"]] == [
-        "operations", "worker-a", "worker-b", "webserver", "edge",
+        "operations", "worker-a", "worker-b", "queues-a", "queues-b", "webserver", "edge",
     ]  # fmt: skip
     assert set(found["keep"]) == {f"airkiln-prod-{name}" for name in ("network", "data", "observability")}
 
 
-def test_the_destruction_of_a_pool_takes_its_stack_alone() -> None:
-    every = {
-        f"airkiln-prod-{name}": {"status": "CREATE_COMPLETE"} for name in ("worker-a", "worker-ab", "edge")
-    }
-    assert stacks.to_delete(WIRING, every, "prod", "a")["delete"] == ["airkiln-prod-worker-a"]
+def test_the_destruction_of_a_pool_takes_its_stacks_alone_and_the_workers_first() -> None:
+    names = ("queues-a", "queues-ab", "worker-a", "worker-ab", "edge")
+    every = {f"airkiln-prod-{name}": {"status": "CREATE_COMPLETE"} for name in names}
+    own = ["airkiln-prod-worker-a", "airkiln-prod-queues-a"]
+    assert stacks.to_delete(WIRING, every, "prod", "a")["delete"] == own
 
 
 def event(kind: str, name: str, status: str, reason: str = "") -> dict[str, str]:
