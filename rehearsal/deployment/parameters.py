@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from rehearsal.aws.account import ACCOUNT, aws_region, endpoint_url
 from rehearsal.aws.client import client
-from rehearsal.linux.addresses import POSTGRES
+from rehearsal.linux.addresses import NETWORK, POSTGRES
 
 NAME = "rehearsal"
 FOLDER = f"/airkiln/{NAME}"
@@ -115,7 +115,8 @@ def parameters(secret: Secrets, queue_url: str) -> dict[str, dict[str, str]]:
             "AIRKILN_CONTROLLER_DATABASE_PASSWORD": secret.controller_password,
             "AIRKILN_LIFECYCLE_PASSWORD": secret.lifecycle_password,
         },
-        "webserver": server,
+        # Whoever asks from the VPC is a load balancer, as behind the security group of a deployment.
+        "webserver": server | {"AIRKILN_WEB_TRUSTED_PROXIES": str(NETWORK)},
         "scheduler": server
         | {
             "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{airflow[DATABASE]}",

@@ -39,7 +39,5 @@ def become(arguments: Sequence[str]) -> None:
     resolve_name("airflow.__main__:main")()
 
 
-if __name__ == "__mp_main__":  # a process of the web server's, where it has several
-    shield()
 if __name__ == "__main__":
     become(sys.argv[1:])

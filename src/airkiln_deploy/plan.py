@@ -27,7 +27,7 @@ OWNED_BY_RELEASES = ("ImageId", "LaunchTemplateVersion")
 OURS = ("EnvironmentName", "PoolName", "Rebalance", "Spot", "S3PrefixListId", "Offload", *OWNED_BY_RELEASES)
 """Parameters that a deployment works out; the variables may not give them."""
 
-NETWORK = ("VpcId", "PrivateSubnetIds", "DatabaseSubnetIds", "ZoneCount")
+NETWORK = ("VpcId", "VpcCidr", "PrivateSubnetIds", "DatabaseSubnetIds", "ZoneCount")
 """What airkiln_vpc has to give; PublicSubnetIds and AwsAccess are optional."""
 
 REFUSED = {

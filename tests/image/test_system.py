@@ -198,7 +198,7 @@ def test_every_role_pulls_the_mount_and_none_requires_it(host: Host, booted: Non
 
 
 def test_nothing_listens_but_ssh_and_what_serves(host: Host, booted: None, state: str) -> None:
-    served = {"22"} | ({"8080", "8793", "8794", "8974", "5432"} if state == "serving" else set())
+    served = {"22"} | ({"8080", "8081", "8793", "8794", "8974", "5432"} if state == "serving" else set())
     outside = [
         line.split()[3] for line in lines(host, "ss -Hltn") if "127.0.0." not in line and "[::1]" not in line
     ]

@@ -75,6 +75,7 @@ READERS: dict[str, frozenset[str]] = {
     "AIRFLOW__FAB__": frozenset({WEBSERVER_UNIT}),
     API_KEY: _LOG_SERVERS_TOO,
     "AIRFLOW__LOGGING__": _LOG_SERVERS_TOO,
+    "AIRKILN_WEB_": frozenset({WEBSERVER_UNIT}),
     # The controllers take the address of the database from it, with a login of their own.
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": EVERY_UNIT | frozenset(CONTROLLERS),
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_": EVERY_UNIT,

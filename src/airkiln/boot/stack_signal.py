@@ -9,6 +9,7 @@ dependencies, unlike what replaces a running web server (airkiln_airflow/livenes
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -18,7 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from airkiln.aws.clients import CallTimeouts, create_client, describe_error, error_code, errors, open_session
-from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
+from airkiln.errors import AirkilnError, DeniedError, NotPermittedError, RefusedError, UnavailableError
+from airkiln.host.environment import read_optional
 from airkiln.host.layout import Layout
 from airkiln.host.metadata import Imds, NoImdsError, made_by_amazon
 from airkiln.roles import ROLES, WEBSERVER_UNIT
@@ -36,8 +38,13 @@ ATTEMPTS = 6
 """Tries of the signal, with waits of 2 to 32 s between: about a minute."""
 JOURNALCTL_TIMEOUT = 30
 """Seconds for one journalctl."""
-HEALTH = "http://127.0.0.1:8080/api/v2/monitor/health"
+HEALTH = "/api/v2/monitor/health"
+"""Airflow answers to it below any prefix and without."""
 HEALTH_TIMEOUT = 5
+_OWN_SERVER = ssl.create_default_context()
+"""On its own machine the server is asked by an address that no certificate names."""
+_OWN_SERVER.check_hostname = False
+_OWN_SERVER.verify_mode = ssl.CERT_NONE
 BOOT_UNIT = "airkiln-boot.service"
 OWN_UNIT = "airkiln-signal.service"
 JOURNAL_LINES = 5
@@ -49,6 +56,15 @@ _NOT_WAITING = (
     "does not exist",
     "is in the CREATE_COMPLETE state",
 )
+
+
+def health_url(variables: Mapping[str, str]) -> str:
+    """Where the web server of this machine answers, by the variables that it is started with."""
+    host = variables.get("AIRFLOW__API__HOST", "")
+    port = variables.get("AIRFLOW__API__PORT") or "8080"
+    scheme = "https" if variables.get("AIRFLOW__API__SSL_CERT") else "http"
+    at = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared
+    return f"{scheme}://{f'[{at}]' if ':' in at else at}:{port}{HEALTH}"
 
 
 @dataclass(frozen=True)
@@ -77,8 +93,11 @@ class System(Protocol):
         """The last lines of the unit's journal, oldest first."""
 
 
+@dataclass(frozen=True)
 class Systemd:
     """This machine."""
+
+    layout: Layout = field(default_factory=Layout)
 
     def wants(self, target: str) -> tuple[str, ...]:
         """The target's Wants, drop-ins included."""
@@ -102,10 +121,13 @@ class Systemd:
     def web_server_answers(self) -> bool:
         """One request to its health page, which answers 200 whatever the database does."""
         try:
-            with urllib.request.urlopen(HEALTH, timeout=HEALTH_TIMEOUT) as answer:
+            url = health_url(read_optional(self.layout.static_env, self.layout.run_env))
+            with urllib.request.urlopen(  # noqa: S310 - http or https, to this machine
+                url, timeout=HEALTH_TIMEOUT, context=_OWN_SERVER
+            ) as answer:
                 found = json.loads(answer.read())
                 return bool(answer.status == 200 and found["metadatabase"]["status"] == "healthy")
-        except (OSError, urllib.error.URLError, ValueError, KeyError, TypeError):
+        except (OSError, urllib.error.URLError, NotPermittedError, ValueError, KeyError, TypeError):
             return False
 
     def last_lines(self, unit: str) -> list[str]:

@@ -103,7 +103,7 @@ _LIBPQ = re.compile(r"PG[A-Z]+")
 
 _OURS = "AIRKILN_"
 _SETTABLE = re.compile(
-    r"AIRKILN_(?:(?:ADMIN|CONTROLLER|LIFECYCLE|EFS|RETENTION)_[A-Z_]+|POOLS|DATABASE_UNVERIFIED)"
+    r"AIRKILN_(?:(?:ADMIN|CONTROLLER|LIFECYCLE|EFS|RETENTION|WEB)_[A-Z_]+|POOLS|DATABASE_UNVERIFIED)"
 )
 """Of Airkiln's own variables, those that a parameter sets. The units set the others, such as AIRKILN_GATE."""
 

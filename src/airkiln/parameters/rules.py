@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -66,6 +67,9 @@ ALLOWED = "allowed"
 AUTHORITY = "/etc/airkiln/database-authority.pem"
 """Where the role `database_authority` puts the certificates of the image."""
 _LOCAL_HOSTS = frozenset({"", "127.0.0.1", "::1", "localhost"})
+
+_PROXIES = "AIRKILN_WEB_TRUSTED_PROXIES"
+"""Networks whose word the web server takes about its clients (airkiln_airflow.proxies)."""
 
 _OPEN_DOORS = (
     (re.compile(r".*AUTH_ROLE_PUBLIC"), re.compile(r"(?i)(?!public$).+"), "gives a role to everybody"),
@@ -297,7 +301,21 @@ def authorities(values: Mapping[str, str]) -> dict[str, str]:
 
 def open_reason(name: str, value: str) -> str | None:
     """Why the setting opens a door to everybody, or None."""
+    if name == _PROXIES:
+        return _proxies_reason(value)
     for names, values, what in _OPEN_DOORS:
         if names.fullmatch(name) and values.fullmatch(value):
             return f"the value {what}: remove the parameter, and give people roles of their own"
+    return None
+
+
+def _proxies_reason(value: str) -> str | None:
+    networks = []
+    for part in filter(None, map(str.strip, value.split(","))):
+        try:
+            networks.append(ipaddress.ip_network(part))
+        except ValueError:
+            return "the value is not a list of networks: write such as 10.20.0.0/16, separated by commas"
+    if any(network.prefixlen == 0 for network in networks):
+        return "the value lets every client say who it is: write the networks of the load balancers"
     return None

@@ -27,7 +27,7 @@ INSIDE: Reach = {
     ("worker", "file-system", 2049),
 }
 ENDPOINTS_REDIS_AND_DOOR: Reach = {
-    ("public-load-balancer", "webserver", 8080),
+    ("public-load-balancer", "webserver", 8081),
     ("scheduler", "redis", 6379),
     ("worker", "redis", 6379),
     ("instance", "endpoints", 443),

@@ -32,7 +32,7 @@ REDIS = {("scheduler", "Redis", 6379), ("worker", "Redis", 6379)}
 PUBLIC = {
     (ANYWHERE, "PublicLoadBalancer", 443),
     (ANYWHERE, "PublicLoadBalancer", 80),
-    ("PublicLoadBalancer", "webserver", 8080),
+    ("PublicLoadBalancer", "webserver", 8081),
 }
 
 CASES = [

@@ -12,7 +12,7 @@ import pytest
 from airkiln.lifecycle import hook
 from airkiln_airflow import liveness
 from rehearsal.aws.services.cloudformation.template import Json
-from tests.stacks.static.template import EVERYTHING, SAMPLES, Template
+from tests.stacks.static.template import EVERYTHING, SAMPLES, Deployment, Template
 
 ROOT = Path(__file__).parents[3]
 GROUPS = {"webserver": "webserver", "scheduler": "scheduler", "workers": "worker"}
@@ -131,9 +131,6 @@ def test_an_instance_is_not_replaced_or_given_up_while_its_volume_still_loads(na
     assert int(properties["HealthCheckGracePeriod"]) >= int(minutes) * 60
     timeout = Template(name).parameters["BootTimeout"]["Default"]
     assert int(re.findall(r"\d+", timeout)[0]) > int(minutes)
-    unit = ROOT / "roles/airflow_webserver/templates/etc/systemd/system/airflow-webserver.service.j2"
-    (tries,) = re.findall(r"--retry (\d+) --retry-delay 1", unit.read_text())
-    assert int(tries) >= int(minutes) * 60 - 10
 
 
 @pytest.mark.parametrize("name", GROUPS)
@@ -243,10 +240,10 @@ def test_an_instance_takes_further_security_groups(template: str) -> None:
     assert launched(template)["SecurityGroupIds"][2:] == [EVERYTHING[template]["ExtraSecurityGroupIds"]]
 
 
-@pytest.mark.parametrize("door", ["Internal", "Public"])
-def test_a_door_knows_a_web_server_by_what_depends_on_no_database(door: str) -> None:
+@pytest.mark.parametrize(("door", "port"), [("Internal", 8080), ("Public", 8081)])
+def test_a_door_knows_a_web_server_by_what_depends_on_no_database(door: str, port: int) -> None:
     targets = deployed("edge")[f"{door}Targets"]["Properties"]
-    assert (targets["Protocol"], targets["Port"]) == ("HTTP", 8080)
+    assert (targets["Protocol"], targets["Port"]) == ("HTTP", port)
     assert targets["TargetType"] == "instance"
     assert targets["HealthCheckPath"] == liveness.PATH
     assert targets["HealthCheckIntervalSeconds"] == 10
@@ -259,11 +256,37 @@ def test_a_door_speaks_tls_and_keeps_an_access_log(door: str) -> None:
     resources = deployed("edge")
     listener = resources[f"{door}Https"]["Properties"]
     assert (listener["Protocol"], listener["Port"]) == ("HTTPS", 443)
-    assert listener["SslPolicy"].startswith("ELBSecurityPolicy-TLS13")
+    assert listener["SslPolicy"] == "ELBSecurityPolicy-TLS13-1-3-2021-06"
     attributes = {
         a["Key"]: a["Value"] for a in resources[f"{door}LoadBalancer"]["Properties"]["LoadBalancerAttributes"]
     }
     assert attributes["access_logs.s3.enabled"] == "true"
+
+
+@pytest.mark.parametrize("door", ["Internal", "Public"])
+def test_a_door_appends_the_address_of_its_client_and_nothing_else(door: str) -> None:
+    """The last address is what the web server believes (src/airkiln_airflow/proxies.py)."""
+    properties = deployed("edge")[f"{door}LoadBalancer"]["Properties"]
+    attributes = {each["Key"]: each["Value"] for each in properties["LoadBalancerAttributes"]}
+    assert attributes["routing.http.xff_header_processing.mode"] == "append"
+    assert attributes["routing.http.xff_client_port.enabled"] == "false"
+    assert attributes["routing.http.drop_invalid_header_fields.enabled"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "https://airflow.internal.example.com/"),
+        ({"UrlPrefix": "/af"}, "https://airflow.internal.example.com/af/"),
+        (EVERYTHING["edge"] | {"UrlPrefix": "/af"}, "https://airflow.example.com/af/"),
+    ],
+)
+def test_links_lead_to_where_people_open_airflow(given: dict[str, str], url: str) -> None:
+    outputs = Deployment(Template("edge"), given).outputs()
+    assert outputs["UiUrl"] == url
+    assert outputs["ExecutionApiUrl"] == (
+        f"https://airflow.internal.example.com{given.get('UrlPrefix', '')}/execution/"
+    )
 
 
 def test_the_internal_door_leads_to_everything() -> None:

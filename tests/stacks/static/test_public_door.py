@@ -17,10 +17,15 @@ SCRIPT = "application/json, text/plain, */*"
 
 
 def answer(
-    path: str, authorization: str = "", access: str = "oidc", accept: str = "text/html,*/*"
+    path: str,
+    authorization: str = "",
+    access: str = "oidc",
+    accept: str = "text/html,*/*",
+    prefix: str = "",
 ) -> list[str]:
     """The actions for a request, in order, as a load balancer decides them: the first rule that fits."""
-    resources = Template("edge").deployed(**{**EVERYTHING["edge"], "PublicAccess": access})
+    given = {**EVERYTHING["edge"], "PublicAccess": access, "UrlPrefix": prefix}
+    resources = Template("edge").deployed(**given)
     rules = [r["Properties"] for r in resources.values() if r["Type"].endswith("ListenerRule")]
     for rule in sorted(rules, key=lambda rule: int(rule["Priority"])):
         if all(
@@ -70,6 +75,44 @@ def named(actions: list[dict[str, Any]]) -> list[str]:
 @pytest.mark.parametrize("authorization", ["", "Bearer token"])
 def test_the_task_execution_api_is_not_there(path: str, access: str, authorization: str) -> None:
     assert answer(path, authorization, access) == ["404"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/execution/health",
+        "/airflow/execution",
+        "/airflow/execution/task-instances/1/run",
+        "/airflow//Execution/health",
+        "//airflow/execution/health",
+        "/%61irflow/execution/health",
+        "/airflow/%65xecution/health",
+        "/airflow/execution%2Fhealth",
+    ],
+)
+@pytest.mark.parametrize("access", ["oidc", "airflow"])
+def test_nor_is_it_below_a_prefix(path: str, access: str) -> None:
+    assert answer(path, "Bearer token", access, prefix="/airflow") == ["404"]
+
+
+def test_the_other_rules_follow_a_prefix() -> None:
+    assert answer("/airflow/api/v2/dags", "Bearer token", prefix="/airflow") == ["forward"]
+    for path in ("/airflow/api/v2/dags", "/airflow/ui/dags"):
+        assert answer(path, accept=SCRIPT, prefix="/airflow") == ["authenticate-oidc or 401", "forward"]
+    for path in ("/airflow/", "/airflow/dags/execution/runs/manual__2026-11-21T00%3A00"):
+        assert answer(path, prefix="/airflow") == ["authenticate-oidc", "forward"]
+
+
+def test_no_condition_is_longer_than_a_load_balancer_takes() -> None:
+    resources = Template("edge").deployed(**{**EVERYTHING["edge"], "UrlPrefix": "/" + "a" * 32})
+    rules = [each["Properties"] for each in resources.values() if each["Type"].endswith("ListenerRule")]
+    configs = [
+        one["PathPatternConfig"] for rule in rules for one in rule["Conditions"] if "PathPatternConfig" in one
+    ]
+    values = [
+        value for config in configs for key in ("Values", "RegexValues") for value in config.get(key, [])
+    ]
+    assert max(map(len, values)) <= 128
 
 
 @pytest.mark.parametrize(

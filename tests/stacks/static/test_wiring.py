@@ -28,6 +28,7 @@ GIVEN = {
 FOR_PEOPLE = {
     "buckets.ReleaseBucketName", "data.DatabaseHost", "data.DatabasePort", "data.FileSystemId",
     "data.RedisHost", "data.RedisPort", "database-step.InstanceId", "edge.InternalLoadBalancerDnsName",
+    "edge.UiUrl", "network.VpcCidr",
     "buckets.JournalLogGroupName", "edge.PublicLoadBalancerDnsName", "observability.TopicArn",
     "offload.ClusterName", "offload.ContainerSecurityGroupIds", "offload.TaskDefinition",
     "buckets.CommandsLogGroupName", "operations.AdministratorPolicyArn", "operations.OperatorPolicyArn",
@@ -126,7 +127,7 @@ def test_a_parameter_named_like_an_output_is_fed_by_it() -> None:
         for parameter in Template(name).parameters
         if parameter in outputs and (name, parameter) not in fed
     }
-    assert loose == {("network", "ZoneCount")}
+    assert loose == {("network", "VpcCidr"), ("network", "ZoneCount")}
 
 
 def test_every_output_is_taken_or_known_to_be_for_people() -> None:

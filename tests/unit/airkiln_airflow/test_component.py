@@ -23,16 +23,18 @@ def main():
         os._exit(0)
     os.wait()
 """
-SPAWNS = """
-import ctypes, multiprocessing, sys
-def tell():
-    print("spawned", ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), flush=True)
-def main():
-    from airflow.__main__ import tell
-    process = multiprocessing.get_context("spawn").Process(target=tell)
-    process.start()
-    process.join()
+STAND_INS = {
+    "airflow/configuration.py": "conf = None",
+    "uvicorn/__init__.py": "Server = object",
+    "uvicorn/supervisors.py": "Multiprocess = object",
+}
+"""What the web server's module imports of others."""
+SPAWNED = f"""
+import ctypes, runpy
+runpy.run_module("airkiln_airflow.webserver", run_name="__mp_main__")
+print({DUMPABLE})
 """
+"""What multiprocessing runs in a process that it spawns."""
 
 
 def run(folder: Path, *arguments: str) -> list[str]:
@@ -55,5 +57,8 @@ def test_without_it_they_would_be_open(tmp_path: Path) -> None:
 
 
 def test_the_web_servers_further_processes_are_closed_too(tmp_path: Path) -> None:
-    make_airflow(tmp_path, SPAWNS)
-    assert run(tmp_path, "-P", "-m", "airkiln_airflow.component", "api-server") == ["spawned 0"]
+    make_airflow(tmp_path, MAIN)
+    (tmp_path / "uvicorn").mkdir()
+    for name, text in STAND_INS.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert run(tmp_path, "-c", SPAWNED) == ["0"]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airkiln_airflow.liveness import PATH, Liveness
-
-ROOT = Path(__file__).parents[3]
 
 
 class Application:
@@ -53,9 +50,3 @@ def test_everything_else_is_the_applications(scope: dict[str, Any]) -> None:
     application = Application()
     application.serves(scope)
     assert (application.asked, application.sent) == ([scope["type"]], [])
-
-
-def test_systemd_waits_for_it_and_for_nothing_that_depends_on_the_database() -> None:
-    unit = ROOT / "roles/airflow_webserver/templates/etc/systemd/system/airflow-webserver.service.j2"
-    asked = [word for word in unit.read_text().split() if word.startswith("http://127.0.0.1")]
-    assert asked == [f"http://127.0.0.1:${{AIRFLOW__API__PORT}}{PATH}"]

@@ -22,6 +22,7 @@ EDGE = {
 }
 GIVEN_VPC = {
     "VpcId": "vpc-01234567",
+    "VpcCidr": "10.20.0.0/16",
     "PrivateSubnetIds": ["subnet-01234567", "subnet-12345678"],
     "DatabaseSubnetIds": ["subnet-01234567", "subnet-12345678"],
     "ZoneCount": 2,

@@ -102,6 +102,7 @@ def test_a_given_vpc_takes_the_networks_place() -> None:
 def test_a_given_vpc_is_whole_and_was_given_from_the_beginning() -> None:
     made = plan(vpc={"VpcId": "vpc-01234567"}, present={"airkiln-prod-network": present("CREATE_COMPLETE")})
     assert [line.split()[0] for line in made["problems"]] == [
+        "airkiln_vpc.VpcCidr",
         "airkiln_vpc.PrivateSubnetIds",
         "airkiln_vpc.DatabaseSubnetIds",
         "airkiln_vpc.ZoneCount",

@@ -55,6 +55,7 @@ SERVERS = [WEBSERVER_UNIT, SCHEDULER_UNIT, DAG_PROCESSOR_UNIT, TRIGGERER_UNIT]
         ("AIRKILN_LIFECYCLE_PASSWORD", []),
         ("AIRKILN_ADMIN_PASSWORD", []),
         ("AIRKILN_RETENTION_DAYS", []),
+        ("AIRKILN_WEB_TRUSTED_PROXIES", [WEBSERVER_UNIT]),
     ],
 )
 def test_a_changed_variable_restarts_the_units_that_read_it(name: str, units: list[str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from airkiln.boot.stack_signal import ATTEMPTS, REPORT_EVERY, Signal, Systemd, Unit
+from airkiln.boot.stack_signal import ATTEMPTS, REPORT_EVERY, Signal, Systemd, Unit, health_url
 from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
 from airkiln.host.layout import Layout
 from tests.unit.airkiln.boot.known_metadata import Metadata
@@ -251,9 +251,7 @@ def test_a_unit_counts_as_skipped_only_when_systemd_has_looked_or_has_none(
         ("starting", False),
     ],
 )
-def test_a_web_server_is_ready_once_it_reaches_its_database(
-    monkeypatch: pytest.MonkeyPatch, body: str, ready: bool
-) -> None:
+def test_a_web_server_is_ready_once_it_reaches_its_database(tmp_path: Path, body: str, ready: bool) -> None:
     """Airflow's page answers 200 whatever the database does."""
 
     class Page(BaseHTTPRequestHandler):
@@ -267,5 +265,22 @@ def test_a_web_server_is_ready_once_it_reaches_its_database(
 
     with HTTPServer(("127.0.0.1", 0), Page) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        monkeypatch.setattr("airkiln.boot.stack_signal.HEALTH", f"http://127.0.0.1:{server.server_port}")
-        assert Systemd().web_server_answers() is ready
+        layout = Layout(tmp_path)
+        layout.static_env.parent.mkdir(parents=True)
+        layout.static_env.write_text(f'AIRFLOW__API__PORT="{server.server_port}"\n')
+        assert Systemd(layout).web_server_answers() is ready
+
+
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({}, "http://127.0.0.1:8080"),
+        ({"HOST": "0.0.0.0", "PORT": "9090"}, "http://127.0.0.1:9090"),
+        ({"HOST": "::"}, "http://127.0.0.1:8080"),
+        ({"HOST": "::1"}, "http://[::1]:8080"),
+        ({"HOST": "10.20.0.7", "SSL_CERT": "/etc/ssl/web.pem"}, "https://10.20.0.7:8080"),
+    ],
+)
+def test_a_web_server_is_asked_where_it_listens(variables: dict[str, str], url: str) -> None:
+    given = {f"AIRFLOW__API__{name}": value for name, value in variables.items()}
+    assert health_url(given) == f"{url}/api/v2/monitor/health"

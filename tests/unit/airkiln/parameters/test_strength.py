@@ -108,6 +108,9 @@ def test_drawn_secrets_are_accepted() -> None:
         ("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True"),
         ("AIRFLOW__FAB__AUTH_BACKENDS", "airflow.api.auth.backend.default"),
         ("AIRFLOW__API__AUTH_BACKENDS", "a.b,airflow.api.auth.backend.default"),
+        ("AIRKILN_WEB_TRUSTED_PROXIES", "0.0.0.0/0"),
+        ("AIRKILN_WEB_TRUSTED_PROXIES", "10.0.0.0/8, ::/0"),
+        ("AIRKILN_WEB_TRUSTED_PROXIES", "*"),
     ],
 )
 def test_a_setting_that_needs_no_login_is_refused(name: str, value: str) -> None:
@@ -122,6 +125,8 @@ def test_a_setting_that_needs_no_login_is_refused(name: str, value: str) -> None
         ("AUTH_USER_REGISTRATION_ROLE", "Viewer"),
         ("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "False"),
         ("AIRFLOW__FAB__AUTH_BACKENDS", "airflow.providers.fab.auth_manager.api.auth.backend.session"),
+        ("AIRKILN_WEB_TRUSTED_PROXIES", "10.20.0.0/16, 10.30.0.0/16"),
+        ("AIRKILN_WEB_TRUSTED_PROXIES", ""),
     ],
 )
 def test_the_same_setting_with_a_safe_value_is_accepted(name: str, value: str) -> None:
@@ -238,6 +243,7 @@ SETTINGS = [
     "AIRKILN_POOLS",
     "AIRKILN_EFS_ID",
     "AIRKILN_EFS_HOST",
+    "AIRKILN_WEB_PUBLIC_PORT",
     "AIRKILN_ADMIN_EMAIL",
     "AWS_DEFAULT_REGION",
     "AWS_REGION",

@@ -185,16 +185,51 @@ def password_of_a_database(clients: Clients) -> None:
         expect(refused("MasterUserPassword", change, MasterUserPassword=password))
 
 
+REFUSE = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
+
+
+def load_balancer(clients: Clients) -> str:
+    subnets = [each["SubnetId"] for each in clients("ec2").describe_subnets()["Subnets"][:2]]
+    made = clients("elbv2").create_load_balancer(Name="b", Subnets=subnets)
+    return str(made["LoadBalancers"][0]["LoadBalancerArn"])
+
+
 def paths_by_regular_expression(clients: Clients) -> None:
     elbv2 = clients("elbv2")
-    subnets = [each["SubnetId"] for each in clients("ec2").describe_subnets()["Subnets"][:2]]
-    balancer = elbv2.create_load_balancer(Name="b", Subnets=subnets)["LoadBalancers"][0]["LoadBalancerArn"]
-    refuse = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
     listener = elbv2.create_listener(
-        LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=[refuse]
+        LoadBalancerArn=load_balancer(clients), Protocol="HTTP", Port=80, DefaultActions=[REFUSE]
     )["Listeners"][0]["ListenerArn"]
-    condition = {"Field": "path-pattern", "PathPatternConfig": {"RegexValues": ["^/x"]}}
-    elbv2.create_rule(ListenerArn=listener, Priority=1, Conditions=[condition], Actions=[refuse])
+
+    def rule(expression: str) -> None:
+        condition = {"Field": "path-pattern", "PathPatternConfig": {"RegexValues": [expression]}}
+        elbv2.create_rule(ListenerArn=listener, Priority=1, Conditions=[condition], Actions=[REFUSE])
+
+    rule("^/" + "x" * 126)
+    expect(refused("too long", rule, expression="^/" + "x" * 127))
+
+
+def security_policy_of_a_listener(clients: Clients) -> None:
+    given = {"LoadBalancerArn": load_balancer(clients), "Protocol": "HTTPS", "DefaultActions": [REFUSE]}
+    create = partial(clients("elbv2").create_listener, **given)
+    create(Port=443, SslPolicy="ELBSecurityPolicy-TLS13-1-3-2021-06")
+    expect(refused("SSLPolicyNotFound", partial(create, Port=444), SslPolicy="ELBSecurityPolicy-TLS13"))
+
+
+def values_of_attributes(clients: Clients) -> None:
+    arn = load_balancer(clients)
+
+    def write(key: str, value: str) -> None:
+        attribute = {"Key": key, "Value": value}
+        clients("elbv2").modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=[attribute])
+
+    for key, good, bad in (
+        ("routing.http.xff_header_processing.mode", "append", "replace"),
+        ("routing.http.xff_client_port.enabled", "false", "no"),
+        ("routing.http.desync_mitigation_mode", "strictest", "strict"),
+        ("idle_timeout.timeout_seconds", "4000", "4001"),
+    ):
+        write(key, good)
+        expect(refused(key, write, key=key, value=bad))
 
 
 def access_logs(clients: Clients) -> None:
@@ -231,8 +266,7 @@ def logs_that_come_later(clients: Clients) -> None:
 
 def protected_load_balancer(clients: Clients) -> None:
     elbv2 = clients("elbv2")
-    subnets = [each["SubnetId"] for each in clients("ec2").describe_subnets()["Subnets"][:2]]
-    arn = elbv2.create_load_balancer(Name="b", Subnets=subnets)["LoadBalancers"][0]["LoadBalancerArn"]
+    arn = load_balancer(clients)
 
     def protect(value: str) -> None:
         attribute = {"Key": "deletion_protection.enabled", "Value": value}
@@ -300,7 +334,9 @@ CASES: dict[str, Callable[[Clients], None]] = {
     "RDSBackend.create_db_instance": password_of_a_new_database,
     "RDSBackend.modify_db_instance": password_of_a_database,
     "ELBv2Backend._validate_path_pattern_condition": paths_by_regular_expression,
+    "ELBv2Backend.create_listener": security_policy_of_a_listener,
     "ELBv2Backend.delete_load_balancer": protected_load_balancer,
+    "ELBv2Backend.modify_load_balancer_attributes": values_of_attributes,
     "FakeBucket._log_permissions_enabled_policy": access_logs,
     "S3Backend.log_incoming_request": logs_that_come_later,
     "ElasticAddressBackend.allocate_address": quota_of_addresses,
