@@ -2,8 +2,8 @@
 
 It is what `airflow api-server` runs, with two differences. Every request passes the door (`door`) before
 anything of Airflow sees it. And the process listens on two ports: the second one is for the public load
-balancer, and leads to no task execution API. Two processes would do as well (`--apps core`), for half a
-gigabyte more and a slower boot.
+balancer, and leads to no task execution API. A second process (`--apps core`) would do as well, for 250 MB
+more and twice the processor time of a boot.
 
 Settings of its own, as parameters of the environment:
 
