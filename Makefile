@@ -110,9 +110,19 @@ simulate-failover: $(VENV)/stamp ## 50,000 histories of two to five failover con
 mutate: $(VENV)/stamp ## Change the decision modules one expression at a time: which changes does no test notice?
 	$(PYTHON) -m tools.mutation $(MODULES)
 
+# WORDS="metadata.nft" takes the fixes of that file alone; ON_MACHINES=--machines those whose tests boot machines (root).
+.PHONY: check-reversals
+check-reversals: $(VENV)/stamp $(STACKS_TOOLS) ## Take each security fix away on a copy: does its test fail?
+	$(PYTHON) -m tools.mutation.reversals $(ON_MACHINES) $(WORDS)
+
 .PHONY: test-stacks
 test-stacks: $(VENV)/stamp $(STACKS_TOOLS) ## The static proof of the CloudFormation templates, without AWS
 	$(PYTHON) -m pytest tests/stacks/static tests/stacks/access
+
+# DEBIAN_CIS=<folder> adds debian-cis from a copy of https://github.com/ovh/debian-cis, which is in no Debian archive.
+.PHONY: security
+security: setup ## Exposure of each service, Lynis and debian-cis on a machine of the baked image, and what is open (root)
+	$(PYTHON) -m tools.security
 
 # Figures; each writes benchmarks/results/<name>.json
 

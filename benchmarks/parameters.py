@@ -10,7 +10,6 @@ against the same server.
 from __future__ import annotations
 
 import argparse
-import grp
 import os
 import subprocess
 import sys
@@ -79,7 +78,6 @@ def _airkiln(output: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "airkiln", "parameters", "load", "--environment", "bench"),
         *("--role", "webserver", "--region", "eu-west-1", "--output", str(output)),
-        *("--group", grp.getgrgid(os.getgid()).gr_name),
     ]
 
 

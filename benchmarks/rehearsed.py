@@ -1,4 +1,4 @@
-"""What the benchmarks that need machines share: a rehearsal of their own, and the end of their instances."""
+"""What measurements on machines share: a rehearsal of their own, and the end of their instances."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ GONE = 60
 
 
 @contextlib.contextmanager
-def region(*, keep: bool = False) -> Iterator[Region]:
+def region(*, keep: bool = False, name: str = NAME, command: str = "benchmark") -> Iterator[Region]:
     """A rehearsal with its emulated AWS, and the caller inside its network; taken down at the end.
 
     :param keep: leave it running.
+    :param name: of the rehearsal, unless AIRKILN_REHEARSAL gives one.
+    :param command: what an error message begins with.
     """
-    name = os.environ.setdefault("AIRKILN_REHEARSAL", NAME)
-    found = Region(name)
+    found = Region(os.environ.setdefault("AIRKILN_REHEARSAL", name))
     try:
         session.start(found)
         with Network(found).visit():
             yield found
     except RehearsalError as problem:
-        raise SystemExit(f"benchmark: {problem}") from problem
+        raise SystemExit(f"{command}: {problem}") from problem
     finally:
         if not keep:
             session.down(found)

@@ -16,6 +16,11 @@ def aws_region() -> str:
     return os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
+def instance_access_key(instance_id: str) -> str:
+    """Return the access key in an instance's metadata: 20 characters, as AWS's temporary ones have."""
+    return "ASIA" + instance_id.removeprefix("i-").upper()[:16].ljust(16, "A")
+
+
 def endpoint_url() -> str:
     """Return the URL of the AWS APIs inside the rehearsal's network."""
     return f"http://{ENDPOINT}:{ENDPOINT_PORT}"

@@ -5,7 +5,7 @@ moto answers every API (S3, SQS, SSM, IAM, STS, CloudWatch, …) from memory. Th
 ``rehearsal.aws.fault_api`` takes requests to inject faults. The process runs inside the region's network
 namespace. Of its state only the catalogue of images outlives it.
 
-Left out: authentication, authorization and request quotas.
+Left out: authentication, request quotas, and authorization, except that STS checks who assumes which role.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 """Bakes the image: ``packer build packer/``, unmodified, against the emulated EC2.
 
 Variables give everything that differs from a bake on AWS: the endpoint, the private address for SSH, how
-often to poll, and Amazon's agents, which are stubs from the emulated S3 (``rehearsal/aws/stub_agents``).
+often to poll, the authority of the databases, and Amazon's agents, which are stubs from the emulated S3
+(``rehearsal/aws/stub_agents``).
 Without Packer, the playbook runs by itself on an instance of the same EC2.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -21,12 +23,14 @@ from rehearsal.aws import session, stub_agents
 from rehearsal.aws.account import endpoint_url
 from rehearsal.aws.client import client
 from rehearsal.aws.instances import find_image, launch_instance, list_instances
+from rehearsal.deployment import authority
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.addresses import NETWORK
 from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.region import REPOSITORY, Region
 
 PACKAGES_BUCKET = "airkiln-rehearsal-packages"
+AUTHORITY_KEY = "database-authority.pem"
 BUILT_PACKER = REPOSITORY / "build/tools/packer"
 """Where packer/tools/install.sh puts Packer."""
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
@@ -53,7 +57,7 @@ def packer() -> Path | None:
 
 
 def image_variables(s3: Any) -> dict[str, object]:  # noqa: ANN401 - boto3 makes its clients' types at run time
-    """Ansible's variables for an image of the rehearsal; also publishes the stub agents to S3."""
+    """Ansible's variables for an image of the rehearsal; also publishes to S3 what they name."""
     s3.create_bucket(Bucket=PACKAGES_BUCKET, ACL="public-read")
     variables: dict[str, object] = {"boot_aws_environment": {"AWS_ENDPOINT_URL": endpoint_url()}}
     roles = {"amazon-ssm-agent": "ssm_agent", "amazon-cloudwatch-agent": "cloudwatch"}
@@ -64,6 +68,10 @@ def image_variables(s3: Any) -> dict[str, object]:  # noqa: ANN401 - boto3 makes
         )
         variables[f"{role}_url"] = f"{endpoint_url()}/{PACKAGES_BUCKET}/{agent.path.name}"
         variables[f"{role}_sha256"] = dict.fromkeys(("x86_64", "aarch64"), agent.sha256)
+    body = authority.certificate().encode()
+    s3.put_object(Bucket=PACKAGES_BUCKET, Key=AUTHORITY_KEY, Body=body, ACL="public-read")
+    variables["database_authority_url"] = f"{endpoint_url()}/{PACKAGES_BUCKET}/{AUTHORITY_KEY}"
+    variables["database_authority_sha256"] = hashlib.sha256(body).hexdigest()
     return variables
 
 

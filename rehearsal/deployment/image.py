@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rehearsal.aws import session
 from rehearsal.aws.client import client
-from rehearsal.deployment import bake
+from rehearsal.deployment import authority, bake
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.progress import Stages
@@ -50,7 +50,7 @@ def baked_image(region: Region, stages: Stages) -> str:
 
 
 def ingredients_digest() -> str:
-    """SHA-256 over the names and contents of the ingredients."""
+    """SHA-256 over the names and contents of the ingredients, and the authority that the image holds."""
     digest = hashlib.sha256()
     for name in INGREDIENTS:
         top = REPOSITORY / name
@@ -58,6 +58,7 @@ def ingredients_digest() -> str:
             if path.is_file() and "__pycache__" not in path.parts:
                 digest.update(f"{path.relative_to(REPOSITORY)}\0".encode())
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
+    digest.update(authority.certificate().encode())
     return digest.hexdigest()
 
 

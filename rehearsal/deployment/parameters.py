@@ -26,6 +26,8 @@ DAGS_BUCKET = "airkiln-rehearsal-dags"
 ADMINISTRATOR = "admin"
 DATABASE_ADMINISTRATOR = "airkiln_administrator"
 DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+AUTHORITY = "/etc/airkiln/database-authority.pem"
+"""Where the image holds the certificate of the authority that vouches for the database."""
 QUEUE = "default"
 VISIBILITY = 60
 """Seconds until SQS delivers a message again that nobody deleted (docs/architecture.md, "Broker")."""
@@ -135,7 +137,8 @@ def task_role_tag() -> dict[str, str]:
 def _database(user: str, password: str) -> dict[str, str]:
     """The variables with which Airflow connects to the metadata database as this user."""
     address = f"{user}:{quote(password, safe='')}@{POSTGRES}/airflow"
-    url = f"postgresql+psycopg://{address}?sslmode=require&require_auth=scram-sha-256"
+    verified = f"sslmode=verify-full&sslrootcert={AUTHORITY}"
+    url = f"postgresql+psycopg://{address}?{verified}&require_auth=scram-sha-256"
     return dict.fromkeys((DATABASE, f"{DATABASE}_ASYNC"), url)  # asyncpg knows no require_auth
 
 

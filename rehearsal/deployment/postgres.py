@@ -1,12 +1,13 @@
 """A stub of RDS: PostgreSQL 17 of Debian 13 in a machine of its own, at 10.42.0.10.
 
-It requires TLS and SCRAM passwords, and its administrator is not a superuser, as on RDS. A certificate
-authority vouches for it, made at its first start, whose key is gone then (`Postgres.authority`). Left out:
-Multi-AZ and its failover, backups, parameter groups, IAM authentication, the RDS API.
+It requires TLS and SCRAM passwords, and its administrator is not a superuser, as on RDS. An authority vouches
+for it (`rehearsal.deployment.authority`); the server's key never leaves its machine. Left out: Multi-AZ and
+its failover, backups, parameter groups, IAM authentication, the RDS API.
 """
 
 from __future__ import annotations
 
+from rehearsal.deployment import authority
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.addresses import POSTGRES
 from rehearsal.linux.machine import Machine, Specification
@@ -29,8 +30,9 @@ RDS_SUPERUSER = (
 """PostgreSQL's own roles that RDS grants rds_superuser WITH ADMIN OPTION, and none else: a dump of the roles
 of a PostgreSQL 17 on RDS (pg_dumpall --roles-only) shows them, beside rds_password and rds_replication."""
 
-AUTHORITY = "/etc/postgresql/authority.pem"
-"""Path on the server: the certificate of the authority that vouches for it."""
+KEY = "/etc/ssl/private/ssl-cert-snakeoil.key"
+CERTIFICATE = "/etc/ssl/certs/ssl-cert-snakeoil.pem"
+"""Where Debian's PostgreSQL finds the server's key and certificate."""
 
 SCRIPT = r"""
 apt-get -qq update
@@ -49,33 +51,16 @@ hostssl all all      0.0.0.0/0 scram-sha-256
 END
 # The key of the certificate is made at the first start, so that it is in no cache.
 rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
-cat > /usr/local/sbin/make-certificate <<'END'
-#!/bin/sh
-set -eu
-key=/etc/ssl/private/ssl-cert-snakeoil.key
-test ! -e "$key" || exit 0
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-curve='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
-openssl req -x509 $curve -days 3650 -subj '/CN=Authority of the rehearsal' -keyout ca.key -out ca.pem
-openssl req -new $curve -subj '/CN=ADDRESS' -addext 'subjectAltName=IP:ADDRESS' -keyout own.key -out own.csr
-openssl x509 -req -in own.csr -CA ca.pem -CAkey ca.key -copy_extensions copy -days 3650 -out own.pem
-install -m 644 ca.pem AUTHORITY
-install -m 644 own.pem /etc/ssl/certs/ssl-cert-snakeoil.pem
-install -g ssl-cert -m 640 own.key "$key"
-END
-chmod 755 /usr/local/sbin/make-certificate
 mkdir -p /etc/systemd/system/postgresql@.service.d
 cat > /etc/systemd/system/postgresql@.service.d/certificate.conf <<'END'
 [Service]
-ExecStartPre=+/usr/local/sbin/make-certificate
+ExecStartPre=+/bin/sh -c 'test -e KEY || make-ssl-cert generate-default-snakeoil'
 END
 # This machine is not an EC2 instance: it has no metadata service, and nobody logs in.
 touch /etc/cloud/cloud-init.disabled
 systemctl --quiet disable ssh.service
 systemctl --quiet mask ssh.socket ssh.service
-""".replace("ADDRESS", str(POSTGRES)).replace("AUTHORITY", AUTHORITY)
+""".replace("KEY", KEY)
 
 
 class Postgres:
@@ -96,18 +81,15 @@ class Postgres:
             layers = [str(layer) for layer in build_layer(self.region, NAME, SCRIPT)]
             Machine.create(self.region, Specification(NAME, str(POSTGRES), NAME, layers))
             self.machine.start()
+            self.machine.wait_until_booted(60)
+            self._wait()
+            self._certify()
         self.machine.wait_until_booted(60)
-        self.machine.execute(
-            ["timeout", "60", "sh", "-c", "until runuser -u postgres -- pg_isready -q; do sleep 0.1; done"]
-        )
+        self._wait()
 
     def stop(self) -> None:
         """Power the server off; its data stays until ``down``."""
         self.machine.stop()
-
-    def authority(self) -> str:
-        """The certificate of the authority that vouches for this server, as PEM."""
-        return self.machine.execute(["cat", AUTHORITY]).stdout
 
     def sql(self, statements: str, database: str = "postgres") -> str:
         """Run SQL as the superuser, from inside; returns what psql prints, unaligned and without headers."""
@@ -138,6 +120,18 @@ class Postgres:
     def reachable(self, seconds: float = 10) -> bool:
         """Whether the port answers, for a caller inside the region's network."""
         return wait_for_port(POSTGRES, PORT, seconds)
+
+    def _wait(self) -> None:
+        until_ready = "until runuser -u postgres -- pg_isready -q; do sleep 0.1; done"
+        self.machine.execute(["timeout", "60", "sh", "-c", until_ready])
+
+    def _certify(self) -> None:
+        """Have the authority sign the server's key, and use its certificate."""
+        request = self.machine.execute(
+            ["openssl", "req", "-new", "-key", KEY, "-subj", "/CN=postgres"]
+        ).stdout
+        self.machine.execute(["tee", CERTIFICATE], text=authority.issue(request, POSTGRES))
+        self.machine.execute(["systemctl", "restart", "postgresql@17-main.service"])
 
     def _known(self, catalogue: str, column: str, name: str) -> bool:
         listed = self.sql(" ".join(["SELECT", column, "FROM", catalogue]))

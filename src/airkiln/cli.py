@@ -13,7 +13,7 @@ from traceback import extract_tb
 from typing import NoReturn
 
 from airkiln.errors import DEFECT, EXIT_CODES_HELP, OK, USAGE, AirkilnError
-from airkiln.host.layout import SERVICE_GROUP, Layout
+from airkiln.host.layout import Layout
 from airkiln.systemd.journal import ERROR, say
 
 PEERS = ("turbine", "target-tracking", "keda")
@@ -98,9 +98,10 @@ def _parser() -> argparse.ArgumentParser:
 
     parameters = commands.add_parser("parameters", help="load or check an environment's parameters")
     actions = parameters.add_subparsers(metavar="ACTION", required=True)
-    load = actions.add_parser("load", help="write them to a systemd EnvironmentFile")
+    load = actions.add_parser(
+        "load", help="write them to files that systemd reads, with one for each unit of the role"
+    )
     load.add_argument("--output", type=Path, default=Layout().run_env, help="the file (default: %(default)s)")
-    load.add_argument("--group", default=SERVICE_GROUP, help="who may read the file (default: %(default)s)")
     load.set_defaults(command="airkiln.parameters.commands:load")
     check = actions.add_parser("check", help="read and check them; print their names, never a value")
     check.set_defaults(command="airkiln.parameters.commands:check")

@@ -27,6 +27,8 @@ TRIGGERER_UNIT = "airflow-triggerer.service"
 WORKER_UNIT = "airflow-worker@1.service"
 """The worker's first generation, which a role's target starts; a reload starts the next one."""
 WORKER_LOGS_UNIT = "airflow-worker-logs.service"
+DATABASE_UNIT = "airkiln-database.service"
+RETENTION_UNIT = "airkiln-retention.service"
 LIFECYCLE_UNIT = "airkiln-lifecycle.service"
 FAILOVER_UNIT = "airkiln-failover.service"
 AUTOSCALE_UNIT = "airkiln-autoscale.service"
@@ -51,7 +53,7 @@ class Role:
 
     `folders` are read in order and later ones win. `required` must be set by a parameter or by the image's
     own settings; `required_with_celery` too, when the executor is a Celery one. `units` are the Airflow units
-    that a changed variable can restart.
+    that a changed variable can restart; `steps` run and end, and read their variables each time.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Role:
     units: tuple[str, ...]
     required: tuple[str, ...]
     required_with_celery: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
 
     @property
     def target(self) -> str:
@@ -83,6 +86,7 @@ ROLES: dict[str, Role] = {
             units=_SCHEDULER_UNITS,
             required=(DATABASE, FERNET_KEY, JWT_KEY, API_KEY, EXECUTION_API),
             required_with_celery=(BROKER, RESULT_BACKEND),
+            steps=(RETENTION_UNIT,),
         ),
         Role(
             # A worker talks to the task execution API with the token in each task: it needs neither the
@@ -90,16 +94,23 @@ ROLES: dict[str, Role] = {
             # logs.
             "worker",
             folders=(COMMON, "worker"),
-            units=(WORKER_UNIT,),
+            units=(WORKER_UNIT, WORKER_LOGS_UNIT),
             required=(API_KEY, EXECUTION_API, BROKER, RESULT_BACKEND),
         ),
-        Role("database", folders=(COMMON, "database"), units=(), required=(DATABASE, FERNET_KEY)),
+        Role(
+            "database",
+            folders=(COMMON, "database"),
+            units=(),
+            required=(DATABASE, FERNET_KEY),
+            steps=(DATABASE_UNIT,),
+        ),
         Role(
             "all",
             folders=(COMMON, "webserver", "scheduler", "worker", "all"),
-            units=(WEBSERVER_UNIT, *_SCHEDULER_UNITS, WORKER_UNIT),
+            units=(WEBSERVER_UNIT, *_SCHEDULER_UNITS, WORKER_UNIT, WORKER_LOGS_UNIT),
             required=(DATABASE, FERNET_KEY, JWT_KEY, API_KEY, EXECUTION_API),
             required_with_celery=(BROKER, RESULT_BACKEND),
+            steps=(DATABASE_UNIT, RETENTION_UNIT),
         ),
     )
 }

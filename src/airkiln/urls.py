@@ -134,3 +134,24 @@ def parse_database(text: str) -> tuple[Url, Mapping[str, str]]:
 def parse_brokers(text: str) -> list[Url]:
     """A broker's URLs: Celery takes several, separated by semicolons. Raises ValueError as `parse` does."""
     return [parse(each) for each in text.split(";")]
+
+
+def parse_execution_api(text: str) -> Url:
+    """The address of Airflow's task execution API, whose path ends in /execution.
+
+    A drain derives the address of the REST API from it, and has a login of its own. Raises ValueError as
+    `parse` does.
+    """
+    url = parse(text)
+    if (
+        url.scheme not in ("http", "https")
+        or not url.host
+        or url.user is not None
+        or url.query
+        or not url.path.rstrip("/").endswith("/execution")
+    ):
+        raise ValueError(
+            "the URL is not that of the task execution API: write it without a login, such as "
+            "https://airflow.example.org/execution/"
+        )
+    return url

@@ -2,13 +2,16 @@
 
 Airflow adopts what a dead scheduler had queued as if it had been sent. What was committed but never sent then
 waits until ``task_queued_timeout``, and a queued callback waits without end (3.3.2, celery_executor.py,
-``try_adopt_task_instances``, and scheduler_job_runner.py, ``_enqueue_executor_callbacks``).
+``try_adopt_task_instances``, and scheduler_job_runner.py, ``_enqueue_executor_callbacks``). What the broker
+lost waits as long, so it is looked for (lost_messages.py).
 """
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
@@ -25,20 +28,39 @@ from airflow.utils.session import create_session
 from airflow.utils.state import CallbackState, TaskInstanceState
 from celery import states as celery_states
 from celery.result import AsyncResult
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ColumnElement, delete, func, insert, select
 from sqlalchemy.orm import Session, object_session
 
+from airkiln_airflow import lost_messages
 from airkiln_airflow.callback_queue import callback_queue
 
 if TYPE_CHECKING:
     from airflow.executors.workloads.types import WorkloadKey
 
 EVENT = "handed back"
-"""The event in Airflow's audit log of a task instance that was queued by a scheduler that is dead."""
+"""The event in Airflow's audit log of a task instance that was queued by a scheduler that is dead, or whose
+message the broker has lost."""
+MOST_AT_ONCE = 500
+"""Task instances that are looked for at a time."""
 
 
 class AirkilnCeleryExecutor(CeleryExecutor):
-    """Airflow's Celery executor, with another answer to what a dead scheduler left queued."""
+    """Airflow's Celery executor, with another answer to what a dead scheduler or the broker left queued."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's own
+        super().__init__(*args, **kwargs)
+        self._looks = lost_messages.Looks()
+        self._counting: lost_messages.Counting | None = None
+        self._look_at = time.monotonic() + lost_messages.LOOK_EVERY
+
+    def sync(self) -> None:
+        """Follow what was sent, as Airflow does; now and then, look for what the broker has lost."""
+        super().sync()
+        try:
+            self._look_for_lost()
+        except Exception:  # the loop has more to do than this, and it is done again
+            self.log.exception("Looking for lost messages failed; it is tried again")
+            self._counting = None
 
     def _send_workloads(self, workload_tuples_to_send: Sequence[tuple[Any, ...]]) -> None:
         """Send a callback that names no queue to `[operators] default_queue`.
@@ -63,10 +85,69 @@ class AirkilnCeleryExecutor(CeleryExecutor):
         queued = [ti for ti in tis if ti.state == TaskInstanceState.QUEUED]
         others = [ti for ti in tis if ti.state != TaskInstanceState.QUEUED]
         if queued:
-            self._hand_back(queued, object_session(queued[0]))
+            self._hand_back(queued, object_session(queued[0]), "A dead scheduler had queued it.")
         return super().try_adopt_task_instances(others) if others else []
 
-    def _hand_back(self, tis: Sequence[TaskInstance], session: Session) -> None:
+    def _look_for_lost(self) -> None:
+        """Count the messages of queues in which something is queued for long; hand back what has none."""
+        counting = self._counting
+        if counting is not None:
+            if counting.over:
+                self._counting = None
+                if counting.failure:
+                    self.log.warning("The broker's messages cannot be counted: %s", counting.failure)
+                self._judge(counting)
+            return
+        if time.monotonic() < self._look_at or not isinstance(self.job_id, int):
+            return
+        self._look_at = time.monotonic() + lost_messages.LOOK_EVERY
+        with create_session() as session:
+            queues = session.scalars(
+                select(TaskInstance.queue).where(*self._queued_for_long()).distinct()
+            ).all()
+        if queues:
+            self._counting = lost_messages.Counting(lambda: lost_messages.count(self.celery_app, queues))
+        else:
+            self._looks.forget()
+
+    def _judge(self, counting: lost_messages.Counting) -> None:
+        ti = TaskInstance
+        with create_session() as session:
+            runs = (
+                select(ti.queue, func.count()).where(ti.state == TaskInstanceState.RUNNING).group_by(ti.queue)
+            )
+            queues = lost_messages.without_message(counting.found, dict(session.execute(runs).all()))
+            found = (
+                select(ti)
+                .where(*self._queued_for_long(), ti.queue.in_(queues))
+                .order_by(ti.id)
+                .limit(MOST_AT_ONCE)
+            )
+            ids = [
+                each.id
+                for each in session.scalars(found)
+                if self._serves(each.executor) and each.key not in self.queued_tasks
+            ]
+            lost = self._looks.look(ids)
+            # Whichever a worker began meanwhile is no longer queued. The lock keeps others from beginning.
+            mine = select(ti).where(*self._queued_for_long(), ti.id.in_(lost))
+            locked = session.scalars(mine.with_for_update(of=ti, skip_locked=True)).all() if lost else []
+            keys = [each.key for each in locked]
+            if locked:
+                self._hand_back(locked, session, "The broker has no message for it.")
+        for key in keys:
+            self.running.discard(key)
+            self.workloads.pop(key, None)
+
+    def _queued_for_long(self) -> tuple[ColumnElement[bool], ...]:
+        before = datetime.now(UTC) - timedelta(seconds=lost_messages.QUEUED_FOR)
+        return (
+            TaskInstance.state == TaskInstanceState.QUEUED,
+            TaskInstance.queued_by_job_id == self.job_id,
+            TaskInstance.queued_dttm < before,
+        )
+
+    def _hand_back(self, tis: Sequence[TaskInstance], session: Session, reason: str) -> None:
         """Make queued task instances scheduled ones under new ids, on the same try.
 
         A message that was sent after all names the old id, and the task execution API, which waits for the
@@ -85,14 +166,13 @@ class AirkilnCeleryExecutor(CeleryExecutor):
             ti.queued_dttm = None
             ti.queued_by_job_id = None
             ti.external_executor_id = None
-            text = "A dead scheduler had queued it. No try is counted."
             # Not log_task_event(): 3.3.2 loses the values of what it is given before they are written.
-            session.add(Log(event=EVENT, task_instance=ti.key, extra=text))
+            session.add(Log(event=EVENT, task_instance=ti.key, extra=f"{reason} No try is counted."))
         session.flush()
         if reschedules:
             session.execute(insert(waits), [{**row, "ti_id": names[row["ti_id"]]} for row in reschedules])
         listed = "\n\t".join(map(repr, tis))
-        self.log.info("Handed back %d tasks that a dead scheduler had queued\n\t%s", len(tis), listed)
+        self.log.info("Handed back %d queued tasks: %s\n\t%s", len(tis), reason, listed)
 
     def start(self) -> None:
         """Take over the callbacks that a dead scheduler left queued, unless another scheduler runs."""

@@ -17,6 +17,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from airkiln_airflow import component
+
 REFUSED = 78
 """Exit code of a configuration that cannot be followed (EX_CONFIG)."""
 
@@ -100,8 +102,11 @@ def main() -> int:
     else:
         if gated:
             fence(os.environ)
-        command = [str(Path(sys.executable).with_name("airflow")), *arguments]
-    os.execv(command[0], command)  # noqa: S606 - the unit's process becomes the component
+            # The controller asks whether the server works for the scheduler, which has the same role.
+            os.environ["PGAPPNAME"] = "-".join(["airflow", *arguments[:1]])
+        component.become(arguments)
+        return 0
+    os.execv(command[0], command)  # noqa: S606 - the unit's process becomes that command
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import socket
 import uvicorn
 from airflow.configuration import conf
 
+from airkiln_airflow import component
 from airkiln_airflow.readiness import claim, notify_ready
 
 PATIENCE = 5
@@ -42,5 +43,6 @@ def configured() -> uvicorn.Config:
 
 
 if __name__ == "__main__":
+    component.shield()
     claim()
     Server(configured()).run()

@@ -24,7 +24,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import NoReturn
 
-from airkiln_airflow import fenced, gate, readiness
+from airkiln_airflow import component, fenced, gate, readiness
 
 FAILED = 1
 
@@ -98,6 +98,7 @@ def main() -> int:
     """Run as a unit's command."""
     started = time.monotonic()
     signal.signal(signal.SIGTERM, _stop)
+    component.shield()
     readiness.claim()
     try:
         path = fenced.gate_of(os.environ)

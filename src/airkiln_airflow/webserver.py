@@ -23,6 +23,11 @@ import sys
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from airkiln_airflow.component import shield
+
+if __name__ in ("__main__", "__mp_main__"):  # the latter is a process of its own, where there are several
+    shield()
+
 import uvicorn
 from airflow.configuration import conf
 from uvicorn.supervisors import Multiprocess

@@ -10,6 +10,7 @@ from airkiln.database import prepare as preparing
 from airkiln.database.prepare import Plan
 from airkiln.failover.lease import LeaseClient
 from rehearsal.aws.session import down, start
+from rehearsal.deployment import authority
 from rehearsal.deployment.postgres import Postgres
 from rehearsal.linux.network import Network
 from tests.database.support import AIRFLOWS_TABLES, AUTHORITY, LIMITS, VARIABLES, session, the_plan
@@ -24,7 +25,7 @@ def server() -> Iterator[Postgres]:
         start(DATABASE)
         postgres = Postgres(DATABASE)
         postgres.start()
-        AUTHORITY.write_text(postgres.authority())
+        AUTHORITY.write_text(authority.certificate())
         postgres.create_administrator(preparing.DEFAULT_ADMIN, VARIABLES[preparing.ADMIN_PASSWORD])
         with Network(DATABASE).visit():
             yield postgres

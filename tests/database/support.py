@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS dag_run (id integer);
 CREATE TABLE IF NOT EXISTS import_error (id integer);
 CREATE TABLE IF NOT EXISTS slot_pool (id integer);
 CREATE TABLE IF NOT EXISTS connection (password text);
+CREATE TABLE IF NOT EXISTS alembic_version (version_num varchar(32) PRIMARY KEY);
 """
 """As much of Airflow's own tables as the failover touches, and one that nobody else may read."""
 

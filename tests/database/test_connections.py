@@ -21,6 +21,14 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.root
 
 
+def test_a_schedulers_role_has_the_limit_that_the_budget_counts(
+    server: Postgres, client: Callable[[str], LeaseClient]
+) -> None:
+    user = take(client("one")).user
+    limit = server.sql(f"SELECT rolconnlimit FROM pg_roles WHERE rolname = '{user}'")
+    assert limit == server.sql("SELECT scheduler_connections FROM airkiln.lease", "airflow")
+
+
 def test_the_limits_of_all_roles_leave_room_for_the_controllers(plan: Plan, server: Postgres) -> None:
     assert plan
     limits = dict(
@@ -63,9 +71,14 @@ def test_a_workers_session_begins_with_limits_whatever_code_on_a_worker_left_the
     with session(plan, preparing.WORKER) as worker:
         shown = [
             worker.execute(f"SHOW {name}").fetchone()
-            for name in ("statement_timeout", "lock_timeout", "default_transaction_read_only")
+            for name in (
+                "statement_timeout",
+                "lock_timeout",
+                "idle_in_transaction_session_timeout",
+                "default_transaction_read_only",
+            )
         ]
-    assert shown == [("15s",), ("5s",), ("off",)]
+    assert shown == [("15s",), ("5s",), ("30s",), ("off",)]
 
 
 def test_a_workers_lock_holds_up_no_preparation(plan: Plan) -> None:

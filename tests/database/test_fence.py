@@ -178,6 +178,25 @@ def test_a_statement_under_way_shows_with_the_rights_that_rds_passes_on(
         assert not one.progress(grant.epoch).busy
 
 
+def test_a_statement_of_the_dag_processor_says_nothing_of_the_scheduler(
+    plan: Plan, client: Callable[[str], LeaseClient], server: Postgres
+) -> None:
+    one = client("one")
+    grant = take(one)
+    asks = """
+        SELECT count(*) FROM pg_stat_activity
+         WHERE application_name = 'airflow-dag-processor' AND state = 'active'
+    """
+    with session(plan, grant.user, grant.password) as processor, ThreadPoolExecutor(1) as pool:
+        processor.execute("SET application_name = 'airflow-dag-processor'")
+        under_way = pool.submit(processor.execute, "SELECT pg_sleep(60)")
+        until(lambda: server.sql(asks) == "1", lambda: "it never shows", 5, every=0.05)
+        assert not one.progress(grant.epoch).busy
+        processor.cancel_safe()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            under_way.result()
+
+
 def test_the_job_of_a_dead_scheduler_is_marked_failed(
     server: Postgres, client: Callable[[str], LeaseClient]
 ) -> None:

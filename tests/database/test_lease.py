@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from psycopg import errors
 
@@ -77,6 +78,34 @@ def test_a_release_wakes_who_waits(client: Callable[[str], LeaseClient]) -> None
     other.poll(True)
     assert other.notified()
     assert not other.notified()
+
+
+@pytest.mark.parametrize(
+    ("holder", "seconds", "sentence"),
+    [
+        ("one/1", 0.5, "from 1 to 3600 seconds"),
+        ("one/1", 1e9, "from 1 to 3600 seconds"),
+        ("one/1", None, "from 1 to 3600 seconds"),
+        ("one", 4, "a holder"),
+        ("a" * 201 + "/1", 4, "a holder"),
+        ("one\nhost/1", 4, "a holder"),
+    ],
+)
+def test_who_may_acquire_holds_the_lease_for_no_longer_than_a_bound_and_under_a_name(
+    plan: Plan, client: Callable[[str], LeaseClient], holder: str, seconds: float | None, sentence: str
+) -> None:
+    one = client("one")
+    with session(plan, preparing.CONTROLLER) as controller, pytest.raises(psycopg.Error, match=sentence):
+        controller.execute("SELECT airkiln.acquire(%s, %s, 'SCRAM-SHA-256$x')", (holder, seconds))
+    assert one.poll(True).remaining <= 0
+
+
+def test_the_reason_of_a_release_is_kept_as_long_as_a_sentence(
+    server: Postgres, client: Callable[[str], LeaseClient]
+) -> None:
+    one = client("one")
+    one.release(take(one).epoch, "x" * 100_000)
+    assert server.sql("SELECT length(reason) FROM airkiln.lease", "airflow") == "500"
 
 
 def test_who_may_log_in_wakes_no_controller(plan: Plan, client: Callable[[str], LeaseClient]) -> None:

@@ -39,6 +39,7 @@ CREATE TABLE task_instance (id integer, state text);
 CREATE TABLE dag_run (id integer);
 CREATE TABLE import_error (id integer);
 CREATE TABLE slot_pool (id integer);
+CREATE TABLE alembic_version (version_num varchar(32));
 """
 WRITE = "UPDATE task_instance SET state = 'queued'"
 FENCE = {

@@ -1,4 +1,4 @@
-"""What Airkiln's executor makes of what a dead scheduler left: real Airflow, real PostgreSQL, no worker."""
+"""What Airkiln's executor makes of what a dead scheduler or the broker left: real Airflow, no worker."""
 
 from __future__ import annotations
 
@@ -62,6 +62,22 @@ def test_a_callback_that_no_worker_began_is_queued_again_and_another_is_not_run_
 ) -> None:
     assert report["unsent callback"] == "pending"
     assert report["events"]["sent callback"] == "success"
+
+
+def test_what_the_broker_has_lost_is_handed_back_and_nothing_else(cluster: Cluster) -> None:
+    workshop = Workshop(cluster.webserver.machine, cluster.postgres, "workshop_lost")
+    try:
+        found = workshop.report("lost.py", "takeover_dag.py")
+    finally:
+        workshop.drop()
+    assert found == {
+        "while one waits": [],
+        "while one was received": [],
+        "after few looks": [],
+        "after enough looks": ["ended", "never_sent"],
+        "still followed": ["resumes", "runs", "waits"],
+        "tries": [1],
+    }
 
 
 def test_a_hostile_result_runs_nothing_and_success_and_failure_still_arrive(report: dict[str, Any]) -> None:

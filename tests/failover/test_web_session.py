@@ -18,12 +18,16 @@ pytestmark = [pytest.mark.root, pytest.mark.image]
 USERS = [str(number) for number in range(1, 4)]
 """The first users of a new environment; the administrator is among them."""
 PURPOSE = b"airkiln: web sessions"
-PRINT_ALL = r"cat /run/airkiln/*.env; for p in /proc/[0-9]*/environ; do tr '\0' '\n' <$p; done; true"
+PRINT_ALL = r"env; cat /run/airkiln/*.env; for p in /proc/[0-9]*/environ; do tr '\0' '\n' <$p; done; true"
+AS_A_TASK = [
+    *("systemd-run", "--quiet", "--pipe", "--wait", "--property=User=airflow"),
+    "--property=EnvironmentFile=/run/airkiln/airflow-worker.env",
+]
 
 
 def readable(host: Host) -> set[str]:
-    """Every value that code of the user airflow can read in files and in the environment of processes."""
-    command = ["runuser", "--user", "airflow", "--", "sh", "-c", f"{{ {PRINT_ALL}; }} 2>/dev/null"]
+    """Every value that a task has in its environment, or can read in files and in that of other processes."""
+    command = [*AS_A_TASK, "sh", "-c", f"{{ {PRINT_ALL}; }} 2>/dev/null"]
     lines = host.machine.execute(command).stdout.splitlines()
     values = {line.partition("=")[2] for line in lines if "=" in line}
     return values | {value.strip('"') for value in values}

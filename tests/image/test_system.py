@@ -108,6 +108,74 @@ def test_no_process_reads_the_memory_of_another_one_of_its_user(host: Host) -> N
     assert "kernel.yama.ptrace_scope = 2" in written.splitlines()
 
 
+def test_no_service_leaves_its_memory_in_a_core_file(host: Host) -> None:
+    shown = lines(host, "systemd-analyze cat-config systemd/system.conf")
+    assert "DefaultLimitCORE=0" in shown
+    assert "Storage=none" in host.file("/etc/systemd/coredump.conf.d/10-airkiln.conf").content_string
+
+
+def test_systemd_gives_every_service_of_ours_that_limit(host: Host, booted: None) -> None:
+    units = ("airflow-scheduler", "airflow-worker@1", "airkiln-failover", "airkiln-boot")
+    shown = [lines(host, f"systemctl show --value --property=LimitCORE {unit}.service") for unit in units]
+    assert shown == [["0"]] * len(units)
+
+
+def test_a_login_shell_is_private_and_ends_when_nobody_uses_it(host: Host) -> None:
+    script = "env -u TMOUT PS1=x sh -c '. /etc/profile.d/airkiln.sh; umask; ulimit -c; echo $TMOUT'"
+    said = host.check_output(script)
+    assert said.split() == ["0027", "0", "900"]
+
+
+def test_what_is_installed_by_command_stays_readable_for_the_service_user(host: Host) -> None:
+    defined = host.file("/etc/login.defs").content_string
+    assert [line for line in defined.splitlines() if line.startswith("UMASK")] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    [
+        ("/boot/grub/grub.cfg", 0o600),
+        ("/etc/cron.d", 0o700),
+        ("/etc/cron.daily", 0o700),
+        ("/etc/cron.hourly", 0o700),
+        ("/etc/cron.monthly", 0o700),
+        ("/etc/cron.weekly", 0o700),
+        ("/etc/crontab", 0o600),
+        ("/etc/ssh/sshd_config", 0o600),
+    ],
+)
+def test_only_root_reads_what_only_root_needs(host: Host, path: str, mode: int) -> None:
+    file = host.file(path)
+    assert not file.exists or (file.user, file.group, file.mode) == ("root", "root", mode)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/etc/group", "/etc/shells", "/etc/passwd-", "/etc/group-"])
+def test_who_exists_is_written_by_root_alone(host: Host, path: str) -> None:
+    file = host.file(path)
+    assert not file.exists or (file.user, file.mode & 0o133) == ("root", 0)
+
+
+@pytest.mark.parametrize("path", ["/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-"])
+def test_passwords_are_read_by_root_and_its_checker(host: Host, path: str) -> None:
+    file = host.file(path)
+    assert not file.exists or (file.user, file.group, file.mode) == ("root", "shadow", 0o640)
+
+
+def test_nobody_has_a_password(host: Host) -> None:
+    fields = [line.split(":")[:2] for line in lines(host, "cat /etc/shadow")]
+    assert [name for name, password in fields if not password.startswith(("!", "*"))] == []
+
+
+def test_links_in_shared_folders_are_not_followed_for_others(host: Host) -> None:
+    written = host.file("/etc/sysctl.d/61-airkiln-hardening.conf").content_string.splitlines()
+    assert {"fs.protected_symlinks = 1", "fs.protected_hardlinks = 1"} <= set(written)
+
+
+@pytest.mark.parametrize("package", ["lynis", "debian-cis", "cis-hardening"])
+def test_no_auditing_tool_is_left(host: Host, package: str) -> None:
+    assert not host.package(package).is_installed
+
+
 def test_the_locale_is_utf_8(host: Host) -> None:
     assert "LANG=C.UTF-8" in host.file("/etc/default/locale").content_string
 

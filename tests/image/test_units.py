@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 from pathlib import Path
 
@@ -13,18 +12,15 @@ from testinfra.host import Host
 from airkiln.roles import FOLLOWERS, LEADER_UNITS
 from tests.image.conftest import ROOT, lines
 from tests.support.waiting import until
+from tools.security import exposure
+from tools.security.exposure import OURS
 
-OURS = re.compile(r"^(airkiln|airflow)[-@]")
 VENDORS = {
     "amazon-cloudwatch-agent.service",
     "amazon-ssm-agent.service",
     "chrony.service",
 }
 """Units that are not Debian's own default and are meant to start at boot."""
-LIMIT = 2.0
-LIMITS = {"airflow-worker@.service": 3.0}
-"""Most exposure that `systemd-analyze security` may find: 0 is best, 10 worst. Tasks are what users write."""
-EXPOSURE = re.compile(r"Overall exposure level for \S+: ([0-9.]+)")
 SCORES = ROOT / "build/security-scores"
 """Folder of what was measured, a file for each state of the image: several suites may run at once."""
 
@@ -34,14 +30,10 @@ def unit_files(host: Host, *options: str) -> list[str]:
     return [line.split()[0] for line in lines(host, " ".join(words))]
 
 
-def exposure(host: Host, unit: str, running: bool) -> float:
+def measured(host: Host, unit: str, running: bool) -> float:
     """The score of one unit; where no systemd runs, from its files alone."""
-    instance = unit.replace("@.", "@1.")
-    offline = "" if running else "--offline=yes "
-    printed = host.run(f"systemd-analyze security --no-pager {offline}{instance}")
-    found = EXPOSURE.search(printed.stdout)
-    assert found, f"systemd-analyze says nothing of {instance}: {printed.stdout}{printed.stderr}"
-    return float(found[1])
+    printed = host.run(exposure.command(unit, running=running))
+    return exposure.score(printed.stdout + printed.stderr)
 
 
 def test_of_our_units_only_the_boot_is_enabled(host: Host) -> None:
@@ -195,15 +187,14 @@ def test_systemd_finds_no_fault_in_our_units(host: Host) -> None:
 def test_every_service_of_ours_is_confined(host: Host, running: bool, state: str) -> None:
     services = [unit for unit in unit_files(host, "--type=service") if OURS.match(unit)]
     assert "airkiln-boot.service" in services
-    scores = {unit: exposure(host, unit, running) for unit in services}
-    above = {unit: score for unit, score in scores.items() if score > LIMITS.get(unit, LIMIT)}
+    scores = {unit: measured(host, unit, running) for unit in services}
     write_scores(f"{state}-ours", scores)
-    assert above == {}
+    assert exposure.above(scores) == {}
 
 
 def test_the_scores_of_the_vendors_services_are_listed(host: Host, running: bool, state: str) -> None:
     enabled = [unit for unit in unit_files(host, "--type=service", "--state=enabled") if not OURS.match(unit)]
-    scores = {unit: exposure(host, unit, running) for unit in enabled}
+    scores = {unit: measured(host, unit, running) for unit in enabled}
     write_scores(f"{state}-vendors", scores)
     assert scores.keys() >= VENDORS
 

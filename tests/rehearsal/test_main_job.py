@@ -41,12 +41,12 @@ STORED = {
     if value and ambiguous_reason(f"{PREFIX}{name}", value) is None
 }
 """SSM takes no empty value, and the boot none that Airflow expands."""
-ENVIRONMENT_FILES = ["/etc/airkiln/airflow.env", "/run/airkiln/airflow.env"]
+ENVIRONMENT_FILES = ["/etc/airkiln/airflow.env", "/run/airkiln/airflow-webserver.env"]
 AS_A_UNIT = [
     *("systemd-run", "--quiet", "--pipe", "--wait", "--property=User=airflow"),
     *(f"--property=EnvironmentFile={path}" for path in ENVIRONMENT_FILES),
 ]
-"""Runs a command as Airflow's units run theirs. Their own processes are in user namespaces, whose environment
+"""Runs a command as the web server's unit runs its own, which is in a user namespace, so that its environment
 cannot be read from outside."""
 WEB_SERVER = "airflow-webserver.service"
 SCREENSHOTS = REPOSITORY / "build/screenshots"

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from airkiln.parameters import rules
 from rehearsal.deployment.parameters import Secrets, parameters
 
 ROOT = Path(__file__).parents[2]
@@ -30,9 +31,15 @@ def test_the_playbooks_urls_have_the_options_and_a_driver_that_knows_them() -> N
     modes = found["__airkiln_database_modes"]
     assert parse_qs(modes[False])["sslmode"] == ["require"]
     assert parse_qs(modes[True]) == {"sslmode": ["verify-full"], "sslrootcert": [authority()]}
+    defaults = yaml.safe_load((ROOT / "playbooks/group_vars/all.yml").read_text())
+    assert defaults["airkiln_verify_database"] is True
     assert found["__airkiln_database"].endswith("/airflow?{{ __airkiln_database_options }}")
     assert "asyncpg://" not in text
     assert text.count("postgresql+psycopg://") == 6
+
+
+def test_what_the_boot_names_is_where_the_role_puts_the_certificates() -> None:
+    assert authority() == rules.AUTHORITY
 
 
 def test_so_have_the_rehearsals() -> None:
@@ -45,7 +52,9 @@ def test_so_have_the_rehearsals() -> None:
     assert len(urls) >= 8
     for url in urls:
         parts = urlsplit(url.removeprefix("db+"))
-        assert (parts.scheme, parse_qs(parts.query)["require_auth"]) == (
-            "postgresql+psycopg",
-            ["scram-sha-256"],
-        )
+        assert parts.scheme == "postgresql+psycopg"
+        assert parse_qs(parts.query) == {
+            "sslmode": ["verify-full"],
+            "sslrootcert": [authority()],
+            "require_auth": ["scram-sha-256"],
+        }

@@ -22,7 +22,7 @@ from airkiln.host.environment import read_optional
 from airkiln.host.files import Ownership
 from airkiln.host.layout import SERVICE_GROUP, Layout
 from airkiln.host.metadata import Imds
-from airkiln.parameters import load
+from airkiln.parameters import load, rules
 from airkiln.parameters.source import Source, open_source
 from airkiln.roles import WORKER_UNIT, Role, worker_unit
 from airkiln.systemd.journal import NOTICE, say
@@ -59,7 +59,7 @@ class Boot:
             say("this machine has no role (no airkiln:role tag, none in boot.toml): nothing to do", NOTICE)
             return
         role, loaded, pool = self._collect(settings)
-        self._store(settings, loaded, pool)
+        self._store(settings, role, loaded, pool)
         seconds = time.monotonic() - begun
         say(
             f"role {role.name}, environment {settings.instance.environment}: "
@@ -84,7 +84,7 @@ class Boot:
         names = {*self._unfinished(), *changes.changed_names(old, {**loaded.airflow, **loaded.admin})}
         # Before the values: a reload that fails after them would find no difference when it is run again.
         self._write(self.layout.unfinished_reload, "".join(f"{name}\n" for name in sorted(names)))
-        self._store(settings, loaded, pool)
+        self._store(settings, role, loaded, pool)
         self._restart(sorted(names), role)
         self.layout.unfinished_reload.unlink(missing_ok=True)
 
@@ -130,18 +130,35 @@ class Boot:
         role = load.role_named(here.role or "")
         status(f"loading parameters of {here.environment} for {role.name}")
         loaded = load.collect(self.source(settings), here.environment, role, self.layout.static_env)
+        self._check_authorities(loaded)
         pool = self._own_pool(loaded, role, here.pool) if WORKER_UNIT in role.units else None
         loaded = _with_pool(loaded, pool) if pool is not None else loaded
         if here.task_role:
             loaded = replace(loaded, airflow={**loaded.airflow, **self._task_role(here.task_role)})
         return role, loaded, pool
 
-    def _store(self, settings: Settings, loaded: load.Loaded, pool: Pool | None) -> None:
+    def _check_authorities(self, loaded: load.Loaded) -> None:
+        """Refuse connections that could verify nothing: no program would log in, each in words of its own."""
+        missing = {
+            path: name
+            for path, name in rules.authorities(loaded.airflow).items()
+            if not (self.layout.root / path.lstrip("/")).is_file()
+        }
+        if missing:
+            raise RefusedError(
+                [
+                    f"{name}: {path} is not on this host: bake the image with database_authority_sha256 "
+                    "(roles/database_authority), or correct sslrootcert"
+                    for path, name in missing.items()
+                ]
+            )
+
+    def _store(self, settings: Settings, role: Role, loaded: load.Loaded, pool: Pool | None) -> None:
         facts = instance.render(replace(settings.instance, pool=pool.name if pool else None))
         also = {self.layout.instance_json: (facts, Ownership(0o644))}
         if settings.instance.task_role:
             also[self.layout.task_token] = (self._task_token(), load.service_ownership(SERVICE_GROUP))
-        load.store(loaded, self.layout.run_env, also=also)
+        load.store(loaded, role, self.layout.run_env, also=also)
         if pool is not None:
             self._limit(pool)
 

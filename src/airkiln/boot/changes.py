@@ -1,26 +1,32 @@
 """Which units a changed variable restarts. Pure.
 
 A variable that only one component reads restarts that component; whatever is unknown or shared restarts every
-Airflow unit of the role. The controllers do not run Airflow: only their database login restarts them. The
-table follows Airflow 3.3.2's source (every `conf.get*` of the section). The longest matching entry decides.
+Airflow unit of the role that receives it (`airkiln.receivers`). The controllers do not run Airflow: only
+their database login restarts them. The table follows Airflow 3.3.2's source (every `conf.get*` of the
+section). The longest matching entry decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from airkiln.receivers import UNITS, receivers
 from airkiln.roles import (
+    API_KEY,
     CONTROLLERS,
     DAG_PROCESSOR_UNIT,
     EFS_TUNNEL_UNIT,
     SCHEDULER_UNIT,
     TRIGGERER_UNIT,
     WEBSERVER_UNIT,
+    WORKER_LOGS_UNIT,
     WORKER_UNIT,
     Role,
 )
 
 EVERY_UNIT = frozenset({WEBSERVER_UNIT, SCHEDULER_UNIT, DAG_PROCESSOR_UNIT, TRIGGERER_UNIT, WORKER_UNIT})
+_LOG_SERVERS_TOO = EVERY_UNIT | {WORKER_LOGS_UNIT}
+"""The worker's log server runs nobody's code and reads little: only this restarts it."""
 
 READERS: dict[str, frozenset[str]] = {
     # [scheduler] belongs to the scheduler, but for what every job, DAG parser or task supervisor reads.
@@ -68,6 +74,8 @@ READERS: dict[str, frozenset[str]] = {
     "AIRFLOW__API__WORKER": frozenset({WEBSERVER_UNIT}),
     "AIRFLOW__FAB__": frozenset({WEBSERVER_UNIT}),
     "AIRKILN_WEB_": frozenset({WEBSERVER_UNIT}),
+    API_KEY: _LOG_SERVERS_TOO,
+    "AIRFLOW__LOGGING__": _LOG_SERVERS_TOO,
     # The controllers take the address of the database from it, with a login of their own.
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": EVERY_UNIT | frozenset(CONTROLLERS),
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_": EVERY_UNIT,
@@ -76,6 +84,8 @@ READERS: dict[str, frozenset[str]] = {
     # The database step runs on an instance of its own; a drain reads its login when it needs it.
     "AIRKILN_ADMIN_": frozenset(),
     "AIRKILN_LIFECYCLE_": frozenset(),
+    # Read by the boot alone.
+    "AIRKILN_DATABASE_UNVERIFIED": frozenset(),
     # A timer starts its service.
     "AIRKILN_RETENTION_DAYS": frozenset(),
     # Which file system the host mounts; Airflow sees the mount and not the variable.
@@ -98,6 +108,7 @@ def units_of(names: Iterable[str], role: Role) -> list[str]:
 
 
 def readers(name: str) -> frozenset[str]:
-    """Every unit that reads the variable `name`."""
+    """Every unit that reads the variable `name`; of those with a file of their own, which receive it."""
     matching = [entry for entry in READERS if name.startswith(entry)]
-    return READERS[max(matching, key=len)] if matching else EVERY_UNIT
+    found = READERS[max(matching, key=len)] if matching else EVERY_UNIT
+    return found - (frozenset(UNITS) - receivers(name))

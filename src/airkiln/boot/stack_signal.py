@@ -222,6 +222,9 @@ class Signal:
                 return lost
             if waited % REPORT_EVERY == 0:
                 say(f"waiting for {', '.join(missing)}")
+                for unit in filter(lambda each: each.endswith(".service"), missing):
+                    for line in self.system.last_lines(unit)[-1:]:
+                        say(f"{unit}: {line}")
             self.sleep(POLL_EVERY)
             waited += POLL_EVERY
 

@@ -53,7 +53,7 @@ def may_acquire(step: Step) -> bool:
         return False
     if observed.now < free_at(state):
         return False
-    if observed.leaving and view.standbys:
+    if view.standbys and (observed.leaving or (observed.broker_lost and not view.paused)):
         return False
     wanted = view.switchover_to
     if view.paused or wanted in (None, "*", state.host) or not view.standbys:

@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from airkiln.database import controller, schema
+from airkiln.database import controller, revision, schema
 from airkiln.database.connect import Connection, connect, explain
 from airkiln.errors import AirkilnError, RefusedError, UnavailableError
 from airkiln.failover.backlog import read_backlog
@@ -51,7 +51,8 @@ def run(_options: argparse.Namespace) -> None:
 
 
 def _run() -> None:
-    from airkiln.failover.daemon import Daemon, Parts  # noqa: PLC0415 - the other commands do without it
+    from airkiln.failover.broker import BrokerProbe  # noqa: PLC0415 - the other commands do without it
+    from airkiln.failover.daemon import Daemon, Parts  # noqa: PLC0415
     from airkiln.failover.reporting import Reporter  # noqa: PLC0415
 
     layout, directory = Layout(), RuntimeDirectory()
@@ -62,6 +63,7 @@ def _run() -> None:
     directory.path.mkdir(mode=0o750, parents=True, exist_ok=True)
     with _only_one(directory):
         _check(keywords)
+        image = revision.of_image(variables)
         watcher = NoticeWatcher(known=here)
         Daemon(
             Parts(
@@ -69,8 +71,9 @@ def _run() -> None:
                 variables,
                 directory,
                 timings,
-                make_client=lambda holder: LeaseClient(keywords, here.host, holder, timings),
+                make_client=lambda holder: LeaseClient(keywords, here.host, holder, timings, image),
                 reporter=Reporter(lambda: watcher.instance, lambda: read_backlog(keywords)),
+                probe=BrokerProbe(lambda: controller.variables(layout)),
                 watcher=watcher,
             )
         ).run()

@@ -17,6 +17,11 @@ LONGEST = 3600.0
 MOST_OFTEN = 0.4
 """Seconds: the shortest interval of polls and renewals. More often is more than three statements a second."""
 
+BROKER_EVERY = 3.0
+"""Seconds between two questions to the broker."""
+BROKER_TIMEOUT = 3.0
+"""Seconds for a connection to the broker, and again for its answer."""
+
 
 @dataclass(frozen=True)
 class Timings:
@@ -45,6 +50,11 @@ class Timings:
     """For which a scheduler is in process state T (stopped) before it counts as stuck."""
     stuck_timeout: float = 8.0
     """After a heartbeat was due, without one and without progress, until a scheduler counts as stuck."""
+    hung_timeout: float = 600.0
+    """Without a heartbeat, whatever the scheduler computes, until it counts as stuck. Airflow itself takes a
+    scheduler for dead after 30 s (AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD)."""
+    broker_timeout: float = 60.0
+    """For which the leader alone must be cut off from the broker before it gives the lease up."""
     blocking_lock_timeout: float = 8.0
     """For which another session may hold a lock that the scheduler needs, before that session is ended."""
     watchdog_timeout: float = 3.0
@@ -78,6 +88,7 @@ class Timings:
         fenced = t.self_fence_deadline + t.kill_timeout + t.clock_margin
         renewals = t.renew_interval + 2 * t.call_timeout
         hung = t.stuck_timeout + t.scheduler_heartbeat
+        noticed = BROKER_EVERY + 2 * BROKER_TIMEOUT + t.fresh_for
         return (
             (
                 fenced <= t.lease_ttl,
@@ -137,6 +148,17 @@ class Timings:
                 f"stuck_timeout is {t.stuck_timeout:g} s, less than two heartbeats of "
                 f"{t.scheduler_heartbeat:g} s: a late heartbeat would kill a healthy scheduler: raise "
                 "stuck_timeout.",
+            ),
+            (
+                t.hung_timeout >= 2 * hung,
+                f"hung_timeout is {t.hung_timeout:g} s, less than twice stuck_timeout + scheduler_heartbeat "
+                f"({hung:g} s): a long loop would kill a healthy scheduler: raise hung_timeout.",
+            ),
+            (
+                t.broker_timeout >= 2 * noticed,
+                f"broker_timeout is {t.broker_timeout:g} s, and another host takes {noticed:g} s to notice "
+                "that it does not reach the broker either: a broker that is down would move the lead: set at "
+                "least twice that.",
             ),
             (
                 t.blocking_lock_timeout <= hung,

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 
+from airkiln.failover.broker import BrokerProbe
 from airkiln.failover.config import Timings
 from airkiln.failover.control_groups import ControlGroups
 from airkiln.failover.decision import decide, wake_at
@@ -78,6 +79,7 @@ class Parts:
     make_client: Callable[[str], Client]
     """Makes the database client of a holder of the lease."""
     reporter: Reporter
+    probe: BrokerProbe
     watcher: NoticeWatcher = field(default_factory=NoticeWatcher)
     groups: ControlGroups = field(default_factory=ControlGroups)
     jobs: JobQueue = field(default_factory=JobQueue)
@@ -103,7 +105,7 @@ class Daemon:
         self._session = DatabaseSession(lambda: parts.make_client(self._state.holder))
         self._gate = Gate(self._directory.gate, SCHEDULER_UNIT, pwd.getpwnam(SERVICE_USER).pw_gid)
         self._groups, self._jobs = parts.groups, parts.jobs
-        self._reporter, self._watcher = parts.reporter, parts.watcher
+        self._reporter, self._watcher, self._probe = parts.reporter, parts.watcher, parts.probe
         self._health: Health | None = None
         self._reply: Reply | None = None
         self._stop = Stop()
@@ -120,6 +122,7 @@ class Daemon:
         signal.set_wakeup_fd(self._woken)
         self._reporter.start()
         self._watcher.start()
+        self._probe.start()
         # What an earlier run may have left runs under a lease that nobody renews.
         if self._directory.state.exists():
             self._groups.kill()
@@ -179,6 +182,7 @@ class Daemon:
             alive=alive,
             killed=self._groups.killed(),
             stuck=self._stuck(now, reply, alive),
+            broker_lost=self._probe.lost(now),
             leaving=leaving(self._watcher.notices),
             stopping=self._stop.requested,
         )
@@ -188,11 +192,11 @@ class Daemon:
             return None
         if reply is not None and reply.progress is not None and not reply.progress.locked:
             self._health.beats(now, reply.progress.heartbeat, busy=reply.progress.busy)
-        if self._state.lost_at is not None or self._state.locks or self._state.unseen:
-            self._health.excuse(now)
+        away = self._state.lost_at is not None or self._state.unseen
+        self._health.passes(now, excused=away or bool(self._state.locks))
         if now - self._sampled_at >= SAMPLE_EVERY:
             self._sampled_at = now
-            self._health.sampled(now, processes.stat(alive))
+            self._health.sampled(now, processes.main_thread(alive))
             self._measure(now)
         return self._health.stuck(now)
 
@@ -278,6 +282,8 @@ class Daemon:
         )
         if state.lost_at is not None:
             status += ", no database"
+        if observed.broker_lost:
+            status += ", no broker"
         now = boottime()
         fed = state.may_feed_watchdog(replace(observed, now=now), self._timings)
         self._status.show(status)

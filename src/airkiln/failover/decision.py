@@ -24,6 +24,7 @@ Invariants, checked after every step of the simulation (tests/unit/airkiln/failo
 7. While takeovers are paused, nobody but the host that led last acquires the lease, and no session is ended.
 8. A healthy scheduler is given up (for a switchover, or an instance that ends soon) only if another host is
    ready. An instance is not reported unhealthy without one either, nor while the database is out of reach.
+9. A host that does not reach the broker is not ready. It leads, and goes on leading, only while no other is.
 
 That two schedulers never write at the same time rests on none of this, nor on any clock, but on the database:
 the role of an epoch can no longer write once the next one was granted (see docs/failover.md).

@@ -74,6 +74,7 @@ def open_gate(step: Step, adopted: int) -> None:
         step.state,
         phase=Phase.LEADING,
         running=pid,
+        cut_off_at=None,
         dumped_at=None,
         locks=(),
         locks_due_at=step.now + LOCKS_EVERY,
@@ -91,7 +92,7 @@ def reason_to_give_up(step: Step) -> tuple[str, int] | None:
     """Why a running scheduler is given up, with the priority of the line; None if it is not."""
     state, view = step.state, step.state.view
     if view is None or view.paused or state.lost_at is not None:
-        step.state = replace(state, dumped_at=None)
+        step.state = replace(state, dumped_at=None, cut_off_at=None)
         return None
     if step.observed.leaving and view.standbys:
         return f"this instance ends: {step.observed.leaving}", NOTICE
@@ -100,7 +101,23 @@ def reason_to_give_up(step: Step) -> tuple[str, int] | None:
             return f"a switchover to {'any host' if target == '*' else target} was requested", NOTICE
         step.note("switchover-refused", "no other host is ready", WARNING)
         step.state = replace(step.state, refused_switchover=target)
-    return stuck(step, view)
+    return cut_off(step, view) or stuck(step, view)
+
+
+def cut_off(step: Step, view: LeaseView) -> tuple[str, int] | None:
+    """A leader that alone does not reach the broker is given up: its scheduler can send no task.
+
+    A host is ready only while it reaches the broker. Both must hold for `broker_timeout`, because hosts
+    notice at different moments that the broker went away or came back.
+    """
+    since = step.state.cut_off_at
+    if not (step.observed.broker_lost and view.standbys):
+        step.state = replace(step.state, cut_off_at=None)
+    elif since is None:
+        step.state = replace(step.state, cut_off_at=step.now)
+    elif step.now - since >= step.timings.broker_timeout:
+        return f"cut off from the broker for {step.now - since:.1f} s, and another host is not", WARNING
+    return None
 
 
 def stuck(step: Step, view: LeaseView) -> tuple[str, int] | None:

@@ -21,12 +21,15 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from airkiln.database import schema
+from airkiln.database import revision, schema
 from airkiln.database.connect import explain
 from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
 from airkiln.failover.config import Timings
 from airkiln.failover.model import Progress
+from airkiln.systemd.journal import RateLimit
 
+MISFIT_EVERY = 60.0
+"""Seconds between two lines about a schema that does not fit."""
 Row = dict[str, Any]
 _CHANNEL: LiteralString = "SELECT channel FROM airkiln.lease"
 """Whoever may log in can notify on a channel whose name it knows: only controllers can read this one's."""
@@ -76,7 +79,14 @@ class LeaseClient:
     sentence for a person.
     """
 
-    def __init__(self, keywords: Mapping[str, str], host: str, holder: str, timings: Timings) -> None:
+    def __init__(
+        self,
+        keywords: Mapping[str, str],
+        host: str,
+        holder: str,
+        timings: Timings,
+        image: revision.Revisions | None = None,
+    ) -> None:
         limit = f"{round(timings.call_timeout * 1000)}"
         self._keywords = {
             **keywords,
@@ -90,11 +100,16 @@ class LeaseClient:
         }
         self._host, self._holder, self._ttl = host, holder, timings.lease_ttl
         self._fresh_for = timings.fresh_for
+        self._image, self._misfits = image, RateLimit(MISFIT_EVERY)
         self._connection: psycopg.Connection[Row] | None = None
         self._socket: socket.socket | None = None
 
     def poll(self, ready: bool) -> LeaseRow:
-        """Report that this host is here and whether its scheduler is warm; read the lease."""
+        """Report that this host is here and whether it could take over; read the lease.
+
+        A scheduler that would end on the database's schema could not.
+        """
+        ready = ready and self._misfit() is None
         return _view(self._one("SELECT * FROM airkiln.poll(%s, %s, %s)", self._host, ready, self._fresh_for))
 
     def renew(self, ready: bool, epoch: int) -> tuple[bool, LeaseRow]:
@@ -111,7 +126,12 @@ class LeaseClient:
         return bool(row["renewed"]), _view(row)
 
     def acquire(self) -> Grant | None:
-        """Acquire the lease if it is free: a new epoch, and the login of its scheduler."""
+        """Acquire the lease if it is free: a new epoch, and the login of its scheduler.
+
+        RefusedError where that scheduler would end on the database's schema.
+        """
+        if misfit := self._misfit():
+            raise RefusedError([misfit])
         password = secrets.token_urlsafe(32)
         # SCRAM salts with chance, not with the name: the verifier can be made before the epoch is known.
         verifier = self._open().pgconn.encrypt_password(password.encode(), b"", b"scram-sha-256").decode()
@@ -187,6 +207,13 @@ class LeaseClient:
                 connection.close()
         if held is not None:
             held.close()
+
+    def _misfit(self) -> str | None:
+        """Why this image's scheduler would end on the database's schema; said now and then."""
+        found = revision.misfit(self._open(), self._image)
+        if found is not None:
+            self._misfits.say("schema", f"event=schema-misfit reason={found}")
+        return found
 
     def _open(self) -> psycopg.Connection[Row]:
         if self._connection is not None and not self._connection.closed:

@@ -214,6 +214,8 @@ class Observation:
     """Whether nothing is left of what was killed last."""
     stuck: str | None = None
     """Why the scheduler counts as stuck, from health.py."""
+    broker_lost: bool = False
+    """Whether this host does not reach the broker, from broker.py."""
     leaving: str | None = None
     """Why this instance ends soon, from instance metadata."""
     stopping: bool = False
@@ -272,6 +274,8 @@ class State:
     reported_lost_at: float = 0.0
     refused_switchover: str | None = None
     """The target of a switchover that was refused because no other host is ready."""
+    cut_off_at: float | None = None
+    """Since when this leader does not reach the broker while another host is ready, and so reaches it."""
     dumped_at: float | None = None
     failures: tuple[float, ...] = ()
     """When the scheduler was stuck."""
@@ -290,9 +294,10 @@ class State:
         return min(timings.call_timeout * 2.0**self.polls_given_up, timings.poll_timeout_max)
 
     def ready(self, observed: Observation) -> bool:
-        """Whether this host could take over."""
+        """Whether this host could take over, and its scheduler could send tasks."""
         loaded = observed.warm is not None or self.running is not None
-        return loaded and observed.leaving is None and not observed.stopping
+        stays = observed.leaving is None and not observed.stopping
+        return loaded and stays and not observed.broker_lost
 
     def may_feed_watchdog(self, observed: Observation, timings: Timings) -> bool:
         """Whether nothing runs here that the lease no longer covers."""

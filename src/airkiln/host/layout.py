@@ -33,7 +33,10 @@ class Layout:
 
     @property
     def run_env(self) -> Path:
-        """What the boot path loaded: root:airflow 0640 on tmpfs."""
+        """All of what the boot path loaded, for root's programs and operators' commands: root 0600 on tmpfs.
+
+        Beside it lies a file for each unit with what that unit receives (`airkiln.receivers`).
+        """
         return self.root / "run/airkiln/airflow.env"
 
     @property

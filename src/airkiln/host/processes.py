@@ -15,7 +15,7 @@ class Stat:
     state: str
     """Such as R, S, T (stopped) or Z (a zombie)."""
     ticks: int
-    """User and system time of all its threads, in clock ticks of 10 ms."""
+    """User and system time in clock ticks of 10 ms: of all its threads, or of the one that was asked for."""
     started: int
     """When it was started, in ticks since the machine was: it tells processes with the same number apart."""
 
@@ -33,6 +33,11 @@ def stat(pid: int, proc: Path = PROC) -> Stat | None:
     except OSError:
         return None
     return Stat(fields[0], int(fields[11]) + int(fields[12]), int(fields[19]))
+
+
+def main_thread(pid: int, proc: Path = PROC) -> Stat | None:
+    """The process's main thread alone; None where there is no process with this number."""
+    return stat(pid, proc / str(pid) / "task")
 
 
 def control_groups(pid: int, proc: Path = PROC) -> list[str]:

@@ -15,7 +15,7 @@ from airkiln.systemd.journal import say
 def load(options: argparse.Namespace) -> None:
     """Read, check, write; says how many and where."""
     loaded = _collect(options)
-    store(loaded, options.output, group=options.group)
+    store(loaded, role_named(options.role), options.output)
     say(f"{len(loaded.airflow)} parameters written to {options.output}")
 
 

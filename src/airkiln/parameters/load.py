@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from airkiln import receivers
 from airkiln.errors import AirkilnError, RefusedError
 from airkiln.host.environment import read_optional
 from airkiln.host.files import Ownership, write
-from airkiln.host.layout import SERVICE_GROUP
 from airkiln.parameters import rules
 from airkiln.parameters.source import Source
 from airkiln.roles import ROLES, Role
@@ -19,8 +19,8 @@ from airkiln.systemd import envfile
 
 ROOT_PREFIXES = ("AIRKILN_ADMIN_", "AIRKILN_CONTROLLER_", "AIRKILN_LIFECYCLE_")
 """What the database step, the failover controller and a worker's drain log in with, and the first
-administrator's account, go to a file that only root reads (systemd does, for their units): the service user
-runs DAG code, which must not find them."""
+administrator's account, go to a file of their own: operators' Airflow commands, which read the other one,
+must not find them."""
 
 ADMIN_FILE = "admin.env"
 
@@ -76,20 +76,24 @@ def collect(source: Source, environment: str, role: Role, static_env: Path) -> L
 
 def store(
     loaded: Loaded,
+    role: Role,
     output: Path,
     *,
-    group: str = SERVICE_GROUP,
     also: Mapping[Path, tuple[str, Ownership]] | None = None,
 ) -> None:
-    """Write `output` for `group`, and admin.env beside it, together with the files in `also`.
+    """Write `output`, and beside it admin.env and the file of each unit, with the files in `also`.
 
-    Raises AirkilnError when a file cannot be written; the old ones then stand.
+    Only root reads them: systemd reads a unit's file before it gives up root's rights. Raises AirkilnError
+    when a file cannot be written; the old ones then stand.
     """
-    contents: dict[Path, tuple[str, Ownership]] = {
-        output: (envfile.render(loaded.airflow), service_ownership(group)),
-        output.with_name(ADMIN_FILE): (envfile.render(loaded.admin), Ownership(0o600)),
-        **(also or {}),
+    units = receivers.environments({**loaded.airflow, **loaded.admin}, role)
+    variables: dict[Path, Mapping[str, str]] = {
+        output: loaded.airflow,
+        output.with_name(ADMIN_FILE): loaded.admin,
+        **{output.with_name(receivers.file_name(unit)): found for unit, found in units.items()},
     }
+    contents = {path: (envfile.render(found), Ownership(0o600)) for path, found in variables.items()}
+    contents |= also or {}
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         write(contents)

@@ -102,7 +102,9 @@ _LIBPQ = re.compile(r"PG[A-Z]+")
 """https://www.postgresql.org/docs/17/libpq-envars.html: each sets what a connection's URL leaves open."""
 
 _OURS = "AIRKILN_"
-_SETTABLE = re.compile(r"AIRKILN_(?:(?:ADMIN|CONTROLLER|LIFECYCLE|EFS|RETENTION|WEB)_[A-Z_]+|POOLS)")
+_SETTABLE = re.compile(
+    r"AIRKILN_(?:(?:ADMIN|CONTROLLER|LIFECYCLE|EFS|RETENTION|WEB)_[A-Z_]+|POOLS|DATABASE_UNVERIFIED)"
+)
 """Of Airkiln's own variables, those that a parameter sets. The units set the others, such as AIRKILN_GATE."""
 
 _READ_BY_US = ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC")

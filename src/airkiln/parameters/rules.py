@@ -7,6 +7,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from airkiln import roles, urls
@@ -30,6 +31,12 @@ _EXPANDED = re.compile(r"\$(?:\w+|\{[^}]*\})|^~", re.ASCII)
 """What Airflow's expand_env_var replaces in every value of its configuration (posixpath.expandvars and
 expanduser)."""
 
+_NUMBERS = ("AIRFLOW__API__PORT", "AIRFLOW__CELERY__WORKER_CONCURRENCY")
+"""Airflow's numbers that Airkiln's programs and units read too. Airflow takes 8.0, 1_6 and blanks as well."""
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+_WORKER = "airflow_worker"
+"""The database login of workers."""
 _DATABASES = (roles.DATABASE, f"{roles.DATABASE}_ASYNC")
 _RESOLVED_BY_AIRFLOW = (
     roles.API_KEY,
@@ -40,8 +47,25 @@ _RESOLVED_BY_AIRFLOW = (
 )
 """What Airflow alone reads, so that its _CMD and _SECRET variants do as well."""
 
+_ON_WORKERS = (roles.API_KEY, "AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD", "AIRKILN_LIFECYCLE_PASSWORD")
+"""Secrets that the code of a task can read."""
+_NOT_ON_WORKERS = (
+    roles.JWT_KEY,
+    roles.FERNET_KEY,
+    "AIRKILN_ADMIN_PASSWORD",
+    "AIRKILN_ADMIN_DATABASE_PASSWORD",
+    "AIRKILN_CONTROLLER_DATABASE_PASSWORD",
+)
+"""Secrets that it must not know, beside the password of the database's owner."""
+
 _WEAK_TLS = frozenset({"allow", "disable", "false", "prefer"})
 """Values of libpq's sslmode and asyncpg's ssl with which a connection may be in clear text."""
+UNVERIFIED = "AIRKILN_DATABASE_UNVERIFIED"
+"""The one parameter with which a connection over the network may leave the certificate unverified."""
+ALLOWED = "allowed"
+"""Its only value that does."""
+AUTHORITY = "/etc/airkiln/database-authority.pem"
+"""Where the role `database_authority` puts the certificates of the image."""
 _LOCAL_HOSTS = frozenset({"", "127.0.0.1", "::1", "localhost"})
 
 _PROXIES = "AIRKILN_WEB_TRUSTED_PROXIES"
@@ -56,7 +80,7 @@ _OPEN_DOORS = (
     ),
     (
         re.compile(r"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"),
-        re.compile(r"(?i)\s*(1|on|t|true|y|yes)\s*"),
+        re.compile(r"(?is)\s*(1|on|t|true|y|yes)\s*(#.*)?"),
         "makes everybody an administrator",
     ),
     (
@@ -85,7 +109,9 @@ def check(parameters: Iterable[Parameter], role: Role | None, settled: Mapping[s
     required. Among parameters of one name the last one is the one in force; every one is checked.
     """
     problems: list[str] = []
-    in_force: dict[str, str] = dict(settled)
+    parameters = list(parameters)
+    in_force = {**settled, **{parameter.name: parameter.value for parameter in parameters}}
+    verified = in_force.get(UNVERIFIED) != ALLOWED
     for parameter in parameters:
         reason = bad_name_reason(parameter.name) or unusable_reason(parameter.value)
         if reason is None:
@@ -93,10 +119,10 @@ def check(parameters: Iterable[Parameter], role: Role | None, settled: Mapping[s
                 ambiguous_reason(parameter.name, parameter.value)
                 or weak_reason(parameter.name, parameter.value)
                 or open_reason(parameter.name, parameter.value)
+                or (unverified_reason(parameter.name, parameter.value) if verified else None)
             )
         if reason is not None:
             problems.append(f"{parameter.origin}: {reason}")
-        in_force[parameter.name] = parameter.value
     total = sum(
         len(name.encode(errors="replace")) + len(value.encode(errors="replace")) + 2
         for name, value in in_force.items()
@@ -106,9 +132,30 @@ def check(parameters: Iterable[Parameter], role: Role | None, settled: Mapping[s
             f"the environment is {total} bytes and no program starts with more than {MAX_TOTAL_BYTES}: "
             "remove parameters or shorten them"
         )
+    problems.extend(shared(in_force))
     if role is not None:
         problems.extend(missing(role, in_force))
     return problems
+
+
+def shared(in_force: Mapping[str, str]) -> list[str]:
+    """A sentence for each secret of workers that is another one as well: tasks would know both."""
+    private = [(name, key) for name in _NOT_ON_WORKERS for key in in_force.get(name, "").split(",")]
+    with suppress(ValueError):  # a connection that cannot be read has a sentence of its own
+        private += [
+            (name, url.password or "")
+            for name in _DATABASES
+            if name in in_force
+            for url, _ in _urls(name, in_force[name])
+            if url.user != _WORKER
+        ]
+    return [
+        f"{name} and {other} have the same value: the code of tasks can read the former and would know the "
+        "latter: store another value"
+        for name in _ON_WORKERS
+        for other, value in dict.fromkeys(private)
+        if value and value == in_force.get(name)
+    ]
 
 
 def missing(role: Role, in_force: Mapping[str, str]) -> list[str]:
@@ -160,7 +207,11 @@ def ambiguous_reason(name: str, value: str) -> str | None:
             "Airflow replaces $NAME and a first ~ in the value: write %24 for $ in a URL, \\u0024 in JSON, "
             "and paths in full"
         )
+    if name in _NUMBERS and not _NUMBER.fullmatch(value):
+        return "the value must be a whole number, in the digits 0 to 9 alone: Airkiln's programs read it too"
     try:
+        if name == roles.EXECUTION_API:
+            urls.parse_execution_api(value)
         _urls(name, value)
     except ValueError as error:
         return str(error)
@@ -217,6 +268,35 @@ def _weak_url(name: str, url: Url, options: Mapping[str, str]) -> str | None:
             "it where it is used"
         )
     return None
+
+
+def unverified_reason(name: str, value: str) -> str | None:
+    """Why whoever poses as the database's server would be believed, or None."""
+    if name == UNVERIFIED and value != ALLOWED:
+        return f"the value is not {ALLOWED!r}: write that, or remove the parameter"
+    if name == roles.BROKER or (name == roles.RESULT_BACKEND and not value.startswith("db+postgres")):
+        return None
+    for url, options in _urls(name, value):
+        by_libpq = options.get("sslmode") == "verify-full" and options.get("sslrootcert", "")
+        if url.host in _LOCAL_HOSTS or by_libpq or options.get("ssl", "").lower() == "verify-full":
+            continue
+        return (
+            "the connection does not verify the database's certificate: write "
+            f"sslmode=verify-full&sslrootcert={AUTHORITY}, or store {UNVERIFIED} with the value {ALLOWED} "
+            "where nobody can pose as the server"
+        )
+    return None
+
+
+def authorities(values: Mapping[str, str]) -> dict[str, str]:
+    """The files of certificates that connections name, and the first variable that names each."""
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        for _, options in _urls(name, value):
+            path = options.get("sslrootcert", "")
+            if path.startswith("/"):
+                found.setdefault(path, name)
+    return found
 
 
 def open_reason(name: str, value: str) -> str | None:

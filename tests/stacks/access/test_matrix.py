@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from rehearsal.aws.services.cloudformation.template import Json
 from tests.stacks.access.cases import Case, matrix
 from tests.stacks.access.simulation import asked, simulated
 from tests.stacks.access.world import KEY, world
+from tests.stacks.static.statements import ANY_RESOURCE, listed
+from tests.stacks.static.template import EVERYTHING, NAMES, Template
 
 MACHINES = (
     "webserver", "scheduler", "database", "builder", "worker", "heavy worker",
@@ -99,6 +104,58 @@ def test_every_action_that_a_policy_allows_has_a_case() -> None:
         )
     }
     assert [pair for pair in granted() if pair not in shown] == []
+
+
+def test_every_action_that_a_policy_allows_is_refused_to_its_holder_elsewhere() -> None:
+    """And where the API knows no resource, or the policy is a resource's, to somebody else."""
+    known = world()
+    refused: dict[str, set[str]] = {}
+    for case in CASES:
+        if not case.allowed:
+            refused.setdefault(case.request.action, set()).add(case.request.principal)
+    holders: dict[str, set[str]] = {}
+    for name, principal in known.principals.items():
+        for policy in principal.policies:
+            holders.setdefault(policy, set()).add(name)
+
+    def tried(policy: str, action: str) -> bool:
+        held = policy in holders and action not in ANY_RESOURCE
+        return bool(refused.get(action, set()) & (holders[policy] if held else known.principals.keys()))
+
+    assert [pair for pair in granted() if not tried(*pair)] == []
+
+
+def test_every_statement_of_the_templates_is_in_the_matrix() -> None:
+    """Found by its form, wherever a template has it, so that a new kind of policy is not forgotten."""
+    decided = {_said(statement) for policy in world().policies.values() for statement in policy["Statement"]}
+    written = {
+        (f"{name}.{owner}", _said(statement))
+        for name in NAMES
+        for owner, resource in Template(name).deployed(**EVERYTHING.get(name, {})).items()
+        for statement in _statements(resource)
+    }
+    assert len({owner.partition(".")[0] for owner, _ in written}) > 5
+    assert sorted(owner for owner, said in written if said not in decided) == []
+
+
+def _statements(node: Json) -> Iterator[dict[str, Any]]:
+    """The statements of every policy inside a resource."""
+    if isinstance(node, dict):
+        statements = node.get("Statement")
+        if isinstance(statements, list):
+            yield from statements
+        for value in node.values():
+            yield from _statements(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _statements(value)
+
+
+def _said(statement: dict[str, Any]) -> str:
+    """What a statement says, apart from its resources and principals, whose names differ in the world."""
+    actions = sorted(listed(statement["Action"]))
+    conditions = sorted(statement.get("Condition", {}))
+    return json.dumps([statement.get("Sid"), statement["Effect"], actions, conditions])
 
 
 def granted() -> Iterator[tuple[str, str]]:

@@ -138,11 +138,9 @@ def world() -> World:
         SchedulerRoleName=Deployment(Template("iam"), given).outputs()["SchedulerRoleName"],
     )
     made.policies["offload.SchedulerMayOffload"] = document(offload, "SchedulerMayOffload")
-    for name in ("WebserverMayTakeTheTaskRole", "SchedulerMayTakeTheTaskRole"):
-        made.policies[f"iam.{name}"] = document(iam, name)
-    role("webserver", "iam", iam, "WebserverRole", "iam.WebserverMayTakeTheTaskRole")
+    role("webserver", "iam", iam, "WebserverRole")
     role("webserver's tasks", "iam", iam, "WebserverTaskRole")
-    role("scheduler", "iam", iam, "SchedulerRole", "iam.SchedulerMayTakeTheTaskRole")
+    role("scheduler", "iam", iam, "SchedulerRole")
     role("scheduler's tasks", "iam", iam, "SchedulerTaskRole", "offload.SchedulerMayOffload")
     role("database", "iam", iam, "DatabaseRole")
     role("builder", "iam", iam, "BuilderRole")
@@ -152,8 +150,7 @@ def world() -> World:
         queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:airkiln-test-{pool}"
         stack = named(called, deployed("workers", PoolName=pool, **given | {"QueueArn": queue_arn}))
         worker = "worker" if pool == "default" else f"{pool} worker"
-        made.policies[f"{called}.MayTakeTheTaskRole"] = document(stack, "MayTakeTheTaskRole")
-        role(worker, called, stack, "Role", f"{called}.MayTakeTheTaskRole")
+        role(worker, called, stack, "Role")
         role(f"{worker}'s tasks", called, stack, "TaskRole")
         guarded = f"{called.replace('workers', 'queues')}.QueuePolicy"
         made.policies[guarded] = document(deployed("queues", PoolName=pool), "QueuePolicy")

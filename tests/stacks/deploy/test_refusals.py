@@ -63,6 +63,11 @@ def having(**variables: object) -> Callable[[Environment], None]:
             ),
             id="several mistakes, all at once",
         ),
+        pytest.param(
+            having(airkiln_pools={"default": {"InstanceType": "m99.24xlarge"}}),
+            "worker-default: m99.24xlarge not offered in eu-west-1a, eu-west-1b, eu-west-1c: choose another",
+            id="an instance type that the zones do not have",
+        ),
     ],
 )
 def test_a_mistake_is_named_and_nothing_is_changed(

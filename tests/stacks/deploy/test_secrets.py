@@ -35,7 +35,9 @@ def test_whoever_logs_in_to_the_database_does_so_under_a_name_of_its_own(deploye
     password = values["database/AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD"]
     assert worker.startswith(f"db+postgresql+psycopg://airflow_worker:{password}@")
     assert owner.startswith(f"postgresql+psycopg://airflow:{values['deploy/AIRFLOW_DATABASE_PASSWORD']}@")
-    assert owner.endswith("/airflow?sslmode=require&require_auth=scram-sha-256")
+    verified = "sslmode=verify-full&sslrootcert=/etc/airkiln/database-authority.pem"
+    assert owner.endswith(f"/airflow?{verified}&require_auth=scram-sha-256")
+    assert "common/AIRKILN_DATABASE_UNVERIFIED" not in values
 
 
 def test_every_secret_is_a_securestring_and_nothing_else_repeats_it(deployed: Step) -> None:

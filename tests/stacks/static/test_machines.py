@@ -217,6 +217,24 @@ def test_further_policies_are_those_of_tasks_and_not_of_instances(
     assert [name for name, policies in attached.items() if given in policies] == [role]
 
 
+@pytest.mark.parametrize(
+    ("template", "role", "parameter", "own"),
+    [
+        ("workers", "TaskRole", "ExtraPolicyArns", ["TaskFilesPolicyArn"]),
+        ("iam", "SchedulerTaskRole", "SchedulerExtraPolicyArns", ["TaskFilesPolicyArn"]),
+        ("iam", "WebserverTaskRole", "WebserverExtraPolicyArns", []),
+    ],
+)
+def test_tasks_have_no_policy_of_the_instances(
+    template: str, role: str, parameter: str, own: list[str]
+) -> None:
+    wanted = [SAMPLES[name] for name in own]
+    further = EVERYTHING[template][parameter]
+    assert deployed(template)[role]["Properties"].get("ManagedPolicyArns", []) == [*wanted, further]
+    alone = Template(template).deployed()[role]["Properties"]
+    assert alone.get("ManagedPolicyArns", []) == wanted
+
+
 @pytest.mark.parametrize("template", ["workers", "scheduler", "webserver"])
 def test_an_instance_takes_further_security_groups(template: str) -> None:
     assert launched(template)["SecurityGroupIds"][2:] == [EVERYTHING[template]["ExtraSecurityGroupIds"]]

@@ -28,7 +28,10 @@ plain = st.builds(
     st.sampled_from(["airflow", "air%40flow:Tq7-xwRm41", "a.b:Tq7-%2F%40xwRm41", "airflow:%24HOME-Rm41"]),
     st.sampled_from(["db/airflow", "db:6543/airflow", "[fd00::1]:5432/air-flow", "DB/airflow", "/airflow"]),
     st.sampled_from(
-        ["", "?sslmode=require", "?host=/run/postgresql", "?options=-csearch_path%3Dx&application_name=a%20b"]
+        [
+            *("", "?sslmode=require", "?sslmode=verify-full&sslrootcert=/etc/airkiln/database-authority.pem"),
+            *("?host=/run/postgresql", "?options=-csearch_path%3Dx&application_name=a%20b"),
+        ]
     ),
 )
 """Connections, most of them good."""
@@ -46,7 +49,48 @@ strange = st.builds(
     ),
 )
 """The same with something too many somewhere."""
-written = plain | strange
+longer = st.builds(
+    "{}{}{}".format,
+    plain,
+    st.sampled_from(["?", "&", "%26", "/"]),
+    st.sampled_from(
+        ["sslmode=require", "host=other", "port=6000", "application_name=b", "options=-cx%3Dy", "a"]
+    ),
+)
+"""The same with one option more, or one that is there already."""
+written = plain | strange | longer
+
+
+PIECES = [
+    "$X1",
+    "${X1}",
+    "$HOME",
+    "$UNSET",
+    "$",
+    "$$",
+    "\\",
+    "~",
+    "~/",
+    "~root",
+    "/",
+    "{",
+    "}",
+    "X1",
+    "%",
+    " ",
+    "a",
+]
+"""What Airflow replaces in a value, what it leaves as it is, and what only looks like it."""
+
+
+brokers = written.map(lambda text: text.replace("postgresql", "amqp")) | st.builds(
+    "amqp://{}:Tq7-{}xwRm41{}@{}".format,
+    st.sampled_from(["airflow", "air%2Fflow"]),
+    st.sampled_from([*AROUND, "", "%2F", "@other/", ":6000/"]),
+    st.sampled_from(["", *AROUND]),
+    st.sampled_from(["db//", "db:5671/air;amqp://one:Hq7dM2vXw9@two//", "[fd00::1]/x?ssl=true"]),
+)
+"""Brokers, some with a sign in the password that ends a host, or one broker of several."""
 
 
 def expand(value: str) -> str:
@@ -59,7 +103,8 @@ def expand(value: str) -> str:
 
 
 def accepted(name: str, value: str) -> bool:
-    return rules.check([rules.Parameter(name, value, name)], None, {}) == []
+    allowed = rules.Parameter(rules.UNVERIFIED, rules.ALLOWED, "")
+    return rules.check([rules.Parameter(name, value, name), allowed], None, {}) == []
 
 
 @settings(max_examples=1000)
@@ -92,6 +137,7 @@ def test_an_accepted_database_is_the_same_one_to_every_reader(text: str) -> None
         "%2F%40",
         "[fd00::1]",
         "?sslmode=require",
+        "?sslmode=verify-full&sslrootcert=/",
         "?host=/run/postgresql",
         "options=-c",
     ],
@@ -111,7 +157,8 @@ def test_every_user_and_password_can_be_encoded_and_arrives(user: str, password:
     assert (ours.user, ours.password) == (user, password) == (theirs.username, theirs.password)
 
 
-@given(written.map(lambda text: text.replace("postgresql", "amqp")))
+@settings(max_examples=500)
+@given(brokers)
 def test_an_accepted_broker_is_the_same_one_to_rfc_3986(text: str) -> None:
     if not accepted(roles.BROKER, text):
         return
@@ -125,7 +172,7 @@ def test_an_accepted_broker_is_the_same_one_to_rfc_3986(text: str) -> None:
         assert (url.path, url.query, parts.fragment) == (parts.path, parts.query, "")
 
 
-@given(st.text(st.sampled_from("$~{}HOME_X1\\%/ "), max_size=12))
+@given(st.lists(st.sampled_from(PIECES), max_size=6).map("".join))
 def test_an_accepted_setting_reaches_airflow_as_it_is_stored(value: str) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("X1", "expanded")

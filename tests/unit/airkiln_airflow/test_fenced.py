@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from airkiln_airflow import fenced
+from tests.unit.airkiln_airflow.airflow_package import make_airflow
 
 
 @pytest.fixture
@@ -70,21 +71,27 @@ class TestFence:
         assert environment["AIRFLOW__CORE__FERNET_KEY"] == "kept"
 
 
+SHOW = """
+import os, sys
+def main():
+    print(
+        " ".join(sys.argv[1:]) + ":",
+        os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"],
+        os.environ.get("PGAPPNAME", ""),
+    )
+"""
+
+
 class TestCommand:
-    """What a unit runs; `airflow` is a script beside the interpreter that shows what it was given."""
+    """What a unit runs; `airflow` is a package that shows what it was given."""
 
     @pytest.fixture
     def run(self, tmp_path: Path, instance: Path) -> object:
-        (tmp_path / "bin").mkdir()
-        python = tmp_path / "bin" / "python"
-        python.symlink_to(sys.executable)
-        airflow = tmp_path / "bin" / "airflow"
-        airflow.write_text('#!/bin/sh\necho "$*: $AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"\n')
-        airflow.chmod(0o755)
+        make_airflow(tmp_path, SHOW)
         code = (
             "import sys, pathlib; from airkiln_airflow import fenced;"
             f"fenced.gate_of.__defaults__ = (pathlib.Path({str(instance)!r}),);"
-            f"sys.executable = {str(python)!r}; sys.exit(fenced.main())"
+            f"sys.path.insert(0, {str(tmp_path)!r}); sys.exit(fenced.main())"
         )
 
         def run(*arguments: str, gated: bool) -> subprocess.CompletedProcess[str]:
@@ -98,12 +105,12 @@ class TestCommand:
     def test_a_leader_becomes_the_component_under_the_fence(self, run: object) -> None:
         assert callable(run)
         assert run("dag-processor", gated=True).stdout == (
-            "dag-processor: postgresql+psycopg://?service=airkiln_scheduler\n"
+            "dag-processor: postgresql+psycopg://?service=airkiln_scheduler airflow-dag-processor\n"
         )
 
     def test_elsewhere_it_is_the_component_with_its_own_connection(self, run: object) -> None:
         assert callable(run)
-        assert run("dag-processor", "-v", gated=False).stdout == "dag-processor -v: owner's\n"
+        assert run("dag-processor", "-v", gated=False).stdout == "dag-processor -v: owner's \n"
 
     def test_a_command_for_hosts_without_a_gate_runs_there_only(self, run: object) -> None:
         assert callable(run)

@@ -113,6 +113,12 @@ class TestWaiting:
         fence = "postgresql+psycopg://?service=airkiln_scheduler"
         assert says(process) == f"loaded with {fence} False\n"
 
+    def test_no_other_process_of_its_user_looks_into_it(self, host: Host) -> None:
+        asked = "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), flush=True)"  # PR_GET_DUMPABLE
+        process, connection = opened(host, asked)
+        with connection:
+            assert says(process) == "0\n"
+
     def test_systemd_hears_that_it_is_warm_and_the_gate_may_come_later(self, host: Host) -> None:
         host.start()
         assert b"READY=1\nSTATUS=warm" in host.systemd.recv(4096)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from airkiln_airflow.web_session import session_key
+from airkiln_airflow.web_session import PURPOSE, session_key
 from rehearsal.deployment.parameters import Secrets, parameters
 
-TOKENS = {("api_auth", "jwt_secret"): "a secret that signs tokens"}
+Options = dict[tuple[str, ...], str]
+TOKENS: Options = {("api_auth", "jwt_secret"): "a secret that signs tokens"}
 
 
-def configuration(options: dict[tuple[str, str], str]) -> Callable[..., str | None]:
+def configuration(options: Options) -> Callable[..., str | None]:
     """What stands in for airflow.configuration.conf.get."""
 
     def get(section: str, key: str, fallback: str | None = None) -> str | None:
@@ -33,7 +34,7 @@ def test_every_web_server_of_an_environment_has_the_same_key() -> None:
 
 
 def test_another_secret_makes_another_key() -> None:
-    other = {("api_auth", "jwt_secret"): "another secret that signs tokens"}
+    other: Options = {("api_auth", "jwt_secret"): "another secret that signs tokens"}
     assert session_key(configuration(TOKENS)) != session_key(configuration(other))
 
 
@@ -46,21 +47,25 @@ def test_no_value_that_a_worker_reads_forges_a_cookie() -> None:
     wanted = parameters(made, "https://sqs/queue")
     worker = wanted["common"] | wanted["worker"]
     server = wanted["common"] | wanted["webserver"]
-    key = session_key(configuration({("api_auth", "jwt_secret"): server["AIRFLOW__API_AUTH__JWT_SECRET"]}))
-    derived = [session_key(configuration({("api_auth", "jwt_secret"): value})) for value in worker.values()]
+    options: Options = {
+        tuple(name.lower().split("__")[1:]): value for name, value in server.items() if "__" in name
+    }
+    key = session_key(configuration(options))
+    assert key == session_key(configuration(options))
+    derived = [hmac.digest(value.encode(), PURPOSE, "sha256").hex() for value in worker.values()]
     assert cookie(key, "1") not in {cookie(each, "1") for each in [*worker.values(), *derived]}
 
 
 def test_a_private_key_stands_in_for_the_secret(tmp_path: Path) -> None:
     private = tmp_path / "key.pem"
     private.write_text("a private key")
-    options = {("api_auth", "jwt_private_key_path"): str(private)}
+    options: Options = {("api_auth", "jwt_private_key_path"): str(private)}
     assert session_key(configuration(options)) == session_key(configuration(options | TOKENS))
 
 
 @pytest.mark.parametrize("options", [{}, {("api_auth", "jwt_secret"): ""}, {("api_auth", "jwt_secret"): " "}])
 def test_the_database_step_has_no_secret_and_a_key_that_nobody_can_guess(
-    options: dict[tuple[str, str], str],
+    options: Options,
 ) -> None:
     first, second = session_key(configuration(options)), session_key(configuration(options))
     assert first != second

@@ -42,6 +42,22 @@ def test_parallelism_is_what_all_workers_of_all_pools_run(forms: Any) -> None:  
     assert pools.all_slots(given, {"MaxSize": 5}, forms, "8") == 640 + 3 + 40
 
 
+def test_the_schedulers_are_told_the_slots_of_all_pools() -> None:
+    playbooks = CLOUDFORMATION.parent / "playbooks"
+    variables = yaml.safe_load((playbooks / "vars/airflow_parameters.yml").read_text(encoding="utf-8"))
+    written = variables["airkiln_airflow_parameters"]["scheduler"]
+    assert "'AIRFLOW__CORE__PARALLELISM': airkiln_all_slots | string" in written
+    assert "airkiln_pools | airkiln_all_slots(" in variables["airkiln_all_slots"]
+    warned = (playbooks / "tasks/deploy/preflight.yml").read_text(encoding="utf-8")
+    assert "when: __own | int < airkiln_all_slots | int" in warned
+
+
+def test_the_default_pool_has_no_limit() -> None:
+    defaults = CLOUDFORMATION.parent / "roles/airflow/defaults/main.yml"
+    settings = yaml.safe_load(defaults.read_text(encoding="utf-8"))["airflow_configuration"]
+    assert settings["AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT"] == "-1"
+
+
 def test_an_instance_understands_what_a_deployment_writes() -> None:
     example = yaml.safe_load((CLOUDFORMATION.parent / "inventory/group_vars/example.yml").read_text())
     text = json.dumps(pools.settings(example["airkiln_pools"]))

@@ -89,5 +89,5 @@ def test_an_empty_value_is_refused_and_an_empty_folder_is_not() -> None:
 
 
 def test_a_reference_to_a_secret_is_checked_as_the_drawn_secret() -> None:
-    url = "postgresql+psycopg://airflow:{secret-in-url:deploy/PASSWORD}@db/airflow?sslmode=require"
+    url = "postgresql+psycopg://airflow:{secret-in-url:deploy/PASSWORD}@db/airflow?sslmode=verify-full&sslrootcert=system"
     assert problems({"scheduler": {roles.DATABASE: url}}) == []

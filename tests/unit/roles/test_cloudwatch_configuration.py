@@ -19,6 +19,7 @@ from ansible.template import Templar, trust_as_template
 from airkiln.aws.metrics import namespace
 from rehearsal.aws.stub_agents import cloudwatch_agent
 from tests.unit.airkiln.host.test_metadata import FakeImds
+from tests.unit.roles.rendering import render
 
 PROGRAM = (
     Path(__file__).parents[3] / "roles/cloudwatch/templates/usr/local/lib/airkiln/cloudwatch-configuration.j2"
@@ -129,6 +130,14 @@ def choices(option: str) -> list[object]:
 def test_the_agent_starts_with_every_value_that_the_role_takes(option: str) -> None:
     for value in choices(option):
         assert cloudwatch_agent.refusals(baked(**{option: value})) == [], value
+
+
+def test_the_agent_starts_what_sends_the_journal_from_before_it() -> None:
+    agent = render("cloudwatch", "amazon-cloudwatch-agent.service.d/20-environment.conf").splitlines()
+    assert "Wants=airkiln-early-journal.service" in agent
+    unit = render("cloudwatch", "airkiln-early-journal.service").splitlines()
+    assert "ExecStart=/opt/airkiln/bin/airkiln early-journal" in unit
+    assert any("amazon-cloudwatch-agent.service" in line for line in unit if line.startswith("After="))
 
 
 def test_where_the_stack_decides_the_retention_the_agent_is_told_nothing() -> None:

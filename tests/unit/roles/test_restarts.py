@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +56,52 @@ def test_every_preflight_runs_before_the_first_change() -> None:
         assert called[:place] in (["tasks/no_running_instance.yml"], ["tasks/no_baked_image.yml"])
         roles = {role for play in plays for role in play.get("roles", []) if role in have}
         assert set(first[place]["vars"]["preflight_roles"]) == roles
+
+
+def test_hosts_change_one_after_the_other_and_the_next_one_waits_for_the_units_of_the_last() -> None:
+    (changes,) = [play for play in load("playbooks/site.yml") if "airflow" in play.get("roles", ())]
+    assert changes["serial"] == "{{ airkiln_serial | default(1) }}"
+    assert changes["max_fail_percentage"] == 0
+    last = changes["post_tasks"][-1]
+    assert last["ansible.builtin.import_tasks"] == "tasks/restarted_units.yml"
+
+
+def test_the_lead_is_handed_over_before_a_scheduler_restarts() -> None:
+    for topic in ("Airflow changed", "Virtual environment changed"):
+        handlers = [each for each in load("roles/airflow/handlers/main.yml") if topic in each["listen"]]
+        calls = [each.get("ansible.builtin.command", {}).get("argv", [""])[-1] for each in handlers]
+        restarts = [each.get("ansible.builtin.systemd_service", {}).get("name") for each in handlers]
+        # What follows the lead, such as the DAG processor, no longer runs when what runs is looked for.
+        gathers = ["ansible.builtin.service_facts" in each for each in handlers].index(True)
+        assert calls.index("switchover") < gathers < restarts.index("{{ item }}")
+
+
+def test_the_wait_for_restarted_units_ends_when_none_is_on_its_way(tmp_path: Path) -> None:
+    systemctl, calls = tmp_path / "systemctl", tmp_path / "calls"
+    systemctl.write_text(
+        f'#!/bin/sh\necho "$*" >>{calls}\n'
+        f"[ $(wc -l <{calls}) -gt 2 ] || echo airflow-worker@1.service loaded deactivating stop-sigterm\n"
+    )
+    systemctl.chmod(0o755)
+    tasks = load("playbooks/tasks/restarted_units.yml")
+    for task in tasks:
+        task["delay"] = 0
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+
+    def wait(timeout: int) -> int:
+        calls.write_text("")
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), str(tmp_path / "play.yml")]
+        command += ["--connection", "local", "--inventory", "localhost,"]
+        # Not this environment's: Ansible takes no interpreter whose path has a space in it.
+        command += [
+            "--extra-vars",
+            f"airkiln_restart_timeout={timeout} ansible_python_interpreter=/usr/bin/python3",
+        ]
+        environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        return done.returncode
+
+    assert wait(60) == 0
+    assert len(calls.read_text().splitlines()) == 3
+    assert wait(5) != 0

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
-from rehearsal.aws.account import ACCOUNT
+from rehearsal.aws.account import ACCOUNT, instance_access_key
 
 TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - the name of a header, not a secret
@@ -78,7 +78,7 @@ def credentials(facts: InstanceFacts, now: datetime) -> str:
             "Code": "Success",
             "LastUpdated": now.strftime(stamp),
             "Type": "AWS-HMAC",
-            "AccessKeyId": "ASIA" + facts.instance_id.removeprefix("i-").upper()[:16].ljust(16, "A"),
+            "AccessKeyId": instance_access_key(facts.instance_id),
             "SecretAccessKey": "rehearsal",
             "Token": f"rehearsal-{facts.role}",
             "Expiration": (now + CREDENTIALS_LIFE).strftime(stamp),

@@ -125,6 +125,7 @@ $$;
 
 -- What shows whether an epoch's scheduler makes progress: its heartbeat, and whether the server works for it.
 -- `locked` is whether somebody's lock on Airflow's table of jobs hides the heartbeat, and keeps it from coming.
+-- The DAG processor has the same role and a name of its own: what it asks for says nothing of the scheduler.
 CREATE FUNCTION airkiln.progress(p_epoch bigint)
 RETURNS TABLE (heartbeat timestamptz, locked boolean, busy boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -136,7 +137,8 @@ BEGIN
         locked := true;
     END;
     busy := EXISTS (SELECT FROM pg_stat_activity a
-                     WHERE a.usename = ('airflow_scheduler_' || p_epoch)::name AND a.state = 'active');
+                     WHERE a.usename = ('airflow_scheduler_' || p_epoch)::name AND a.state = 'active'
+                       AND a.application_name <> 'airflow-dag-processor');
     RETURN NEXT;
 END
 $$;

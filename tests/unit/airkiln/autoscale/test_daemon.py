@@ -242,6 +242,15 @@ def test_each_cycle_offers_its_figures(host: Host) -> None:
     assert {each["MetricName"]: each["Value"] for each in host.cloud.published}["WantedWorkers"] == 1.0
 
 
+def test_workers_that_do_not_come_are_published(host: Host) -> None:
+    host.cloud.add(GROUP, 2)
+    host.cloud.held[GROUP] = replace(host.cloud.held[GROUP], desired=5)
+    host.turns()
+    host.figures.turn()
+    of_environment = [each for each in host.cloud.published if len(each["Dimensions"]) == 1]
+    assert [(each["MetricName"], each["Value"]) for each in of_environment] == [("MissingWorkers", 3.0)]
+
+
 def test_a_wall_clock_that_jumps_changes_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.cloud.add(GROUP, 1)
     host.turns(30)

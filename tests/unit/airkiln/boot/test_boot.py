@@ -282,6 +282,19 @@ def test_a_refused_reload_leaves_the_running_environment(instance: Machine) -> N
     assert len(instance.commands) == 1
 
 
+def test_a_connection_whose_authorities_are_not_on_the_host_is_refused_with_what_to_do(
+    instance: Machine,
+) -> None:
+    path = "/etc/airkiln/database-authority.pem"
+    instance.source.values[roles.DATABASE] = GOOD[roles.DATABASE].replace("=system", f"={path}")
+    with pytest.raises(RefusedError, match=r"SQL_ALCHEMY_CONN: .*authority.pem .*database_authority_sha256"):
+        instance.boot().start()
+    assert not instance.layout.run_env.exists()
+    (instance.layout.root / path.lstrip("/")).write_text("certificates")
+    instance.boot().start()
+    assert instance.layout.run_env.exists()
+
+
 def test_a_role_does_not_change_at_a_reload(instance: Machine) -> None:
     instance.boot().start()
     instance.found = Instance("i-1", "eu-west-1", "worker", "prod")

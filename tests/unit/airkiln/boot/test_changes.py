@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airkiln.boot import changes
+from airkiln.receivers import RECEIVERS, UNITS, receivers
 from airkiln.roles import (
     CONTROLLERS,
     DAG_PROCESSOR_UNIT,
@@ -15,10 +16,13 @@ from airkiln.roles import (
     SCHEDULER_UNIT,
     TRIGGERER_UNIT,
     WEBSERVER_UNIT,
+    WORKER_LOGS_UNIT,
     WORKER_UNIT,
 )
 
 ALL = ROLES["all"]
+SERVERS = [WEBSERVER_UNIT, SCHEDULER_UNIT, DAG_PROCESSOR_UNIT, TRIGGERER_UNIT]
+"""What logs in to the metadata database as Airflow."""
 
 
 @pytest.mark.parametrize(
@@ -27,21 +31,26 @@ ALL = ROLES["all"]
         ("AIRFLOW__SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE", [SCHEDULER_UNIT]),
         ("AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD", [WEBSERVER_UNIT, SCHEDULER_UNIT]),
         ("AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES", [DAG_PROCESSOR_UNIT]),
-        ("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", list(ALL.units)),
+        ("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", [*SERVERS, WORKER_UNIT]),
         ("AIRFLOW__TRIGGERER__CAPACITY", [TRIGGERER_UNIT]),
         ("AIRFLOW__CELERY__BROKER_URL", [SCHEDULER_UNIT, WORKER_UNIT]),
         ("AIRFLOW__CELERY__WORKER_CONCURRENCY", [WORKER_UNIT]),
         ("AIRKILN_QUEUES", [WORKER_UNIT]),
         ("AIRKILN_POOLS", []),
         ("AIRFLOW__API__WORKERS", [WEBSERVER_UNIT]),
-        ("AIRFLOW__API__SECRET_KEY", list(ALL.units)),
-        ("AIRFLOW__API__BASE_URL", list(ALL.units)),
+        (
+            "AIRFLOW__API__SECRET_KEY",
+            [WEBSERVER_UNIT, SCHEDULER_UNIT, TRIGGERER_UNIT, WORKER_UNIT, WORKER_LOGS_UNIT],
+        ),
+        ("AIRFLOW__LOGGING__LOGGING_LEVEL", list(ALL.units)),
+        ("AIRFLOW__API_AUTH__JWT_SECRET", [WEBSERVER_UNIT, SCHEDULER_UNIT]),
+        ("AIRFLOW__API__BASE_URL", [*SERVERS, WORKER_UNIT]),
         ("AIRFLOW__FAB__SESSION_LIFETIME_MINUTES", [WEBSERVER_UNIT]),
-        ("AIRFLOW__CORE__FERNET_KEY", list(ALL.units)),
-        ("SOMETHING_UNKNOWN", list(ALL.units)),
-        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", [*ALL.units, *CONTROLLERS]),
-        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC", list(ALL.units)),
-        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS", list(ALL.units)),
+        ("AIRFLOW__CORE__FERNET_KEY", SERVERS),
+        ("SOMETHING_UNKNOWN", [*SERVERS, WORKER_UNIT]),
+        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", [*SERVERS, WORKER_UNIT, *CONTROLLERS]),
+        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC", [*SERVERS, WORKER_UNIT]),
+        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS", [*SERVERS, WORKER_UNIT]),
         ("AIRKILN_CONTROLLER_DATABASE_PASSWORD", list(CONTROLLERS)),
         ("AIRKILN_LIFECYCLE_PASSWORD", []),
         ("AIRKILN_ADMIN_PASSWORD", []),
@@ -55,6 +64,13 @@ def test_a_changed_variable_restarts_the_units_that_read_it(name: str, units: li
 
 def test_a_variable_of_another_role_restarts_nothing() -> None:
     assert changes.units_of(["AIRFLOW__TRIGGERER__CAPACITY"], ROLES["worker"]) == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("name", RECEIVERS)
+def test_a_changed_secret_restarts_no_unit_whose_file_does_not_change(name: str, role: str) -> None:
+    restarted = set(changes.units_of([name], ROLES[role])) & set(UNITS)
+    assert restarted <= receivers(name)
 
 
 def test_changed_names_are_sorted() -> None:

@@ -208,14 +208,16 @@ def test_a_signal_that_is_denied_names_what_to_allow(machine: Machine) -> None:
         machine.run()
 
 
-def test_what_is_waited_for_is_said_once_a_minute(
+def test_what_is_waited_for_is_said_once_a_minute_with_what_it_said_last(
     machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     machine.states["airflow-webserver.service"] = "activating"
     machine.meanwhile = [lambda: None] * int(2 * REPORT_EVERY - 1)
     machine.meanwhile.append(lambda: machine.states.update({"airflow-webserver.service": "active"}))
     machine.run()
-    assert capsys.readouterr().err.count("waiting for airflow-webserver.service") == 2
+    said = capsys.readouterr().err
+    assert said.count("waiting for airflow-webserver.service") == 2
+    assert said.count("airflow-webserver.service: what airflow-webserver.service said last") == 2
 
 
 @pytest.mark.parametrize(

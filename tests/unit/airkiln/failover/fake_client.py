@@ -34,6 +34,8 @@ class Lease:
 
     def __post_init__(self) -> None:
         self.calls: list[str] = []
+        self.ready: set[bool] = set()
+        """What polls reported."""
         self.lock = threading.Lock()
         self.before: Callable[[str], None] = lambda _: None
         """Called with each call's name before it is answered: it may raise or wait."""
@@ -79,6 +81,7 @@ class FakeClient:
         self.other_end.close()
 
     def poll(self, ready: bool) -> LeaseRow:
+        self.lease.ready.add(ready)
         return self._called("poll", self.lease.view)  # type: ignore[no-any-return]  # as all that follow
 
     def renew(self, ready: bool, epoch: int) -> tuple[bool, LeaseRow]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from airkiln.database.controller import PASSWORD as PASSWORD_VARIABLE
 from airkiln.failover.backlog import Backlog
+from airkiln.failover.broker import BrokerProbe
 from airkiln.failover.config import Timings
 from airkiln.failover.control_groups import ControlGroups
 from airkiln.failover.daemon import Daemon, Parts
@@ -78,6 +79,20 @@ class FakeReporter(Reporter):
         return
 
 
+class FakeProbe(BrokerProbe):
+    """Asks nothing: a test says whether the broker is lost."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: {})
+        self.fails = False
+
+    def run(self) -> None:
+        return
+
+    def lost(self, now: float) -> bool:
+        return self.fails
+
+
 class FakeWatcher(NoticeWatcher):
     """Reads nothing: a test sets the notices."""
 
@@ -94,7 +109,7 @@ class Machine:
         self.directory.path.mkdir()
         self.timings = Timings()
         self.lease, self.groups, self.jobs = Lease(), FakeGroups(), FakeJobs()
-        self.reporter, self.watcher = FakeReporter(), FakeWatcher()
+        self.reporter, self.watcher, self.probe = FakeReporter(), FakeWatcher(), FakeProbe()
         self.told: list[str] = []
         """What systemd was told."""
         self._failure: BaseException | None = None
@@ -116,6 +131,7 @@ class Machine:
                 self.timings,
                 make_client=lambda holder: FakeClient(self.lease, holder),
                 reporter=self.reporter,
+                probe=self.probe,
                 watcher=self.watcher,
                 groups=self.groups,
                 jobs=self.jobs,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airkiln.failover import decision
+from airkiln.failover.config import BROKER_EVERY, BROKER_TIMEOUT
 from airkiln.failover.model import (
     Abandon,
     Exit,
@@ -54,7 +55,9 @@ class Host:
         self.password = 0
         self.call_number = 0
         self.wake_number = 0
+        self.broker_lost = False
         self.restart()
+        self.ask_broker()
 
     def now(self) -> float:
         return self.offset + self.world.now * self.rate
@@ -89,7 +92,13 @@ class Host:
             return
         alive = self.process.pid if self.process else None
         observed = Observation(
-            self.now(), answer, notified, warm=self.warm, alive=alive, killed=not self.dying
+            self.now(),
+            answer,
+            notified,
+            warm=self.warm,
+            alive=alive,
+            killed=not self.dying,
+            broker_lost=self.broker_lost,
         )
         decided = decision.decide(self.state, observed, T)
         self.state = decided.state
@@ -116,6 +125,19 @@ class Host:
                 self.turn()
 
         self.world.after(delay + 1e-6, woken)
+
+    def ask_broker(self) -> None:
+        """The probe: a question without an answer takes its timeouts."""
+        lost = self.world.broker_down or self.name in self.world.cut_off
+        takes = self.world.chance.uniform(0, 2 * BROKER_TIMEOUT) if lost else 0.01
+
+        def answered() -> None:
+            if not (self.dead or self.frozen or self.controller_stopped):
+                self.broker_lost = lost
+                self.turn()
+            self.world.after(BROKER_EVERY / self.rate, self.ask_broker)
+
+        self.world.after(takes / self.rate, answered)
 
     def connect(self) -> None:
         """The connection is to the database of that moment, and ends with it."""

@@ -19,6 +19,13 @@ def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
     assert load(tmp_path / "failover.toml") == Timings()
 
 
+@pytest.mark.parametrize(("poll", "call", "fresh"), [(1.0, 0.75, 3.0), (1.0, 1.0, 3.0), (4.0, 1.0, 9.0)])
+def test_a_host_counts_as_present_while_two_of_its_polls_may_be_late(
+    poll: float, call: float, fresh: float
+) -> None:
+    assert Timings(poll_interval=poll, call_timeout=call).fresh_for == fresh
+
+
 def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
     path = tmp_path / "failover.toml"
     path.write_text("lease_ttl = 8\nself_fence_deadline = 4.0\nclock_margin = 2\n")
@@ -40,6 +47,8 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ({"watchdog_timeout": 5.0}, "watchdog_timeout is 5 s, more than lease_ttl"),
         ({"stopped_timeout": 9.0}, "stopped_timeout is 9 s"),
         ({"scheduler_heartbeat": 5.0}, "two heartbeats of 5 s"),
+        ({"hung_timeout": 19.9}, "hung_timeout is 19.9 s, less than twice stuck_timeout"),
+        ({"broker_timeout": 23.9}, "broker_timeout is 23.9 s, and another host takes 12 s"),
         ({"blocking_lock_timeout": 12.0}, "blocking_lock_timeout is 12 s"),
         ({"yield_time": 0.5}, "yield_time is 0.5 s"),
     ],

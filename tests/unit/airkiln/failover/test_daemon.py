@@ -23,7 +23,7 @@ from airkiln.failover.gate import Gate
 from airkiln.host.notices import Notices, SpotNotice
 from airkiln.roles import AUTOSCALE_UNIT, DAG_PROCESSOR_UNIT, SCHEDULER_UNIT
 from tests.unit.airkiln.failover.fake_client import PASSWORD, Lease
-from tests.unit.airkiln.failover.machine import SECRETS, FakeReporter, FakeWatcher, Machine
+from tests.unit.airkiln.failover.machine import SECRETS, FakeProbe, FakeReporter, FakeWatcher, Machine
 from tests.unit.airkiln.failover.scheduler import Scheduler, Start, eventually
 
 pytestmark = pytest.mark.timeout(60)
@@ -194,6 +194,27 @@ def test_a_stopped_scheduler_is_given_up(
     assert said.index("event=stuck epoch=7") < said.index("event=gives-up epoch=7")
 
 
+def test_a_scheduler_whose_main_thread_hangs_beside_a_thread_that_computes_is_given_up(
+    machine: Machine, start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    machine.timings = Timings(scheduler_heartbeat=0.2, stuck_timeout=1.5, dump_timeout=0.05)
+    scheduler = machine.scheduler(start)
+
+    def story() -> None:
+        scheduler.epoch()
+        scheduler.signal(signal.SIGUSR1)
+        eventually(machine.called("release"))
+
+    machine.runs(story)
+    assert "and no progress for" in capfd.readouterr().err
+
+
+def test_a_host_cut_off_from_the_broker_says_so_and_calls_itself_not_ready(machine: Machine) -> None:
+    machine.probe.fails = True
+    machine.runs(lambda: eventually(lambda: any("no broker" in each for each in machine.told)))
+    assert machine.lease.ready == {False}
+
+
 def test_an_instance_that_will_end_hands_over(
     machine: Machine, start: Start, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -303,7 +324,7 @@ def test_each_run_has_a_name_of_its_own(machine: Machine, start: Start) -> None:
     holders = set()
     for _ in range(2):
         machine.lease = Lease()
-        machine.reporter, machine.watcher = FakeReporter(), FakeWatcher()
+        machine.reporter, machine.watcher, machine.probe = FakeReporter(), FakeWatcher(), FakeProbe()
         machine.groups.schedulers.clear()
         machine.told.clear()
         scheduler = machine.scheduler(start)

@@ -47,13 +47,27 @@ def test_an_instance_that_ends_acquires_only_where_no_other_host_is_ready(
 
 
 @pytest.mark.parametrize(
+    ("standbys", "paused", "expected"),
+    [(1, False, []), (1, True, [Operation.ACQUIRE]), (0, False, [Operation.ACQUIRE])],
+)
+def test_a_host_cut_off_from_the_broker_acquires_only_where_no_other_host_may(
+    standbys: int, paused: bool, expected: list[Operation]
+) -> None:
+    host = Host()
+    host.goes(broker_lost=True)
+    free = Row("a/0", remaining=-1.0, standbys=standbys, paused=paused)
+    assert calls(host.hears(view=free)) == expected
+
+
+@pytest.mark.parametrize(
     ("changes", "ready"),
     [
         ({}, True),
         ({"warm": None}, False),
         ({"leaving": "a Spot notice"}, False),
+        ({"broker_lost": True}, False),
     ],
-    ids=["warm", "not warm", "ends"],
+    ids=["warm", "not warm", "ends", "no broker"],
 )
 def test_a_host_calls_itself_ready_only_if_it_could_take_over(
     changes: dict[str, object], ready: bool

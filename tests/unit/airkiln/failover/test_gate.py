@@ -290,6 +290,7 @@ def test_a_stranger_is_sent_away_before_it_says_anything(
     belongs(host.proc, os.getpid(), DAG_PROCESSOR_UNIT)
     for _ in range(20):
         connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(PATIENCE)
         connection.connect(str(host.path))
         host.gate.handle()
         assert connection.recv(1) == b""

@@ -1,9 +1,12 @@
-"""When a scheduler counts as stuck: stopped, or silent and idle at once; and when never."""
+"""When a scheduler counts as stuck: stopped, silent and idle at once, or silent too long; and when never."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
 
 from airkiln.failover.config import Timings
 from airkiln.failover.health import PROGRESS, Health
@@ -46,8 +49,7 @@ class Watched:
             self.ticks += ticks
             if beats and self.beat:
                 self.beat += timedelta(seconds=0.5)
-            if excused:
-                self.health.excuse(self.now)
+            self.health.passes(self.now, excused=excused)
             self.looks(state, busy)
         return self.health.stuck(self.now)
 
@@ -59,11 +61,36 @@ def test_silent_and_idle_is_stuck_and_not_a_moment_sooner() -> None:
 
 
 def test_a_long_loop_is_not_stuck() -> None:
-    assert Watched().goes_on(100 * LONG, ticks=PROGRESS) is None
+    assert Watched().goes_on(T.hung_timeout - 0.5, ticks=PROGRESS) is None
 
 
 def test_nor_is_one_whose_statement_the_database_works_on() -> None:
-    assert Watched().goes_on(100 * LONG, busy=True) is None
+    assert Watched().goes_on(T.hung_timeout - 0.5, busy=True) is None
+
+
+@pytest.mark.parametrize("meanwhile", [{"ticks": PROGRESS}, {"busy": True}])
+def test_a_loop_that_does_not_end_is_stuck_whatever_it_uses(meanwhile: dict[str, Any]) -> None:
+    watched = Watched()
+    assert watched.goes_on(T.hung_timeout - 0.5, **meanwhile) is None
+    assert watched.goes_on(0.5, **meanwhile) == (
+        "no heartbeat for 600.0 s, although it computes or waits for a statement"
+    )
+
+
+def test_a_heartbeat_in_time_begins_the_longest_silence_anew() -> None:
+    watched = Watched()
+    for _ in range(5):
+        assert watched.goes_on(T.hung_timeout - 1, ticks=PROGRESS) is None
+        assert watched.goes_on(0.5, ticks=PROGRESS, beats=True) is None
+
+
+def test_a_database_that_is_away_now_and_then_does_not_hide_an_endless_loop() -> None:
+    watched = Watched()
+    for _ in range(9):
+        watched.goes_on(60, ticks=PROGRESS)
+        assert watched.goes_on(60, ticks=PROGRESS, excused=True) is None
+    assert watched.goes_on(59.5, ticks=PROGRESS) is None
+    assert watched.goes_on(0.5, ticks=PROGRESS)
 
 
 def test_nor_one_that_sleeps_between_its_heartbeats() -> None:

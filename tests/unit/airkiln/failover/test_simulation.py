@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from airkiln.failover import replies
 from airkiln.failover.model import Phase, Reply
 from airkiln.failover.step import Step
-from tests.unit.airkiln.failover.committed import Violation
+from tests.unit.airkiln.failover.committed import T, Violation
 from tests.unit.airkiln.failover.world import World
 
 HISTORIES = int(os.environ.get("AIRKILN_SIMULATION_HISTORIES", "2000"))
@@ -109,6 +109,62 @@ def test_takeovers_that_fail_take_few_epochs_and_soon_one_succeeds(seed: int) ->
     # The longest back-off on the slowest clock.
     world.run(world.now + 25)
     assert world.settled()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_leader_that_alone_is_cut_off_from_the_broker_is_followed_by_a_host_that_is_not(seed: int) -> None:
+    world = settled(3, seed)
+    before = leader(world)
+    other = next(host.name for host in world.hosts if host.name != before)
+    world.cut_off = {before, other}
+    # The limit and the questions to the broker, on the slowest clock.
+    world.run(world.now + 2 * (T.broker_timeout + 20))
+    assert world.settled()
+    assert leader(world) not in world.cut_off
+    epoch = world.database.epoch
+    world.run(world.now + 300)
+    assert (world.settled(), world.database.epoch) == (True, epoch)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_broker_that_is_down_for_all_moves_no_lead_neither_when_it_goes_nor_when_it_comes_back(
+    seed: int,
+) -> None:
+    world = settled(3, seed)
+    before, epoch = leader(world), world.database.epoch
+    for _ in range(3):
+        world.broker_down = True
+        world.run(world.now + world.chance.uniform(30, 400))
+        world.broker_down = False
+        world.run(world.now + world.chance.uniform(5, 100))
+        assert world.settled()
+        assert (leader(world), world.database.epoch) == (before, epoch)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_while_paused_a_host_that_is_cut_off_from_the_broker_keeps_the_lead_and_takes_it_again(
+    seed: int,
+) -> None:
+    world = settled(3, seed)
+    before = leader(world)
+    world.ask("paused", True)
+    world.cut_off = {before}
+    world.run(world.now + 2 * (T.broker_timeout + 20))
+    assert leader(world) == before
+    next(host for host in world.hosts if host.name == before).scheduler_dies()
+    world.run(world.now + 30)
+    assert world.settled()
+    assert leader(world) == before
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_where_no_host_reaches_the_broker_a_dead_leader_is_followed_all_the_same(seed: int) -> None:
+    world = settled(3, seed)
+    world.broker_down = True
+    world.run(world.now + 60)
+    next(host for host in world.hosts if host.process).frozen = True
+    world.run(world.now + 30)
+    assert [host.state.phase for host in world.hosts if not host.frozen].count(Phase.LEADING) == 1
 
 
 @pytest.mark.parametrize("seed", range(20))

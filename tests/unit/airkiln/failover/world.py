@@ -36,6 +36,9 @@ class World:
         """Whether somebody locks Airflow's table of jobs."""
         self.takeovers_fail = False
         """Whether every fence and adoption fails."""
+        self.broker_down = False
+        self.cut_off: set[str] = set()
+        """Hosts that do not reach the broker."""
         self.loss: dict[str, float] = {}
         self.slow: set[str] = set()
         self.hosts: list[Host] = []
@@ -129,6 +132,8 @@ class World:
             lambda: setattr(self, "skew", self.skew - chance.choice([0.5, 3.0, 600.0])),
             lambda: setattr(self, "job_locked", True),
             lambda: self.failing_takeovers(chance.uniform(0.5, 10)),
+            lambda: (self.cut_off.add if chance.random() < 0.6 else self.cut_off.discard)(host.name),
+            lambda: setattr(self, "broker_down", chance.random() < 0.6),
             lambda: self.paused_outage(chance.uniform(3, 6)),
             lambda: self.ask("switchover_to", chance.choice(["*", host.name])),
             lambda: self.ask("paused", chance.random() < 0.3),
@@ -224,6 +229,8 @@ class World:
     def peace(self) -> None:
         """No misfortune from now on, and what was done is undone."""
         self.database_down = self.database.paused = self.job_locked = self.takeovers_fail = False
+        self.broker_down = False
+        self.cut_off.clear()
         self.database.switchover_to = None
         self.loss.clear()
         self.slow.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,31 @@ def test_this_very_process_has_used_time() -> None:
     assert found is not None
     used = os.times()
     assert found.ticks == pytest.approx((used.user + used.system) * os.sysconf("SC_CLK_TCK"), abs=50)
+
+
+def test_the_main_threads_time_is_its_own() -> None:
+    program = """
+import threading, time
+computes = threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True)
+computes.start()
+while time.process_time() < 0.5:
+    time.sleep(0.05)
+print(flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            main, whole = processes.main_thread(process.pid), processes.stat(process.pid)
+            assert main is not None
+            assert whole is not None
+            assert main.started == whole.started
+            assert main.ticks < 25
+            assert whole.ticks > 40
+        finally:
+            process.kill()
+    assert processes.main_thread(process.pid) is None
 
 
 @pytest.mark.parametrize(("state", "ended"), [("R", False), ("T", False), ("Z", True), ("X", True)])

@@ -58,12 +58,16 @@ def test_any_number_of_parameters_arrives_in_the_file_byte_for_byte(
     assert envfile.read(output) == {**GOOD, **extra}
 
 
-def test_the_file_is_for_its_owner_and_the_service_group_only(good: FakeSsm, output: Path) -> None:
-    assert run("load", "--output", str(output)) == errors.OK
-    assert stat.S_IMODE(output.stat().st_mode) == 0o640
+@pytest.mark.parametrize("role", roles.ROLES)
+def test_every_file_is_for_its_owner_only(good: FakeSsm, output: Path, role: str) -> None:
+    output.chmod(0o640)  # as an earlier release left it
+    assert run("load", "--output", str(output), role=role) == errors.OK
+    written = {path.name: stat.S_IMODE(path.stat().st_mode) for path in output.parent.iterdir()}
+    assert written.keys() >= {output.name, "admin.env"}
+    assert set(written.values()) == {0o600}
 
 
-def test_root_gives_the_file_to_the_service_group(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_gives_the_task_token_to_the_service_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("grp.getgrnam", lambda name: type("Group", (), {"gr_gid": {"airflow": 990}[name]}))

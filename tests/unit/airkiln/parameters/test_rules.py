@@ -16,14 +16,16 @@ from airkiln.roles import ROLES, Role
 
 GOOD_FERNET = "XZnrGPVYDsk-7FhfA3fqKkgfgQMMVz8mCPGmqkLcyZk="
 GOOD_SECRET = "c2e8a7105f9b64d3be07f1859ac2d64e"
+VERIFIED = "sslmode=verify-full&sslrootcert=system"
+"""Options with which a connection verifies the server's certificate by the system's own authorities."""
 GOOD = {
-    roles.DATABASE: "postgresql+psycopg2://airflow:Tq7-xwRm41@db/airflow",
+    roles.DATABASE: f"postgresql+psycopg2://airflow:Tq7-xwRm41@db/airflow?{VERIFIED}",
     roles.FERNET_KEY: GOOD_FERNET,
     roles.JWT_KEY: GOOD_SECRET,
-    roles.API_KEY: GOOD_SECRET,
+    roles.API_KEY: GOOD_SECRET[::-1],
     roles.EXECUTION_API: "http://web:8080/execution/",
     roles.BROKER: "sqs://",
-    roles.RESULT_BACKEND: "db+postgresql://airflow:Tq7-xwRm41@db/airflow",
+    roles.RESULT_BACKEND: f"db+postgresql://airflow:Tq7-xwRm41@db/airflow?{VERIFIED}",
 }
 
 
@@ -137,7 +139,7 @@ def test_a_connection_with_a_known_password_is_refused(name: str, value: str) ->
     ("name", "value"),
     [
         (roles.DATABASE, "postgresql+psycopg2://airflow@/airflow?host=/run/postgresql"),
-        (roles.DATABASE, "postgresql://airflow@db/airflow"),
+        (roles.DATABASE, f"postgresql://airflow@db/airflow?{VERIFIED}"),
         (roles.BROKER, "sqs://"),
         (roles.BROKER, "redis://:@redis:6379/0"),
     ],
@@ -200,3 +202,36 @@ def test_a_problem_names_the_parameter_and_never_its_value(name: str, value: str
 
 def test_a_parameter_shows_no_value_when_it_is_printed() -> None:
     assert "KANARI" not in repr(Parameter("A", "KANARI", "/a/A"))
+
+
+@pytest.mark.parametrize(
+    "of_workers", [roles.API_KEY, "AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD", "AIRKILN_LIFECYCLE_PASSWORD"]
+)
+@pytest.mark.parametrize(
+    ("other", "form"),
+    [
+        (roles.JWT_KEY, "{}"),
+        (roles.FERNET_KEY, "{}"),
+        (roles.FERNET_KEY, "a-newer-key,{}"),
+        ("AIRKILN_ADMIN_PASSWORD", "{}"),
+        ("AIRKILN_ADMIN_DATABASE_PASSWORD", "{}"),
+        ("AIRKILN_CONTROLLER_DATABASE_PASSWORD", "{}"),
+        (roles.DATABASE, "postgresql+psycopg://airflow:{}@db.internal:5432/airflow?sslmode=require"),
+    ],
+)
+def test_a_secret_that_tasks_can_read_must_not_be_another_one_as_well(
+    of_workers: str, other: str, form: str
+) -> None:
+    secret = "gUJ2yhHlKuNJbpUSuL2hBXZpNq7Tn3cY"
+    found = [each for each in check({of_workers: secret, other: form.format(secret)}) if "same value" in each]
+    assert [each.partition(" have")[0] for each in found] == [f"{of_workers} and {other}"]
+    assert secret not in found[0]
+    different = check({of_workers: secret, other: form.format(secret[::-1])})
+    assert not any("same value" in each for each in different)
+
+
+def test_a_workers_own_login_is_its_own() -> None:
+    secret = "gUJ2yhHlKuNJbpUSuL2hBXZpNq7Tn3cY"
+    url = f"postgresql+psycopg://airflow_worker:{secret}@db.internal:5432/airflow?sslmode=require"
+    found = check({"AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD": secret, roles.DATABASE: url})
+    assert not any("same value" in each for each in found)

@@ -34,6 +34,13 @@ def test_a_secret_of_16_characters_is_accepted_and_one_of_15_is_not(name: str) -
     assert "shorter than 16 characters" in problem
 
 
+@pytest.mark.parametrize("name", PASSWORDS)
+def test_a_password_of_12_characters_is_accepted_and_one_of_11_is_not(name: str) -> None:
+    assert check((name, "c2e8a7105f9b")) == []
+    (problem,) = check((name, "c2e8a7105f9"))
+    assert "shorter than 12 characters" in problem
+
+
 @pytest.mark.parametrize(("size", "accepted"), [(31, False), (32, True), (33, False)])
 def test_a_fernet_key_has_32_bytes(size: int, accepted: bool) -> None:
     problems = check((roles.FERNET_KEY, fernet(bytes(number * 7 % 256 for number in range(size)))))

@@ -17,8 +17,10 @@ from airkiln.parameters.names import bad_name_reason
 from airkiln.parameters.rules import Parameter
 
 
-def check(name: str, value: str) -> list[str]:
-    return rules.check([Parameter(name, value, name)], None, {})
+def check(name: str, value: str, *, allowed: str = "") -> list[str]:
+    """The problems of one parameter; `allowed` is the value of the one that allows an unverified database."""
+    others = [Parameter(rules.UNVERIFIED, allowed, rules.UNVERIFIED)] if allowed else []
+    return rules.check([Parameter(name, value, name), *others], None, {})
 
 
 WEAK = [
@@ -140,7 +142,34 @@ def test_a_database_over_the_network_in_clear_text_is_refused(name: str, option:
     (problem,) = check(name, url.format("db"))
     assert "clear text" in problem
     assert check(name, url.format("127.0.0.1")) == []
-    assert check(name, url.format("db").replace(mode, "verify-full")) == []
+    assert check(name, url.format("db").replace(mode, "verify-full&sslrootcert=system")) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *("", "?sslmode=require", "?sslmode=verify-ca&sslrootcert=/etc/airkiln/database-authority.pem"),
+        *("?sslmode=verify-full", "?ssl=require", "?ssl=verify-ca"),
+    ],
+)
+@pytest.mark.parametrize("name", [roles.DATABASE, f"{roles.DATABASE}_ASYNC", roles.RESULT_BACKEND])
+def test_a_connection_that_verifies_no_certificate_is_refused_unless_one_parameter_allows_it(
+    name: str, options: str
+) -> None:
+    prefix = "db+" if name == roles.RESULT_BACKEND else ""
+    url = f"{prefix}postgresql://airflow:Tq7-xwRm41@{{}}/airflow{options}"
+    (problem,) = check(name, url.format("db"))
+    assert "sslmode=verify-full&sslrootcert=/etc/airkiln/database-authority.pem" in problem
+    assert rules.UNVERIFIED in problem
+    assert check(name, url.format("db"), allowed="allowed") == []
+    assert check(name, url.format("127.0.0.1")) == []
+
+
+def test_what_allows_it_has_one_value_and_never_allows_clear_text() -> None:
+    url = "postgresql://airflow:Tq7-xwRm41@db/airflow?sslmode=disable"
+    assert len(check(roles.DATABASE, url, allowed="allowed")) == 1
+    assert len(check(rules.UNVERIFIED, "yes")) == 1
+    assert len(check(roles.DATABASE, url.replace("disable", "require"), allowed="yes")) == 2
 
 
 LOADED = [

@@ -14,7 +14,7 @@ import pytest
 from rehearsal import cli
 from rehearsal import region as settings
 from rehearsal.commands import up
-from rehearsal.deployment import bake, image
+from rehearsal.deployment import authority, bake, image
 from rehearsal.deployment.image import INGREDIENTS, baked_image, ingredients_digest
 from rehearsal.deployment.instances import sort_out
 from rehearsal.errors import RehearsalError
@@ -190,6 +190,7 @@ class TestTheDigest:
     @pytest.fixture(autouse=True)
     def tree(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(image, "REPOSITORY", tmp_path)
+        monkeypatch.setattr(authority, "FOLDER", tmp_path / "authority")
         for name in (
             "roles/base/tasks/main.yml",
             "src/airkiln/cli.py",
@@ -216,6 +217,13 @@ class TestTheDigest:
     def test_a_renamed_file_changes_it(self, tree: Path) -> None:
         before = ingredients_digest()
         (tree / "src/airkiln/cli.py").rename(tree / "src/airkiln/start.py")
+        assert ingredients_digest() != before
+
+    def test_another_authority_of_the_databases_changes_it(
+        self, tree: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = ingredients_digest()
+        monkeypatch.setattr(authority, "FOLDER", tree / "another")
         assert ingredients_digest() != before
 
 

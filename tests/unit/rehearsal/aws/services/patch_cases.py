@@ -306,6 +306,18 @@ def lending_of_roles(clients: Clients) -> None:
     expect([lent(role) for role in (f"nobody-{own}", *principals)] == [False, False, True])
 
 
+def quota_of_addresses(clients: Clients) -> None:
+    allocate = clients("ec2").allocate_address
+    expect(any(refused("AddressLimitExceeded", allocate, Domain="vpc") for _ in range(100)))
+
+
+def quotas_of_ec2(clients: Clients) -> None:
+    quotas = clients("service-quotas")
+    found = quotas.get_service_quota(ServiceCode="ec2", QuotaCode="L-1216C47A")["Quota"]
+    expect(found["Value"] > 0)
+    expect(refused("NoSuchResource", quotas.get_service_quota, ServiceCode="ec2", QuotaCode="L-0"))
+
+
 CASES: dict[str, Callable[[Clients], None]] = {
     "AmisResponse.modify_image_attribute": image_description,
     "AmisResponse.enable_image_deprecation": image_deprecation,
@@ -327,6 +339,8 @@ CASES: dict[str, Callable[[Clients], None]] = {
     "ELBv2Backend.modify_load_balancer_attributes": values_of_attributes,
     "FakeBucket._log_permissions_enabled_policy": access_logs,
     "S3Backend.log_incoming_request": logs_that_come_later,
-    "STSBackend.assume_role": lending_of_roles,
+    "ElasticAddressBackend.allocate_address": quota_of_addresses,
+    "ServiceQuotasBackend.get_service_quota": quotas_of_ec2,
+    "TokenResponse.assume_role": lending_of_roles,
 }
 """What fails with moto alone and works with the patch of that name."""

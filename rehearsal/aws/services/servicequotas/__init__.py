@@ -1,0 +1,1 @@
+"""Service Quotas: moto's, with corrections."""

@@ -1,0 +1,1 @@
+"""What the baked image's security measures: `make security` bakes, boots and examines one."""
