@@ -71,6 +71,7 @@ def address(text: str) -> Address | None:
 
 
 def _claims(name: bytes) -> bool:
+    name = name.replace(b"_", b"-")  # the same variable to a WSGI application
     return name.startswith(b"x-forwarded-") or name in _OTHERS
 
 

@@ -23,18 +23,6 @@ def main():
         os._exit(0)
     os.wait()
 """
-STAND_INS = {
-    "airflow/configuration.py": "conf = None",
-    "uvicorn/__init__.py": "Server = object",
-    "uvicorn/supervisors.py": "Multiprocess = object",
-}
-"""What the web server's module imports of others."""
-SPAWNED = f"""
-import ctypes, runpy
-runpy.run_module("airkiln_airflow.webserver", run_name="__mp_main__")
-print({DUMPABLE})
-"""
-"""What multiprocessing runs in a process that it spawns."""
 
 
 def run(folder: Path, *arguments: str) -> list[str]:
@@ -54,11 +42,3 @@ def test_without_it_they_would_be_open(tmp_path: Path) -> None:
     make_airflow(tmp_path, MAIN)
     found = run(tmp_path, "-c", "import sys; sys.argv = ['x']; from airflow.__main__ import main; main()")
     assert found == ["x 1", "forked 1"]
-
-
-def test_the_web_servers_further_processes_are_closed_too(tmp_path: Path) -> None:
-    make_airflow(tmp_path, MAIN)
-    (tmp_path / "uvicorn").mkdir()
-    for name, text in STAND_INS.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    assert run(tmp_path, "-c", SPAWNED) == ["0"]

@@ -72,6 +72,7 @@ def test_what_is_no_address_changes_nothing(claimed: str) -> None:
         "x-forwarded-port",
         "x-forwarded-server",
         "x-real-ip",
+        "x_forwarded_for",
     ],
 )
 @pytest.mark.parametrize("peer", [LOAD_BALANCER, "127.0.0.1"])

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import os
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airkiln_airflow.fenced import RefusedError
+
+SOURCES = Path(__file__).parents[3] / "src"
 
 OPTIONS = {
     "host": "::",
@@ -137,3 +142,20 @@ def test_a_port_that_is_taken_is_an_error(webserver: Any) -> None:  # noqa: ANN4
     taken.listen()
     with taken, pytest.raises(OSError, match="in use"):
         webserver.listen("127.0.0.1", [taken.getsockname()[1]])
+
+
+def test_no_other_process_reads_it_from_before_its_first_setting_on(tmp_path: Path) -> None:
+    """Its further processes import the same file as `__mp_main__`."""
+    probe = "import ctypes\nprint(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\nraise SystemExit\n"
+    (tmp_path / "uvicorn.py").write_text(probe)
+    module = "airkiln_airflow.webserver"
+    for name in ("__main__", "__mp_main__"):
+        script = f"import runpy; runpy.run_module({module!r}, run_name={name!r})"
+        ran = subprocess.run(
+            [sys.executable, "-c", script],
+            env={"PYTHONPATH": f"{tmp_path}:{SOURCES}", "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ran.stdout == "0\n"

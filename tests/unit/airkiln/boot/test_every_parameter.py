@@ -22,36 +22,42 @@ from airkiln.lifecycle.model import Stage, Unit
 from airkiln.parameters import rules
 from airkiln.systemd import envfile
 from tests.unit.airkiln.boot.test_boot import Machine
-from tests.unit.airkiln.parameters.test_rules import GOOD, GOOD_FERNET, GOOD_SECRET
+from tests.unit.airkiln.parameters.test_rules import GOOD, GOOD_FERNET, GOOD_SECRET, VERIFIED
 
 ALL = frozenset(roles.ROLES["all"].units)
+COMPONENTS = ALL - {roles.WORKER_LOGS_UNIT}
+SERVERS = COMPONENTS - {roles.WORKER_UNIT}
 CELERY = frozenset({roles.SCHEDULER_UNIT, roles.WORKER_UNIT})
-DATABASE_LOGIN = ALL | set(roles.CONTROLLERS)
+DATABASE_LOGIN = COMPONENTS | set(roles.CONTROLLERS)
 POOLS = {"default": {"slots": 4, "queues": ["default"]}}
 
 CONSUMERS: dict[str, frozenset[str]] = {
-    "AIRFLOW__API_AUTH__JWT_SECRET": ALL,
+    "AIRFLOW__API_AUTH__JWT_SECRET": frozenset({roles.WEBSERVER_UNIT, roles.SCHEDULER_UNIT}),
+    "AIRFLOW__API__BASE_URL": COMPONENTS,
     "AIRFLOW__API__PORT": frozenset({roles.WEBSERVER_UNIT}),
-    "AIRFLOW__API__SECRET_KEY": ALL,
+    "AIRFLOW__API__SECRET_KEY": ALL - {roles.DAG_PROCESSOR_UNIT},
     "AIRFLOW__AWS_ECS_EXECUTOR__": frozenset({roles.SCHEDULER_UNIT}),
     "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__": CELERY,
     "AIRFLOW__CELERY__BROKER_URL": CELERY,
     "AIRFLOW__CELERY__RESULT_BACKEND": CELERY,
     "AIRFLOW__CELERY__WORKER_CONCURRENCY": frozenset(),
-    "AIRFLOW__CORE__": ALL,
+    "AIRFLOW__CORE__": COMPONENTS,
+    "AIRFLOW__CORE__FERNET_KEY": SERVERS,
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": DATABASE_LOGIN,
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": ALL,
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": COMPONENTS,
     "AIRFLOW__LOGGING__": ALL,
-    "AIRFLOW__OPERATORS__DEFAULT_QUEUE": ALL,
+    "AIRFLOW__OPERATORS__DEFAULT_QUEUE": COMPONENTS,
     "AIRKILN_CONTROLLER_DATABASE_PASSWORD": frozenset(roles.CONTROLLERS),
     "AIRKILN_EFS_": frozenset({roles.EFS_TUNNEL_UNIT}),
     "AIRKILN_POOLS": frozenset({roles.WORKER_UNIT}),
-    "AWS_DEFAULT_REGION": ALL,
+    "AIRKILN_WEB_": frozenset({roles.WEBSERVER_UNIT}),
+    "AWS_DEFAULT_REGION": COMPONENTS,
 }
 """Units that must restart, by the beginning of the parameter's name; the longest decides."""
 
 READ_WHEN_NEEDED = {
     "AIRFLOW__CELERY__WORKER_CONCURRENCY": "the pool's slots stand in its place",
+    rules.UNVERIFIED: "the boot path reads it, before any unit starts",
     "AIRKILN_ADMIN_": "the database step runs on an instance of its own, with what it reads then",
     "AIRKILN_LIFECYCLE_PASSWORD": "a drain reads its login when it clears",
     "AIRKILN_RETENTION_DAYS": "a timer starts the service, which reads it then",
@@ -65,10 +71,11 @@ OTHERS = {
     "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor,LocalExecutor",
     "AIRFLOW__CORE__FERNET_KEY": f"b7PXuTn1nTzIVkR3vQ4kR8uVZq2yS1xDgJmW0aLcEfo=,{GOOD_FERNET}",
     "AIRFLOW__CELERY__BROKER_URL": "rediss://:Hq7dM2vXw9KpZ4tB@redis:6379/0",
-    "AIRFLOW__CELERY__RESULT_BACKEND": "db+postgresql://airflow:Wn5cR8yLk3JsG6fD@other/airflow",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg://airflow:Wn5cR8yLk3JsG6fD@other/airflow",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": "postgresql+psycopg://airflow:Wn5cR8yLk3JsG6fD@other/airflow",
+    "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql://airflow:Wn5cR8yLk3JsG6fD@other/airflow?{VERIFIED}",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg://airflow:Wn5cR8yLk3JsG6fD@other/airflow?{VERIFIED}",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+psycopg://airflow:Wn5cR8yLk3JsG6fD@other/airflow?{VERIFIED}",
     "AIRKILN_POOLS": json.dumps({"default": POOLS["default"] | {"slots": 8}}),
+    "AIRKILN_WEB_TRUSTED_PROXIES": "10.30.0.0/16",
 }
 """Values to change to, where any text would be refused."""
 
@@ -80,8 +87,8 @@ def written() -> set[str]:
 
 
 NAMES = sorted(written() | {"AIRFLOW__API__PORT", "AIRKILN_EFS_HOST", *GOOD})
-SHARED = [name for name in NAMES if not name.startswith("AIRKILN_ADMIN_")]
-"""What a host with the role `all` may have. The rest is the database step's."""
+SHARED = [name for name in NAMES if not name.startswith("AIRKILN_ADMIN_") and name != rules.UNVERIFIED]
+"""What a host with the role `all` may change. The rest is the database step's, or has one value only."""
 _NEEDED = (*roles.ROLES["all"].required, *roles.ROLES["all"].required_with_celery)
 OPTIONAL = [name for name in SHARED if name not in (*_NEEDED, roles.EXECUTOR, "AIRKILN_POOLS")]
 """What may be removed; without an executor or its pool the host would run no worker, or another one."""
@@ -114,6 +121,7 @@ def host(machine: Layout) -> Machine:
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": GOOD[roles.DATABASE],
         "AIRKILN_POOLS": json.dumps(POOLS),
+        "AIRKILN_WEB_TRUSTED_PROXIES": "10.20.0.0/16",
     }
     made.workers = [Unit(1, Stage.RUNNING)]
     made.boot().start()
