@@ -149,12 +149,16 @@ class _Environment:
                 source[0] = of_pool(source[0], pool)
         return made
 
+    def _public(self) -> bool:
+        return bool(self.common.get("PublicAccess", "none") != "none")
+
     def _wanted(self, kind: str) -> bool:
         optional = {
             "network": not self.vpc,
             "endpoints": self.access == "endpoints",
             "offload": self.offload,
             "queues": self.common.get("Broker", "sqs") == "sqs",
+            "public": self._public(),
         }
         return bool(optional.get(kind, True))
 
@@ -268,6 +272,8 @@ class _Environment:
             for key in NETWORK
             if not self.vpc.get(key)
         ]
+        if self._public() and not self.vpc.get("PublicSubnetIds"):
+            found.append("airkiln_vpc.PublicSubnetIds is missing: the public load balancer stands there.")
         if self.present.get(network):
             found.append(
                 f"airkiln_vpc is given and the stack {network} exists: an environment cannot move to "

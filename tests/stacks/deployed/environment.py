@@ -82,6 +82,8 @@ class Environment:
                 continue
             if name == "endpoints" and self.outputs["network"]["AwsAccess"] != "endpoints":
                 continue
+            if name == "public" and "PublicAccess" not in self.choices.get("", {}):
+                continue
             if name == "queues" and self.choices.get("", {}).get("Broker") == "redis":
                 continue
             if name in OF_A_POOL:

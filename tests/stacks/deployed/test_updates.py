@@ -31,13 +31,12 @@ COUNTED = {
 """What counts up with each change."""
 RULE = {"InternalLoadBalancerFromUsers": NEW, "InternalLoadBalancerSecurityGroup": {"CidrIp"}}
 """EC2 shows a rule with its group too."""
-DOORS = {"InternalLoadBalancer": {"Value"}, "PublicLoadBalancer": {"Value"}}
-
 CHANGES: list[tuple[str, Parameters, dict[str, set[str]]]] = [
     ("network", {"FlowLogRetentionDays": "30"}, {"FlowLogBucket": {"Days"}}),
     ("buckets", {"TaskLogRetentionDays": "100"}, {"LogBucket": {"Days"}}),
     ("data", {"BackupRetentionDays": "30"}, {"Database": {"BackupRetentionPeriod"}}),
-    ("edge", {"DeletionProtection": "false"}, DOORS),
+    ("edge", {"DeletionProtection": "false"}, {"InternalLoadBalancer": {"Value"}}),
+    ("public", {"DeletionProtection": "false"}, {"PublicLoadBalancer": {"Value"}}),
     ("webserver", {"MaxSize": "7"}, {"Group": {"MaxSize"}}),
     ("scheduler", {"HealthCheckGraceSeconds": "200"}, {"Group": {"HealthCheckGracePeriod"}}),
     ("worker-default", {"DrainHeartbeatSeconds": "700"}, {"Group": {"HeartbeatTimeout", "GlobalTimeout"}}),

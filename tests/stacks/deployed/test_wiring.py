@@ -161,7 +161,7 @@ def test_what_every_launch_template_boots(environment: Environment, stack: str) 
 def test_the_web_servers_stand_behind_every_door_and_nobody_else_does(environment: Environment) -> None:
     doors = {environment.outputs["edge"]["InternalTargetsArn"]}
     if environment.name == "most":
-        doors.add(environment.outputs["edge"]["PublicTargetsArn"])
+        doors.add(environment.outputs["public"]["PublicTargetsArn"])
     assert set(_group(environment, "webserver")["TargetGroupARNs"]) == doors
     assert _group(environment, "webserver")["HealthCheckType"] == "ELB"
     for other in ("scheduler", "worker-default"):

@@ -177,6 +177,10 @@ SAMPLES: dict[str, str] = {
     "LogBucketName": f"airkiln-test-logs-{ACCOUNT}-{REGION}",
     "PrivateSubnetIds": "subnet-0123456789abcde04,subnet-0123456789abcde05,subnet-0123456789abcde06",
     "SchedulerRoleName": "airkiln-test-SchedulerRole-ABC",
+    "PublicCertificateArn": _CERTIFICATE,
+    "PublicHostName": "airflow.example.com",
+    "PublicLoadBalancerSecurityGroupId": "sg-0123456789abcde10",
+    "PublicSubnetIds": "subnet-0123456789abcde07,subnet-0123456789abcde08",
     "SchedulerSecurityGroupId": "sg-0123456789abcde07",
     "SessionsLogGroupName": "/airkiln/test/sessions",
     "TaskFilesPolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/TaskFiles",
@@ -192,14 +196,10 @@ SAMPLES: dict[str, str] = {
 
 EVERYTHING: dict[str, dict[str, str]] = {
     "security": {"Spot": "yes"},
-    "edge": {
+    "edge": {"InternalHostedZoneId": "Z0123456789"},
+    "public": {
         "PublicAccess": "oidc",
-        "PublicSubnetIds": "subnet-0123456789abcde07,subnet-0123456789abcde08",
-        "PublicLoadBalancerSecurityGroupId": "sg-0123456789abcde10",
-        "PublicHostName": "airflow.example.com",
-        "PublicCertificateArn": SAMPLES["InternalCertificateArn"],
         "PublicHostedZoneId": "Z0123456789",
-        "InternalHostedZoneId": "Z0123456789",
         "OidcIssuer": "https://login.example.com",
         "OidcAuthorizationEndpoint": "https://login.example.com/authorize",
         "OidcTokenEndpoint": "https://login.example.com/token",

@@ -52,6 +52,7 @@ def test_the_templates_of_the_design_are_there() -> None:
         "security",
         "data",
         "edge",
+        "public",
         "webserver",
         "scheduler",
         "queues",

@@ -24,8 +24,8 @@ def answer(
     prefix: str = "",
 ) -> list[str]:
     """The actions for a request, in order, as a load balancer decides them: the first rule that fits."""
-    given = {**EVERYTHING["edge"], "PublicAccess": access, "UrlPrefix": prefix}
-    resources = Template("edge").deployed(**given)
+    given = {**EVERYTHING["public"], "PublicAccess": access, "UrlPrefix": prefix}
+    resources = Template("public").deployed(**given)
     rules = [r["Properties"] for r in resources.values() if r["Type"].endswith("ListenerRule")]
     for rule in sorted(rules, key=lambda rule: int(rule["Priority"])):
         if all(
@@ -104,7 +104,7 @@ def test_the_other_rules_follow_a_prefix() -> None:
 
 
 def test_no_condition_is_longer_than_a_load_balancer_takes() -> None:
-    resources = Template("edge").deployed(**{**EVERYTHING["edge"], "UrlPrefix": "/" + "a" * 32})
+    resources = Template("public").deployed(**{**EVERYTHING["public"], "UrlPrefix": "/" + "a" * 32})
     rules = [each["Properties"] for each in resources.values() if each["Type"].endswith("ListenerRule")]
     configs = [
         one["PathPatternConfig"] for rule in rules for one in rule["Conditions"] if "PathPatternConfig" in one
@@ -142,14 +142,14 @@ def test_a_browser_on_its_way_to_the_login_page_is_sent_to_the_identity_provider
 
 def test_both_logins_at_the_identity_provider_are_the_same() -> None:
     """One session, whichever rule a request meets first."""
-    resources = Template("edge").deployed(**EVERYTHING["edge"])
+    resources = Template("public").deployed(**EVERYTHING["public"])
     of_page = resources["PublicHttps"]["Properties"]["DefaultActions"][0]["AuthenticateOidcConfig"]
     of_script = resources["PublicApiAnswersAnExpiredSession"]["Properties"]["Actions"][0]
     assert of_page | {UNAUTHENTICATED: "deny"} == of_script["AuthenticateOidcConfig"]
 
 
 def test_clear_text_is_sent_on_to_https() -> None:
-    listener = Template("edge").deployed(**EVERYTHING["edge"])["PublicHttp"]["Properties"]
+    listener = Template("public").deployed(**EVERYTHING["public"])["PublicHttp"]["Properties"]
     (action,) = listener["DefaultActions"]
     assert (listener["Port"], action["Type"], action["RedirectConfig"]["Protocol"]) == (
         80,

@@ -6,7 +6,6 @@ import pytest
 
 from tests.stacks.static.template import EVERYTHING, NAMES, Template
 
-PUBLIC = {key: value for key, value in EVERYTHING["edge"].items() if not key.startswith("Oidc")}
 REDIS = EVERYTHING["data"]
 
 REFUSED = [
@@ -15,17 +14,10 @@ REFUSED = [
     ("data", {**REDIS, "RedisNodeType": ""}, "RedisNodeType is needed"),
     ("data", {**REDIS, "RedisSecurityGroupId": ""}, "RedisSecurityGroupId is needed"),
     ("data", {"RedisNodeType": "cache.t4g.small"}, "Broker is sqs"),
-    ("edge", {**PUBLIC, "PublicAccess": "airflow", "PublicHostName": ""}, "needs PublicHostName"),
-    ("edge", {**PUBLIC, "PublicAccess": "airflow", "PublicCertificateArn": ""}, "needs PublicCertificateArn"),
-    ("edge", {**PUBLIC, "PublicAccess": "airflow", "PublicSubnetIds": ""}, "needs PublicSubnetIds"),
-    (
-        "edge",
-        {**PUBLIC, "PublicAccess": "airflow", "PublicLoadBalancerSecurityGroupId": ""},
-        "needs its security group",
-    ),
+    ("public", {**EVERYTHING["public"], "PublicAccess": "none"}, "With PublicAccess none there is no public"),
     *(
-        ("edge", {**EVERYTHING["edge"], name: ""}, f"{name} is needed")
-        for name in EVERYTHING["edge"]
+        ("public", {**EVERYTHING["public"], name: ""}, f"{name} is needed")
+        for name in EVERYTHING["public"]
         if name.startswith("Oidc")
     ),
     ("workers", {"ThirdInstanceType": "m5.xlarge"}, "SecondInstanceType is not"),
@@ -48,7 +40,9 @@ def test_a_contradiction_is_refused_by_a_sentence(
 @pytest.mark.parametrize("name", NAMES)
 def test_the_defaults_and_the_whole_of_a_template_are_refused_by_nothing(name: str) -> None:
     template = Template(name)
-    assert template.refusals() == []
+    # By default there is no public load balancer, and so no stack of one.
+    least = {"PublicAccess": "airflow"} if name == "public" else {}
+    assert template.refusals(**least) == []
     assert template.refusals(**EVERYTHING.get(name, {})) == []
 
 

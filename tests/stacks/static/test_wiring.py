@@ -21,15 +21,15 @@ WIRES = [
 GIVEN = {
     "AlarmEmail", "Architecture", "BackupRetentionDays", "BootTimeout", "ContainerImage", "EnvironmentName",
     "ImageId", "InternalCertificateArn", "InternalHostName", "InternalHostedZoneId", "Offload", "PoolName",
-    "Rebalance", "S3PrefixListId", "Spot", "Zones",
+    "PublicCertificateArn", "PublicHostName", "Rebalance", "S3PrefixListId", "Spot", "Zones",
 }  # fmt: skip
 """What people or deploy.yml itself must give, or may give, though its type could be an output's."""
 
 FOR_PEOPLE = {
     "buckets.ReleaseBucketName", "data.DatabaseHost", "data.DatabasePort", "data.FileSystemId",
     "data.RedisHost", "data.RedisPort", "database-step.InstanceId", "edge.InternalLoadBalancerDnsName",
-    "edge.UiUrl", "network.VpcCidr",
-    "buckets.JournalLogGroupName", "edge.PublicLoadBalancerDnsName", "observability.TopicArn",
+    "edge.UiUrl", "public.UiUrl", "network.VpcCidr",
+    "buckets.JournalLogGroupName", "public.PublicLoadBalancerDnsName", "observability.TopicArn",
     "offload.ClusterName", "offload.ContainerSecurityGroupIds", "offload.TaskDefinition",
     "buckets.CommandsLogGroupName", "operations.AdministratorPolicyArn", "operations.OperatorPolicyArn",
     "operations.SessionDocumentName", "operations.UserInterfaceDocumentName",
@@ -137,6 +137,9 @@ def test_every_output_is_taken_or_known_to_be_for_people() -> None:
 
 
 def test_the_choices_that_several_stacks_make_are_the_same_choices() -> None:
-    for name in ("Broker", "PublicAccess", "AwsAccess"):
+    for name in ("Broker", "PublicAccess", "AwsAccess", "UrlPrefix"):
         forms = [Template(stack).parameters[name] for stack in ORDER if name in Template(stack).parameters]
-        assert len({(form["Default"], tuple(form["AllowedValues"])) for form in forms}) == 1
+        choices = {
+            str([form.get(key) for key in ("Default", "AllowedValues", "AllowedPattern")]) for form in forms
+        }
+        assert len(choices) == 1

@@ -20,6 +20,10 @@ EDGE = {
         "arn:aws:acm:eu-west-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
     ),
 }
+PUBLIC = {
+    "PublicHostName": "airflow.example.com",
+    "PublicCertificateArn": EDGE["InternalCertificateArn"],
+}
 GIVEN_VPC = {
     "VpcId": "vpc-01234567",
     "VpcCidr": "10.20.0.0/16",

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from jinja2 import Environment
+from jinja2 import ChainableUndefined, Environment
 
 from airkiln.parameters import rules
 
@@ -50,6 +50,7 @@ def folder(jinja: Environment, name: str) -> dict[str, str]:
         "airkiln_outputs": OUTPUTS,
         "airkiln_all_slots": 16,
         "__airkiln_retention": {},
+        "__airkiln_ui_url": OUTPUTS["edge"]["UiUrl"],
         "__airkiln_owner": {},
         "__airkiln_broker": {},
         "__airkiln_airflow_login": "",
@@ -68,6 +69,20 @@ def test_every_expression_can_be_read(jinja: Environment, text: str) -> None:
 @pytest.mark.parametrize("name", ["scheduler", "worker"])
 def test_links_in_messages_lead_to_where_people_open_airflow(jinja: Environment, name: str) -> None:
     assert folder(jinja, name)["AIRFLOW__API__BASE_URL"] == OUTPUTS["edge"]["UiUrl"]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "url"),
+    [
+        (OUTPUTS, "https://airflow.example.com/af/"),
+        (OUTPUTS | {"public": {"UiUrl": "https://public.example.com/"}}, "https://public.example.com/"),
+    ],
+)
+def test_people_open_airflow_at_the_public_load_balancer_where_there_is_one(
+    outputs: dict[str, Any], url: str
+) -> None:
+    jinja = Environment(undefined=ChainableUndefined)  # as Ansible's is
+    assert jinja.from_string(VARIABLES_READ["__airkiln_ui_url"]).render(airkiln_outputs=outputs) == url
 
 
 def test_a_web_server_knows_its_path_alone_so_that_a_forwarded_port_logs_in(jinja: Environment) -> None:

@@ -14,6 +14,7 @@ from tests.unit.deploy.planned import (
     EDGE,
     GIVEN_VPC,
     IMAGE,
+    PUBLIC,
     RUNNING,
     WIRING,
     plan,
@@ -87,6 +88,19 @@ def test_without_a_way_out_there_are_endpoints_and_s3_is_named() -> None:
     assert stack(made, "firewall")["given"]["S3PrefixListId"] == "pl-6da54004"
     assert not stack(plan(), "endpoints")["wanted"]
     assert "S3PrefixListId" not in stack(plan(), "firewall")["given"]
+
+
+def test_a_public_load_balancer_has_a_stack_where_it_is_wanted() -> None:
+    assert not stack(plan(), "public")["wanted"]
+    stacks = {"edge": EDGE, "public": PUBLIC}
+    made = plan(parameters={"PublicAccess": "airflow"}, stacks=stacks)
+    assert made["problems"] == []
+    assert stack(made, "public")["wanted"]
+    assert stack(made, "webserver")["inputs"]["PublicTargetsArn"] == ["public", "PublicTargetsArn"]
+    (problem, _) = plan(parameters={"PublicAccess": "airflow"})["problems"]
+    assert problem.startswith("public.PublicHostName is missing")
+    (problem,) = plan(parameters={"PublicAccess": "airflow"}, stacks=stacks, vpc=GIVEN_VPC)["problems"]
+    assert problem.startswith("airkiln_vpc.PublicSubnetIds is missing")
 
 
 def test_a_given_vpc_takes_the_networks_place() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[3]
-PROTECTED = {"data", "edge"}
+PROTECTED = {"data", "edge", "public"}
 
 
 def test_a_stack_is_created_unprotected_and_protected_afterwards() -> None:

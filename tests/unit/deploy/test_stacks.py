@@ -14,11 +14,11 @@ WIRING = yaml.safe_load((CLOUDFORMATION / "wiring.yml").read_text(encoding="utf-
 
 def test_destruction_goes_backwards_and_keeps_what_holds_data() -> None:
     pools = [f"{kind}-{pool}" for kind in ("queues", "worker") for pool in ("a", "b")]
-    names = ["network", "data", "edge", "webserver", *pools, "observability", "operations"]
+    names = ["network", "data", "edge", "public", "webserver", *pools, "observability", "operations"]
     every = {f"airkiln-prod-{name}": {"status": "CREATE_COMPLETE"} for name in names}
     found = stacks.to_delete(WIRING, every, "prod")
     assert [name.removeprefix("airkiln-prod-") for name in found["delete"]] == [
-        "operations", "worker-a", "worker-b", "queues-a", "queues-b", "webserver", "edge",
+        "operations", "worker-a", "worker-b", "queues-a", "queues-b", "webserver", "public", "edge",
     ]  # fmt: skip
     assert set(found["keep"]) == {f"airkiln-prod-{name}" for name in ("network", "data", "observability")}
 
