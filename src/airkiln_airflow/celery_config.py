@@ -90,7 +90,8 @@ def _on_worker_start(instance: Any, **_: object) -> None:  # noqa: ANN401 - Cele
     instance.app.backend.always_retry = True
     options = dict(instance.app.conf.database_engine_options or {}, poolclass=NullPool)
     instance.app.conf.database_engine_options = options
-    instance.app.backend.engine_options = dict(instance.app.backend.engine_options, **options)
+    if hasattr(instance.app.backend, "engine_options"):  # results in Redis have none
+        instance.app.backend.engine_options = dict(instance.app.backend.engine_options, **options)
     outage.shorten("celery.backends.database")
     running_tasks.forget_all()
     logging.getLogger("celery.app.trace").addFilter(name_what_is_refused)

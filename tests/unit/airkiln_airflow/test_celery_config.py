@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,16 @@ def test_a_workers_processes_keep_no_connection_to_the_database(signals: dict[st
     assert conf.database_engine_options == {"poolclass": NullPool}
     assert backend.engine_options == {"pool_pre_ping": True, "poolclass": NullPool}
     assert (conf.result_backend_always_retry, backend.always_retry) == (True, True)
+
+
+def test_a_worker_whose_results_are_in_redis_starts_with_the_rest_of_it(signals: dict[str, Signal]) -> None:
+    backend = SimpleNamespace(always_retry=False)
+    conf = SimpleNamespace(result_backend_always_retry=False, database_engine_options=None)
+    trace = logging.getLogger("celery.app.trace")
+    before = len(trace.filters)
+    signals["celeryd_init"].send(instance=SimpleNamespace(app=SimpleNamespace(conf=conf, backend=backend)))
+    assert backend.always_retry
+    assert len(trace.filters) == before + 1
 
 
 def test_a_worker_writes_what_it_runs_for_as_long_as_it_runs(

@@ -49,7 +49,7 @@ def folder(jinja: Environment, name: str) -> dict[str, str]:
     given = {
         "airkiln_outputs": OUTPUTS,
         "airkiln_all_slots": 16,
-        "airkiln_retention_days": 90,
+        "__airkiln_retention": {},
         "__airkiln_owner": {},
         "__airkiln_broker": {},
         "__airkiln_airflow_login": "",
@@ -82,3 +82,12 @@ def test_a_web_server_believes_the_network_of_its_load_balancers_and_no_other_ro
     assert value == OUTPUTS["network"]["VpcCidr"]
     assert rules.check([rules.Parameter(name, value, name)], None, {}) == []
     assert not any(name in folder(jinja, other) for other in ("scheduler", "worker"))
+
+
+@pytest.mark.parametrize(("days", "written"), [(90, {"AIRKILN_RETENTION_DAYS": "90"}), ("", {})])
+def test_an_environment_that_keeps_everything_has_no_days_of_retention(
+    jinja: Environment, days: object, written: dict[str, str]
+) -> None:
+    """Parameter Store takes no empty value."""
+    expression = VARIABLES_READ["__airkiln_retention"].strip().removeprefix("{{").removesuffix("}}")
+    assert jinja.compile_expression(expression)(airkiln_retention_days=days) == written
