@@ -143,6 +143,8 @@ def test_every_operation_that_our_source_names_was_recorded() -> None:
         for path in package.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and "_" in node.func.attr
+        # `socket.create_connection` is called like an operation of AWS.
+        if not (isinstance(node.func.value, ast.Name) and node.func.value.id == "socket")
     }
     seen = {call["call"] for scene in SCENES_RECORDED for call in scene["calls"]}
     assert "signal_resource" in called

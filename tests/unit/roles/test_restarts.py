@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,7 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from jinja2 import Environment
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -74,6 +77,30 @@ def test_the_lead_is_handed_over_before_a_scheduler_restarts() -> None:
         # What follows the lead, such as the DAG processor, no longer runs when what runs is looked for.
         gathers = ["ansible.builtin.service_facts" in each for each in handlers].index(True)
         assert calls.index("switchover") < gathers < restarts.index("{{ item }}")
+
+
+LEADS = {"phase": "leading", "members": [{"leads": True, "ready": True}, {"leads": False, "ready": True}]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "moved"),
+    [
+        ({"rc": 0, "stdout": json.dumps(LEADS)}, True),
+        ({"rc": 0, "stdout": json.dumps(LEADS | {"phase": "standby"})}, False),
+        ({"rc": 0, "stdout": json.dumps(LEADS | {"members": LEADS["members"][:1]})}, False),
+        ({"rc": 0, "stdout": "", "skipped": True}, False),  # Ansible's answer in check mode
+        ({"rc": 69, "stdout": ""}, False),
+        ({"msg": "No such file", "failed": True}, False),
+    ],
+)
+def test_the_lead_is_handed_over_by_a_leader_to_a_host_that_is_ready(
+    answer: dict[str, object], moved: bool
+) -> None:
+    (handler,) = [each for each in load("roles/airflow/handlers/main.yml") if each["name"].startswith("Move")]
+    jinja = Environment()
+    jinja.filters["from_json"] = json.loads
+    conditions = (jinja.compile_expression(each) for each in handler["when"])
+    assert all(condition(__airflow_failover=answer) for condition in conditions) is moved
 
 
 def test_the_wait_for_restarted_units_ends_when_none_is_on_its_way(tmp_path: Path) -> None:
