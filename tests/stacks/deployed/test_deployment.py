@@ -80,7 +80,7 @@ def test_no_secret_is_in_an_answer_of_cloudformation(environment: Environment) -
 
 def test_the_secrets_reached_their_services(most: Environment) -> None:
     listeners = most.clients("elbv2").describe_listeners(
-        ListenerArns=[most.id("airkiln-most-edge", "PublicHttps")]
+        ListenerArns=[most.id("airkiln-most-public", "PublicHttps")]
     )["Listeners"]
     login = listeners[0]["DefaultActions"][0]["AuthenticateOidcConfig"]
     assert login["ClientSecret"] == "of-the-provider"
