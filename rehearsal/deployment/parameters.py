@@ -134,11 +134,13 @@ def task_role_tag() -> dict[str, str]:
     return {"airkiln:task-role": f"arn:aws:iam::{ACCOUNT}:role/{TASK_ROLE}"}
 
 
+_VERIFIED = f"sslmode=verify-full&sslrootcert={AUTHORITY}"
+
+
 def _database(user: str, password: str) -> dict[str, str]:
     """The variables with which Airflow connects to the metadata database as this user."""
     address = f"{user}:{quote(password, safe='')}@{POSTGRES}/airflow"
-    verified = f"sslmode=verify-full&sslrootcert={AUTHORITY}"
-    url = f"postgresql+psycopg://{address}?{verified}&require_auth=scram-sha-256"
+    url = f"postgresql+psycopg://{address}?{_VERIFIED}&require_auth=scram-sha-256"
     return dict.fromkeys((DATABASE, f"{DATABASE}_ASYNC"), url)  # asyncpg knows no require_auth
 
 
@@ -185,5 +187,9 @@ def stored() -> dict[str, str]:
 
 
 def database_address() -> str:
-    """The address of the metadata database as Airflow's own user, for libpq."""
-    return parameter(f"scheduler/{DATABASE}").replace("+psycopg", "", 1)
+    """The address of the metadata database as Airflow's own user, for libpq outside the instances.
+
+    The file of authorities is in the image, so that the certificate is not verified from here.
+    """
+    url = parameter(f"scheduler/{DATABASE}").replace("+psycopg", "", 1)
+    return url.replace(_VERIFIED, "sslmode=require", 1)

@@ -86,4 +86,6 @@ def test_a_parameter_is_stored_read_and_removed() -> None:
 @pytest.mark.usefixtures("_aws")
 def test_the_database_is_reached_as_airflow_does_it(server: Server) -> None:
     seeded(server)
-    assert parameters.database_address().startswith("postgresql://airflow:")
+    address = parameters.database_address()
+    assert address.startswith("postgresql://airflow:")
+    assert "sslrootcert" not in address, "the file of authorities is in the image alone"
