@@ -1,7 +1,7 @@
 """What stands before Airflow's web application: everything that a request passes first, and an answer last.
 
 It knows who the client is (`proxies`), keeps the task execution API and the API's documentation away from
-those who have no business with them, limits failed logins (`attempts`), and adds what browsers need for
+clients that must not reach them, limits failed logins (`attempts`), and adds what browsers need for
 their protection.
 """
 
@@ -62,7 +62,7 @@ class Door:
         self._attempts = Attempts() if attempts is None else attempts
 
     async def __call__(self, scope: Scope, receive: object, send: Send) -> None:
-        """Serve a request; what is no request passes."""
+        """Serve a request. Anything else, such as the lifespan protocol, goes to the application."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return

@@ -273,7 +273,9 @@ class _Environment:
             if not self.vpc.get(key)
         ]
         if self._public() and not self.vpc.get("PublicSubnetIds"):
-            found.append("airkiln_vpc.PublicSubnetIds is missing: the public load balancer stands there.")
+            found.append(
+                "airkiln_vpc.PublicSubnetIds is missing: the public load balancer needs a subnet in each zone."
+            )
         if self.present.get(network):
             found.append(
                 f"airkiln_vpc is given and the stack {network} exists: an environment cannot move to "

@@ -2,7 +2,7 @@
 
 The question needs no permission and carries no secret: SQS is sent a request without a signature and Redis a
 PING without a password. Any answer of the service shows that the way to it is open, a refusal included. The
-server's certificate is not verified, because nothing is told to it and nothing that it says is believed.
+server's certificate is not verified: the request contains no secret, and only whether it is answered counts.
 """
 
 from __future__ import annotations

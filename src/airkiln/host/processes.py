@@ -36,7 +36,7 @@ def stat(pid: int, proc: Path = PROC) -> Stat | None:
 
 
 def main_thread(pid: int, proc: Path = PROC) -> Stat | None:
-    """The process's main thread alone; None where there is no process with this number."""
+    """Like `stat`, for the main thread of the process only."""
     return stat(pid, proc / str(pid) / "task")
 
 

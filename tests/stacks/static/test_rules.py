@@ -14,7 +14,11 @@ REFUSED = [
     ("data", {**REDIS, "RedisNodeType": ""}, "RedisNodeType is needed"),
     ("data", {**REDIS, "RedisSecurityGroupId": ""}, "RedisSecurityGroupId is needed"),
     ("data", {"RedisNodeType": "cache.t4g.small"}, "Broker is sqs"),
-    ("public", {**EVERYTHING["public"], "PublicAccess": "none"}, "With PublicAccess none there is no public"),
+    (
+        "public",
+        {**EVERYTHING["public"], "PublicAccess": "none"},
+        "PublicAccess is none. Set it to airflow or oidc",
+    ),
     *(
         ("public", {**EVERYTHING["public"], name: ""}, f"{name} is needed")
         for name in EVERYTHING["public"]

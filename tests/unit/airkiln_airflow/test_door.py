@@ -200,7 +200,7 @@ def test_airflow_sees_the_client_and_its_scheme() -> None:
     assert (seen["client"][0], seen["scheme"], seen["headers"]) == ("203.0.113.7", "https", [])
 
 
-def test_what_is_no_request_passes() -> None:
+def test_what_is_not_a_request_goes_to_the_application() -> None:
     airflow = Airflow()
     ask(Door(airflow, SETTINGS), type="lifespan")
     assert [scope["type"] for scope in airflow.asked] == ["lifespan"]
