@@ -274,7 +274,8 @@ class _Environment:
         ]
         if self._public() and not self.vpc.get("PublicSubnetIds"):
             found.append(
-                "airkiln_vpc.PublicSubnetIds is missing: the public load balancer needs a subnet in each zone."
+                "airkiln_vpc.PublicSubnetIds is missing: the public load balancer needs a subnet in each "
+                "zone."
             )
         if self.present.get(network):
             found.append(
