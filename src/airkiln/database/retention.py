@@ -24,6 +24,7 @@ from psycopg import errors, sql
 from airkiln.database.connect import Connection, connect, explain
 from airkiln.database.target import parse
 from airkiln.errors import RefusedError
+from airkiln.parameters import own
 from airkiln.roles import DATABASE
 from airkiln.systemd.journal import WARNING, say
 
@@ -33,7 +34,6 @@ GATE = "AIRKILN_GATE"
 """Set where a failover controller may run (airkiln_airflow.fenced)."""
 SERVICE_FILE = Path("/run/airkiln-failover/pg_service.conf")
 """The login of the epoch, which the failover controller writes where its host leads."""
-LEAST, MOST = 1, 3650
 BATCH = 500
 """Rows of one transaction: some tenths of a second, also where each is a DAG run with its task instances."""
 PAUSE = 0.2
@@ -112,9 +112,10 @@ def days(variables: Mapping[str, str]) -> int | None:
     text = variables.get(DAYS, "")
     if not text:
         return None
-    if not text.isdecimal() or not LEAST <= int(text) <= MOST:
-        raise RefusedError([f"{DAYS}: must be a whole number of days from {LEAST} to {MOST}"])
-    return int(text)
+    try:
+        return own.days(text)
+    except ValueError as error:
+        raise RefusedError([f"{DAYS}: {error}"]) from None
 
 
 def login(
