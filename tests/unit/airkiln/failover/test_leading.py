@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from airkiln.failover.model import (
     Operation,
     ReportUnhealthy,
     Request,
+    StartFollowers,
 )
 from airkiln.systemd.journal import ERROR, NOTICE, WARNING
 from tests.unit.airkiln.failover.test_decision import PID, Host, Row, T, calls
@@ -242,3 +244,56 @@ def test_a_lock_is_late_from_the_eighth_second_on(seconds: float, ended: bool) -
         renewed_at=2000.0 + seconds,
     )
     assert (calls(host.goes(now=2000.0 + seconds)) == [Operation.END_SESSION]) is ended
+
+
+def cut_off_for(seconds: float) -> Host:
+    """A leader to which nothing else happens, and that lost the broker when its clock said 2000."""
+    host = Host().leads()
+    host.renews()
+    host.observed = replace(host.observed, broker_lost=True)
+    host.state = replace(
+        host.state,
+        cut_off_at=2000.0,
+        renewed_at=2000.0 + seconds,
+        due_at=3000.0,
+        locks_due_at=3000.0,
+        progress_due_at=3000.0,
+    )
+    return host
+
+
+@pytest.mark.parametrize(("seconds", "given_up"), [(59.5, False), (60.0, True)])
+def test_a_leader_that_alone_is_cut_off_from_the_broker_is_given_up_after_60_seconds(
+    seconds: float, given_up: bool
+) -> None:
+    host = cut_off_for(seconds)
+    assert (Kill() in host.goes(now=2000.0 + seconds)) is given_up
+    line = ("cut off from the broker for 60.0 s, and another host is not", WARNING)
+    assert (line in [(note.reason, note.priority) for note in host.said]) is given_up
+
+
+@pytest.mark.parametrize(
+    ("lost", "view"),
+    [(False, {}), (True, {"standbys": 0}), (True, {"paused": True})],
+    ids=["the broker is back", "no other host is ready", "takeovers are paused"],
+)
+def test_the_60_seconds_of_a_leader_that_is_cut_off_begin_anew_after(
+    lost: bool, view: dict[str, Any]
+) -> None:
+    host = cut_off_for(61.0)
+    before = host.state.view
+    host.state = replace(host.state, view=Row("a/1", 7, **view))
+    assert host.goes(now=2050.0, broker_lost=lost) == []
+    host.state = replace(host.state, view=before)
+    assert host.goes(now=2061.0, broker_lost=True) == []
+    assert host.state.cut_off_at == 2061.0
+
+
+def test_nothing_of_an_earlier_lead_counts_against_a_scheduler_that_is_let_through() -> None:
+    host = adopting()
+    host.answers_progress = False
+    host.state = replace(host.state, view=Row("a/1", 7), cut_off_at=1.0, progress_due_at=1.0, unseen=True)
+    host.observed = replace(host.observed, broker_lost=True)
+    assert host.hears(number=1) == [OpenGate(PID, 7), StartFollowers()]
+    assert not host.state.unseen
+    assert host.state.progress_due_at == host.observed.now + 1.0
