@@ -225,11 +225,29 @@ def test_a_host_that_fences_goes_on_to_the_gate_whatever_would_end_a_leader() ->
     assert "gives-up" not in host.events()
 
 
-def test_nothing_is_asked_about_locks_while_the_database_is_out_of_reach() -> None:
+@pytest.mark.parametrize("due", [{"locks_due_at": 0.0}, {"progress_due_at": 0.0}])
+def test_nothing_is_asked_beside_the_lease_while_the_database_is_out_of_reach(due: dict[str, Any]) -> None:
     host = Host().leads()
+    host.answers_progress = False
     host.renews()
-    host.state = replace(host.state, locks_due_at=0.0, lost_at=host.observed.now)
+    host.state = replace(host.state, lost_at=host.observed.now, **due)
     assert host.after(0.01) == []
+
+
+@pytest.mark.parametrize(
+    ("due", "operation"),
+    [("progress_due_at", Operation.PROGRESS), ("locks_due_at", Operation.BLOCKING_LOCKS)],
+)
+def test_what_is_asked_beside_the_lease_is_asked_from_the_moment_on_when_it_is_due(
+    due: str, operation: Operation
+) -> None:
+    host = Host().leads()
+    host.answers_progress = False
+    host.renews()
+    later = {"due_at": 3000.0, "progress_due_at": 3000.0, "locks_due_at": 3000.0, due: 2000.0}
+    host.state = replace(host.state, renewed_at=2000.0, **later)  # type: ignore[arg-type]  # of State's fields
+    assert host.goes(now=1999.5) == []
+    assert calls(host.goes(now=2000.0)) == [operation]
 
 
 @pytest.mark.parametrize(("seconds", "ended"), [(7.5, False), (8.0, True)])
@@ -244,6 +262,7 @@ def test_a_lock_is_late_from_the_eighth_second_on(seconds: float, ended: bool) -
         renewed_at=2000.0 + seconds,
     )
     assert (calls(host.goes(now=2000.0 + seconds)) == [Operation.END_SESSION]) is ended
+    assert host.state.locks_due_at == 3000.0, "nobody but a worker takes a lock again at once"
 
 
 def cut_off_for(seconds: float) -> Host:
