@@ -83,6 +83,16 @@ def test_after_an_acquisition_that_failed_nothing_that_another_host_led_ends_tha
     assert host.hears(view=Row(epoch=7, remaining=-1.0, standbys=1)) == []
 
 
+@pytest.mark.parametrize(("led", "expected"), [(1, []), (2, [Operation.ACQUIRE])])
+def test_a_lease_is_left_to_another_host_only_until_that_one_has_led(
+    led: int, expected: list[Operation]
+) -> None:
+    host = Host()
+    host.goes()
+    host.state = replace(host.state, gave_up_epoch=1, yield_until=2000.0)
+    assert calls(host.hears(view=Row(epoch=led, remaining=0.0, standbys=1))) == expected
+
+
 def test_the_pause_after_an_acquisition_that_failed_doubles_as_after_any_takeover() -> None:
     host = Host()
     host.goes()
