@@ -45,10 +45,10 @@ SIZE_BUDGET = 1600.0
 """MB."""
 RERUN_BUDGET = 30.0
 """Seconds."""
-LOCK = "/usr/local/share/airkiln/airflow-requirements.txt"
-"""Where roles/base/tasks/virtual_environment.yml puts Airflow's lock."""
+LOCK = "/opt/airflow/requirements.txt"
+"""Where roles/base/tasks/new_environment.yml puts Airflow's lock."""
 SCRATCH = "/opt/benchmark"
-"""On the same file system as /opt/airflow, so that uv links files out of its cache as it does in a bake."""
+"""On the same file system as /opt/airflow.d, so that uv links files out of its cache as it does in a bake."""
 INSTALLERS = {
     "uv, as baked": f"""
         export UV_NO_CONFIG=1 UV_NO_PROGRESS=1 UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true

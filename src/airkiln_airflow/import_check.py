@@ -1,17 +1,21 @@
 """Import what an image ships: every executor, and of every provider its hooks and auth managers.
 
-``python -m airkiln_airflow.import_check 3.3.2`` ends a bake. A dependency that moved on breaks an import
-here, and not the first task of an instance (Celery 5.7 and SQLAlchemy 2.1 did so to Airflow 3.3.2).
+``python -m airkiln_airflow.import_check 3.3.2`` comes before an environment is put in force. A dependency
+that moved on breaks an import here, and not the first task of an instance (Celery 5.7 and SQLAlchemy 2.1 did
+so to Airflow 3.3.2).
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from pkgutil import resolve_name
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from airkiln_airflow.warm import SCHEDULER_USES
@@ -76,7 +80,11 @@ def _import(name: str) -> None:
 def main() -> int:
     """Print the faults and return 1 if there is one."""
     warnings.simplefilter("ignore")
-    faults = list(find_faults(version("apache-airflow"), sys.argv[1], shipped_names()))
+    with TemporaryDirectory() as home:
+        # Airflow writes a configuration where there is none, with keys of its own.
+        Path(home, "airflow.cfg").touch()
+        os.environ |= {"AIRFLOW_HOME": home, "AIRFLOW_CONFIG": f"{home}/airflow.cfg"}
+        faults = list(find_faults(version("apache-airflow"), sys.argv[1], shipped_names()))
     for fault in faults:
         sys.stderr.write(fault + "\n")
     return 1 if faults else 0

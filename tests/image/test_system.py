@@ -23,7 +23,7 @@ def test_airflow_belongs_to_no_other_group(host: Host) -> None:
     assert host.user("airflow").groups == ["airflow"]
 
 
-@pytest.mark.parametrize("path", ["/opt/airflow", "/opt/airkiln", "/etc/airkiln"])
+@pytest.mark.parametrize("path", ["/opt", "/etc/airkiln"])
 def test_code_and_settings_belong_to_root(host: Host, path: str) -> None:
     assert host.file(path).is_directory
     assert lines(host, f"find {path} -xdev -not -user root") == []

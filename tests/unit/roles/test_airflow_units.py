@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
@@ -62,9 +64,18 @@ def test_no_system_call_looks_into_another_process_of_the_same_user() -> None:
 @pytest.mark.parametrize("unit", sorted({*services()} - {"airkiln-database.service"}))
 def test_the_process_of_a_unit_is_one_that_closes_itself_to_others(unit: str) -> None:
     (command,) = [line.split("=", 1)[1].split() for line in services()[unit] if line.startswith("ExecStart=")]
-    assert command[:3] == ["/opt/airflow/bin/python", "-P", "-m"]
+    assert command[:3] == ["/opt/airflow/bin/airkiln-python", "-P", "-m"]
     closed = {"component", "fenced", "log_server", "warm", "webserver"}
     assert command[3].removeprefix("airkiln_airflow.") in closed
+
+
+def test_no_unit_starts_python_through_the_link_that_an_upgrade_moves() -> None:
+    units = [path for path in ROLES.glob(f"*/{UNITS}/**/*.j2") if path.is_file()]
+    lines = [line for path in units for line in path.read_text(encoding="utf-8").splitlines()]
+    starts = [line for line in lines if re.match(r"Exec\w+=", line)]
+    assert len(starts) > len(services())
+    # A program of an environment names its interpreter by its own path, and so does airkiln-python.
+    assert [line for line in starts if re.search(r"/opt/\w+/bin/python", line)] == []
 
 
 @pytest.mark.parametrize(
