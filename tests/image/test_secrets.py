@@ -132,6 +132,13 @@ def test_code_inside_a_unit_reaches_no_secret_and_no_code_of_others(
 
 
 @pytest.mark.state("serving")
+def test_no_two_units_have_one_home(host: Host, units: dict[str, str]) -> None:
+    asked = "nsenter --target={} --mount stat --format=%d:%i /var/lib/airflow"
+    homes = {unit: host.check_output(asked.format(pid)) for unit, pid in units.items()}
+    assert len(set(homes.values())) == len(units), homes
+
+
+@pytest.mark.state("serving")
 def test_a_unit_has_its_own_secrets_and_not_those_of_others(
     host: Host, role: str, units: dict[str, str]
 ) -> None:
