@@ -8,6 +8,9 @@ every 10 ms. Between two runs, both hosts become ready again.
 
 - `scheduler_sigkill`, `scheduler_sigstop`, `controller_sigkill`, `controller_sigstop`: one process on the
   leader;
+- `scheduler_hangs`: its main thread waits without end, while another thread computes;
+- `scheduler_loops`: its main thread computes without end, with `hung_timeout` at the least, 20 s;
+- `broker_cut_off`: the leader alone does not reach its broker, with `broker_timeout` at the least, 24 s;
 - `host_killed`: its network and all its processes, at once;
 - `partition_both`, `partition_in`, `partition_out`: packets between the leader and PostgreSQL are dropped, in
   both directions, only those to the leader, or only those from it;
@@ -45,7 +48,7 @@ from benchmarks.rehearsed import say
 from benchmarks.results import Figure, summarise
 from rehearsal.chaos.bench import Bench, boot_instrumented
 from rehearsal.chaos.scenario import Need, Scenario, seed_from_environment
-from rehearsal.chaos.scenarios import frozen, outages, takeover
+from rehearsal.chaos.scenarios import frozen, limits, outages, takeover
 from rehearsal.chaos.scenarios.takeover import PATIENCE
 from rehearsal.deployment.cluster import Cluster, Layout
 from rehearsal.deployment.image import baked_image
@@ -54,7 +57,8 @@ from rehearsal.progress import Stages
 from rehearsal.region import Region
 
 SCENARIOS = {
-    scenario.name: scenario for scenario in (*takeover.SCENARIOS, *frozen.SCENARIOS, outages.DATABASE_AWAY)
+    scenario.name: scenario
+    for scenario in (*takeover.SCENARIOS, *frozen.SCENARIOS, *limits.SCENARIOS, outages.DATABASE_AWAY)
 }
 """What can be asked for."""
 BUDGETS = {name: each.budget for name, each in SCENARIOS.items() if each.budget is not None}

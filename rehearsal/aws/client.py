@@ -13,12 +13,15 @@ Client: TypeAlias = Any
 """botocore makes its clients' types at run time."""
 
 
-def client(service: str) -> Client:
-    """Return a botocore client of a service, such as ``ec2``."""
+def client(service: str, region: str = "") -> Client:
+    """Return a botocore client of a service, such as ``ec2``.
+
+    :param region: another region than that of the rehearsal.
+    """
     session = botocore.session.get_session()
     made: Client = session.create_client(
         service,
-        region_name=aws_region(),
+        region_name=region or aws_region(),
         endpoint_url=endpoint_url(),
         aws_access_key_id="rehearsal",
         aws_secret_access_key="rehearsal",  # noqa: S106 - the emulated AWS does not check it

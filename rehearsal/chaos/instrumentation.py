@@ -1,4 +1,4 @@
-"""What experiments add to a cluster: the workload's DAGs, roles of their own, a log of every statement."""
+"""What experiments add to a cluster: DAGs, database roles, a log of every statement, handlers of signals."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import psycopg
 
 from rehearsal.deployment import parameters
 from rehearsal.deployment.cluster import Extension
+from rehearsal.deployment.host import SCHEDULER_UNIT
 from rehearsal.deployment.postgres import Postgres
 from rehearsal.linux.addresses import POSTGRES
 
@@ -44,11 +45,30 @@ CREATE TABLE IF NOT EXISTS rehearsal.mark (
 """
 
 
+HOOK = Path(__file__).with_name("hooks") / "sitecustomize.py"
+"""What a scheduler's Python imports when it starts (`faults.threads`)."""
+HOOKS = "/usr/local/lib/airkiln-rehearsal"
+"""Where a scheduler host has it."""
+
+
+def _with_hook() -> str:
+    """User data of scheduler hosts: cloud-init writes the hook before any unit of Airflow starts."""
+    drop_in = f"/etc/systemd/system/{SCHEDULER_UNIT}.d/90-rehearsal.conf"
+    files = {
+        f"{HOOKS}/{HOOK.name}": HOOK.read_text(encoding="utf-8"),
+        drop_in: f"[Service]\nEnvironment=PYTHONPATH={HOOKS}\n",
+    }
+    write = 'mkdir -p "$(dirname "$1")" && printf %s "$2" > "$1"'
+    commands = [["sh", "-c", write, "sh", path, text] for path, text in files.items()]
+    return "#cloud-config\n" + json.dumps({"bootcmd": [*commands, ["systemctl", "daemon-reload"]]}) + "\n"
+
+
 class Instrumentation(Extension):
     """Instruments a cluster while it boots."""
 
     dag_folders = (DAGS,)
     dag_ids = (WORKLOAD, PROBE)
+    scheduler_user_data = _with_hook()
 
     def on_database(self, postgres: Postgres) -> None:
         """Have PostgreSQL log from its first statement on."""

@@ -55,6 +55,8 @@ class Extension:
     """Folders of DAGs that are published beside the example."""
     dag_ids: Sequence[str] = ()
     """The DAGs in them: the boot waits until they are parsed, and unpauses them."""
+    scheduler_user_data: str | None = None
+    """User data of scheduler hosts with a failover controller."""
 
     def on_database(self, postgres: Postgres) -> None:
         """PostgreSQL accepts connections and has no database yet."""
@@ -103,7 +105,7 @@ class Cluster:
         )
         web = _launch(region, image, "webserver")
         parameters.put({"common": {EXECUTION_API: f"http://{web.address}:{WEB_PORT}/execution/"}})
-        user_data = None if layout.controllers else WITHOUT_CONTROLLER
+        user_data = extension.scheduler_user_data if layout.controllers else WITHOUT_CONTROLLER
         worker = _launch(region, image, "worker") if layout.workers else None
         hosts = [_launch(region, image, "scheduler", user_data) for _ in range(layout.schedulers)]
         airflow = Airflow(f"http://{web.address}:{WEB_PORT}", login.username, login.password)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from testinfra.host import Host
 
+from airkiln.database import retention
+
 RELEASE = "/etc/airkiln-release"
 
 
@@ -22,6 +24,25 @@ def test_every_executor_and_provider_imports(host: Host) -> None:
     version = release(host)["AIRFLOW_VERSION"]
     checked = host.run(f"cd / && /opt/airflow/bin/python -P -B -m airkiln_airflow.import_check {version}")
     assert checked.rc == 0, checked.stdout + checked.stderr
+
+
+CLEANED = """
+from airflow.utils.db_cleanup import config_dict
+print("tables", *sorted(config_dict))
+"""
+
+
+def test_every_table_that_airflow_db_clean_empties_is_emptied_or_left_for_a_reason(host: Host) -> None:
+    manager = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+    environment = (
+        f'AIRFLOW_CONFIG=/etc/airkiln/airflow.cfg AIRFLOW__CORE__AUTH_MANAGER={manager} AIRFLOW_HOME="$home"'
+    )
+    asked = host.check_output(
+        f"cd / && home=$(mktemp -d) && env {environment} /opt/airflow/bin/python -B -P -c %s; rm -rf $home",
+        CLEANED,
+    )
+    (names,) = (line.split()[1:] for line in asked.splitlines() if line.startswith("tables "))
+    assert sorted(names) == sorted({table.name for table in retention.TABLES} | set(retention.LEFT))
 
 
 @pytest.mark.parametrize("module", ["boto3", "psycopg", "airkiln"])

@@ -68,12 +68,19 @@ def copy_memory():
 def write(path):
     (pathlib.Path(path) / "attempt").write_text("")
 
+def fill(path):
+    file = pathlib.Path(path) / "attempt"
+    try:
+        file.write_bytes(bytes(1 << 26))
+    finally:
+        file.unlink(missing_ok=True)
+
 succeeded = []
 def attempt(name, action, *arguments):
     try:
         action(*arguments)
     except OSError as error:
-        if error.errno in (1, 13, 30):  # EPERM, EACCES, EROFS
+        if error.errno in (1, 13, 28, 30):  # EPERM, EACCES, ENOSPC, EROFS
             return
         name += f" ({error})"
     succeeded.append(name)
@@ -85,6 +92,9 @@ for name in ("environ", "mem", "maps"):
 attempt("process_vm_readv", copy_memory)
 for folder in ("/srv/airflow/dags", "/srv/airflow/plugins", "/var/lib/airflow/config", *others):
     attempt(folder, write, folder)
+below_run = [folder for folder, _, _ in os.walk("/run") if os.access(folder, os.W_OK)]
+for folder in below_run:
+    attempt(f"fill {folder}", fill, folder)
 write("/var/lib/airflow")
 (pathlib.Path("/var/lib/airflow") / "attempt").unlink()
 print(*succeeded, sep=chr(10))
@@ -119,6 +129,13 @@ def test_code_inside_a_unit_reaches_no_secret_and_no_code_of_others(
         inside = f"nsenter --target={pid} --user --mount {AS_AIRFLOW} --"
         command = f"cd / && {inside} /opt/airflow/bin/python -P -c %s {pid} {others}"
         assert host.check_output(command, ATTEMPTS).split() == [], unit
+
+
+@pytest.mark.state("serving")
+def test_no_two_units_have_one_home(host: Host, units: dict[str, str]) -> None:
+    asked = "nsenter --target={} --mount stat --format=%d:%i /var/lib/airflow"
+    homes = {unit: host.check_output(asked.format(pid)) for unit, pid in units.items()}
+    assert len(set(homes.values())) == len(units), homes
 
 
 @pytest.mark.state("serving")

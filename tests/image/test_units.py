@@ -121,7 +121,11 @@ def test_what_leads_stands_behind_the_gate(host: Host, unit: str) -> None:
 
 
 def test_the_baked_limits_of_the_failover_are_accepted(host: Host) -> None:
-    program = "from airkiln.failover.config import load; load()"
+    program = (
+        "from pathlib import Path; from airkiln.failover.config import load; "
+        "from airkiln.host.environment import read_optional; "
+        'load(variables=read_optional(Path("/etc/airkiln/airflow.env")))'
+    )
     assert host.run(f"/opt/airkiln/bin/python -P -c '{program}'").rc == 0
 
 

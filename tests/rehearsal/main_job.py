@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from tests.support.ports import free_port
 
 ADDRESS = re.compile(r"^Airflow +(http://127\.0\.0\.1:(\d+))$", re.MULTILINE)
 LOGIN = re.compile(r"^login +(\S+) / (\S+)$", re.MULTILINE)
+SUITE = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 STAGE = re.compile(r"^\[(\d+)/(\d+)\] (\S.*?) {2,}\d+\.\d s(?:  (.+))?$", re.MULTILINE)
 
 
@@ -145,3 +147,24 @@ def show(machine: Machine, unit: str, *properties: str) -> dict[str, str]:
 def raw(machine: Machine, *command: str) -> bytes:
     """What a command inside a machine prints, byte for byte."""
     return subprocess.run(machine.inside(*command), check=True, capture_output=True, timeout=60).stdout
+
+
+def suite(job: MainJob, tests: str, *options: str, before: list[str] | None = None) -> None:
+    """Run the image suite in a process of its own; none of its tests may fail, and some must have run.
+
+    :param before: shell commands for mounts, which end with the process.
+    """
+    run = shlex.join([*SUITE, tests, *options])
+    script = "\n".join([*(before or []), run])
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", script],
+        cwd=REPOSITORY,
+        env=job.environment,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"\b\d+ passed", done.stdout), done.stdout

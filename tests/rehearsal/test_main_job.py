@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,8 +21,9 @@ from rehearsal.deployment.parameters import TASK_ROLE
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.mounts import overlay_command, remove_tree
 from rehearsal.region import REPOSITORY
+from tests.rehearsal import every_parameter
 from tests.rehearsal.browser import browser
-from tests.rehearsal.main_job import STAGE, MainJob, raw, show
+from tests.rehearsal.main_job import STAGE, MainJob, raw, show, suite
 from tests.support.regions import BAKED
 from tests.support.waiting import until
 from tests.unit.airkiln.systemd.environment_values import VALUES
@@ -50,7 +48,6 @@ AS_A_UNIT = [
 cannot be read from outside."""
 WEB_SERVER = "airflow-webserver.service"
 SCREENSHOTS = REPOSITORY / "build/screenshots"
-SUITE = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 
 
 @pytest.fixture(scope="module")
@@ -343,25 +340,15 @@ def test_a_second_run_keeps_the_image_the_instance_and_the_login(job: MainJob) -
     assert again.airflow.knows(DAG)
 
 
-def suite(job: MainJob, tests: str, *options: str, before: list[str] | None = None) -> None:
-    """Run the image suite in a process of its own; none of its tests may fail, and some must have run.
+class TestEveryParameter:
+    """The last one: it leaves the instance booting anew."""
 
-    :param before: shell commands for mounts, which end with the process.
-    """
-    run = shlex.join([*SUITE, tests, *options])
-    script = "\n".join([*(before or []), run])
-    done = subprocess.run(
-        ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", script],
-        cwd=REPOSITORY,
-        env=job.environment,
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout
-    assert re.search(r"\b\d+ passed", done.stdout), done.stdout
+    def test_a_reload_of_every_shared_parameter_reaches_its_consumers_and_no_other(
+        self, job: MainJob
+    ) -> None:
+        with every_parameter.restored(job):
+            for names in every_parameter.REACH:
+                every_parameter.change(job, names)
 
 
 def as_admin(machine: Machine, command: str) -> str:

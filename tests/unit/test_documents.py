@@ -189,7 +189,8 @@ def test_the_costs_name_the_defaults_of_the_templates() -> None:
 def test_the_failover_document_lists_every_timing_with_its_default() -> None:
     text = (ROOT / "docs/failover.md").read_text("utf-8").partition("## Configure it")[2]
     listed = {key: float(value) for key, value in re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", text, re.M)}
-    assert listed == asdict(Timings())
+    of_the_scheduler = {"scheduler_heartbeat"}  # follows a parameter, and is no key
+    assert listed == {key: value for key, value in asdict(Timings()).items() if key not in of_the_scheduler}
 
 
 def test_the_glossary_stays_short() -> None:

@@ -1,20 +1,25 @@
 """Faults around a machine: packets that are dropped, and a machine that is frozen.
 
-Packets are dropped where they arrive, so that the sender gets no error. The rules are in a table of their own
-in the rehearsal's network namespaces. A machine is frozen by its control group, every process between two
-instructions; the kernel is the real host's and still acknowledges TCP segments that arrive.
+Packets are dropped where they arrive, so that the sender gets no error. Those of one unit are dropped where
+they leave, because only there the unit is known; TCP sends them again without an error too. The rules are in
+a table of their own in the rehearsal's network namespaces. A machine is frozen by its control group, every
+process between two instructions; the kernel is the real host's and still acknowledges TCP segments that
+arrive.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from rehearsal.deployment.host import Host
+from rehearsal.deployment.cluster import Cluster
+from rehearsal.deployment.host import CONTROLLER_UNIT, SCHEDULER_UNIT, Host
 from rehearsal.deployment.postgres import NAME as POSTGRES_MACHINE
 from rehearsal.linux.addresses import ENDPOINT, ENDPOINT_PORT, POSTGRES
+from rehearsal.linux.cgroups import CGROUP_ROOT, hierarchies
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.network import NETNS
 from rehearsal.linux.processes import run
@@ -30,13 +35,8 @@ def dropping(namespace: Path, source: str | IPv4Address, match: str = "") -> Ite
     :param namespace: the namespace's file.
     :param match: further conditions of the nftables rule, such as ``tcp dport 5432``.
     """
-    rule = f"ip saddr {source} {match} counter drop"
-    hook = "type filter hook input priority -300;"
-    _nft(namespace, f"table ip {TABLE} {{\n chain in {{\n {hook}\n {rule}\n }}\n}}")
-    try:
+    with _table(namespace, "input", f"ip saddr {source} {match} counter drop"):
         yield
-    finally:
-        _nft(namespace, f"delete table ip {TABLE}", check=False)  # the machine may be gone
 
 
 @contextmanager
@@ -58,6 +58,31 @@ def cut_from_aws(host: Host) -> Iterator[None]:
         NETNS / host.region.namespace, host.address, f"ip daddr {ENDPOINT} tcp dport {ENDPOINT_PORT}"
     ):
         yield
+
+
+@contextmanager
+def cut_off_from_broker(_: Cluster, leader: Host) -> Iterator[float]:
+    """Lose what the leader's scheduler and controller send to the broker; a fault of a leader (`schedulers`).
+
+    The emulated AWS serves everything at one address, but of its APIs a scheduler uses the broker alone, and
+    its controller asks for nothing else before it reports its host. Other units are not cut off.
+    """
+    to = f"ip daddr {ENDPOINT} tcp dport {ENDPOINT_PORT}"
+    rules = [f"{of_unit(leader, unit)} {to} counter drop" for unit in (SCHEDULER_UNIT, CONTROLLER_UNIT)]
+    at = time.monotonic()
+    with _table(network_of(leader.machine), "output", *rules):
+        yield at
+
+
+def of_unit(host: Host, unit: str) -> str:
+    """The condition of an nftables rule that a packet is of a socket which a unit has opened.
+
+    nft takes the path below /sys/fs/cgroup, and the kernel the depth below the root of the hierarchy.
+    """
+    group = host.unit_group(unit)
+    hierarchy = next(each for each in hierarchies() if group.is_relative_to(each))
+    depth = len(group.relative_to(hierarchy).parts)
+    return f'socket cgroupv2 level {depth} "{group.relative_to(CGROUP_ROOT)}"'
 
 
 @contextmanager
@@ -95,6 +120,23 @@ def heal(host: Host) -> None:
 def network_of(machine: Machine) -> Path:
     """The network namespace that a running machine is in."""
     return Path(f"/proc/{machine.leader()}/ns/net")
+
+
+@contextmanager
+def _table(namespace: Path, hook: str, *rules: str) -> Iterator[None]:
+    lines = [
+        f"table ip {TABLE} {{",
+        "chain rules {",
+        f"type filter hook {hook} priority -300;",
+        *rules,
+        "}",
+        "}",
+    ]
+    _nft(namespace, "\n".join(lines))
+    try:
+        yield
+    finally:
+        _nft(namespace, f"delete table ip {TABLE}", check=False)  # the machine may be gone
 
 
 def _nft(namespace: Path, rules: str, *, check: bool = True) -> None:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from rehearsal.chaos.scenario import Scenario
-from rehearsal.chaos.scenarios import clocks, draining, frozen, outages, redelivery, scaling, takeover
+from rehearsal.chaos.scenarios import (
+    clocks,
+    draining,
+    frozen,
+    limits,
+    outages,
+    redelivery,
+    scaling,
+    takeover,
+)
 from rehearsal.errors import RehearsalError
 
 TOPICS: dict[str, tuple[Scenario, ...]] = {
     "takeover": takeover.SCENARIOS,
     "frozen": frozen.SCENARIOS,
+    "limits": limits.SCENARIOS,
     "clocks": clocks.SCENARIOS,
     "outages": outages.SCENARIOS,
     "redelivery": redelivery.SCENARIOS,

@@ -17,7 +17,7 @@ from functools import partial
 from rehearsal.chaos import workload
 from rehearsal.chaos.bench import Bench
 from rehearsal.chaos.checkers.tasks import check_takeover
-from rehearsal.chaos.faults import database, schedulers
+from rehearsal.chaos.faults import database, schedulers, threads
 from rehearsal.chaos.faults.network import cut_from_aws
 from rehearsal.chaos.faults.schedulers import Inject
 from rehearsal.chaos.instrumentation import PROBE, WORKLOAD
@@ -181,6 +181,13 @@ SINGLE = (
         _CONTROLLED,
     ),
     Scenario("scheduler_sigstop", "The scheduler is stopped.", _after(_STOP_SCHEDULER), 15.0, _NEEDS),
+    Scenario(
+        "scheduler_hangs",
+        "The scheduler's main thread hangs, while another of its threads computes.",
+        _after(threads.send(threads.HANG)),
+        15.0,
+        _CONTROLLED,
+    ),
     Scenario(
         "blocking_lock",
         "An idle transaction holds the scheduler's locks.",

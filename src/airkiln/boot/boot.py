@@ -24,7 +24,7 @@ from airkiln.host.layout import SERVICE_GROUP, Layout
 from airkiln.host.metadata import Imds
 from airkiln.parameters import load, rules
 from airkiln.parameters.source import Source, open_source
-from airkiln.roles import WORKER_UNIT, Role, worker_unit
+from airkiln.roles import SCHEDULER_UNIT, WORKER_UNIT, Role, worker_unit
 from airkiln.systemd.journal import NOTICE, say
 from airkiln.systemd.notify import status
 from airkiln.systemd.systemctl import systemctl
@@ -131,6 +131,7 @@ class Boot:
         status(f"loading parameters of {here.environment} for {role.name}")
         loaded = load.collect(self.source(settings), here.environment, role, self.layout.static_env)
         self._check_authorities(loaded)
+        self._check_heartbeat(loaded, role)
         pool = self._own_pool(loaded, role, here.pool) if WORKER_UNIT in role.units else None
         loaded = _with_pool(loaded, pool) if pool is not None else loaded
         if here.task_role:
@@ -152,6 +153,14 @@ class Boot:
                     for path, name in missing.items()
                 ]
             )
+
+    def _check_heartbeat(self, loaded: load.Loaded, role: Role) -> None:
+        """Refuse a heartbeat that the failover controller's timings contradict: it would not start."""
+        if SCHEDULER_UNIT not in role.units or role.name == "all" or not self.layout.failover_gate.exists():
+            return
+        from airkiln.failover import config  # noqa: PLC0415 - start-up counts at boot
+
+        config.load(self.layout.failover_toml, {**read_optional(self.layout.static_env), **loaded.airflow})
 
     def _store(self, settings: Settings, role: Role, loaded: load.Loaded, pool: Pool | None) -> None:
         facts = instance.render(replace(settings.instance, pool=pool.name if pool else None))

@@ -2,8 +2,8 @@
 
 A variable that only one component reads restarts that component; whatever is unknown or shared restarts every
 Airflow unit of the role that receives it (`airkiln.receivers`). The controllers do not run Airflow: only
-their database login restarts them. The table follows Airflow 3.3.2's source (every `conf.get*` of the
-section). The longest matching entry decides.
+their database login restarts them, and the failover controller the scheduler's heartbeat. The table follows
+Airflow 3.3.2's source (every `conf.get*` of the section). The longest matching entry decides.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from airkiln.roles import (
     CONTROLLERS,
     DAG_PROCESSOR_UNIT,
     EFS_TUNNEL_UNIT,
+    FAILOVER_UNIT,
     SCHEDULER_UNIT,
     TRIGGERER_UNIT,
     WEBSERVER_UNIT,
@@ -36,7 +37,8 @@ READERS: dict[str, frozenset[str]] = {
     "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": EVERY_UNIT,
     "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": EVERY_UNIT,
     "AIRFLOW__SCHEDULER__PARTITION_": EVERY_UNIT,
-    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": EVERY_UNIT,
+    # By it the failover controller knows when a heartbeat is late.
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": EVERY_UNIT | {FAILOVER_UNIT},
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": frozenset({SCHEDULER_UNIT, WEBSERVER_UNIT}),
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": EVERY_UNIT,
     "AIRFLOW__SCHEDULER__USE_ROW_LEVEL_LOCKING": EVERY_UNIT,

@@ -1,9 +1,10 @@
 """`airkiln database clean`: removes what is older than a number of days from the metadata database.
 
-Airflow and Celery remove nothing by themselves. Rows go in small batches, each a transaction of its own. A
-row that somebody has locked is left for the next run, so that the scheduler never waits for this program.
-Deleting a DAG run deletes its task instances, XComs and reschedules with it (ON DELETE CASCADE in Airflow
-3.3.2's models).
+Airflow and Celery remove nothing by themselves. The tables are those of `airflow db clean`
+(airflow/utils/db_cleanup.py), under its conditions or narrower ones; `LEFT` names the others. Rows go in
+small batches, each a transaction of its own. A row that somebody has locked is left for the next run, so that
+the scheduler never waits for this program. Deleting a DAG run deletes its task instances, XComs and
+reschedules with it (ON DELETE CASCADE in Airflow 3.3.2's models).
 
 On the host of a leading scheduler it logs in as the role of the epoch, like the scheduler. A switchover ends
 that role's sessions and with them this program, wherever it is.
@@ -23,8 +24,9 @@ from psycopg import errors, sql
 from airkiln.database.connect import Connection, connect, explain
 from airkiln.database.target import parse
 from airkiln.errors import RefusedError
+from airkiln.parameters import own
 from airkiln.roles import DATABASE
-from airkiln.systemd.journal import say
+from airkiln.systemd.journal import WARNING, say
 
 DAYS = "AIRKILN_RETENTION_DAYS"
 """The parameter; without it everything is kept."""
@@ -32,7 +34,6 @@ GATE = "AIRKILN_GATE"
 """Set where a failover controller may run (airkiln_airflow.fenced)."""
 SERVICE_FILE = Path("/run/airkiln-failover/pg_service.conf")
 """The login of the epoch, which the failover controller writes where its host leads."""
-LEAST, MOST = 1, 3650
 BATCH = 500
 """Rows of one transaction: some tenths of a second, also where each is a DAG run with its task instances."""
 PAUSE = 0.2
@@ -60,12 +61,50 @@ TABLES = (
     Table("job", "state IN ('success', 'failed') AND latest_heartbeat < %(before)s"),
     Table("log", "dttm < %(before)s"),
     Table("asset_event", '"timestamp" < %(before)s'),
-    Table("callback", "state IN ('success', 'failed') AND created_at < %(before)s"),
+    # After the runs, whose task instances refer to them (ON DELETE RESTRICT). A version has ended when a
+    # newer one took its place; one that a remaining run names stays, so that the UI can show what ran.
+    Table(
+        "dag_version",
+        "EXISTS (SELECT FROM dag_version newer WHERE newer.dag_id = old.dag_id "
+        "AND newer.version_number > old.version_number AND newer.created_at < %(before)s) "
+        "AND NOT EXISTS (SELECT FROM task_instance WHERE dag_version_id = old.id) "
+        "AND NOT EXISTS (SELECT FROM dag_run WHERE created_dag_version_id = old.id)",
+    ),
+    # After the runs, whose deadlines go with them: a callback waits for its deadline as `scheduled`. Deleting
+    # one deletes its deadline. Those of the DAG processor have no state.
+    Table(
+        "callback",
+        "created_at < %(before)s AND (state IN ('success', 'failed') OR state IS NULL OR "
+        "(state = 'scheduled' AND NOT EXISTS (SELECT FROM deadline WHERE callback_id = old.id)))",
+    ),
+    # From the keys of a pending run the scheduler decides whether it is due. Nothing else removes the others.
+    Table(
+        "partitioned_asset_key_log",
+        "created_at < %(before)s AND NOT EXISTS "
+        "(SELECT FROM asset_partition_dag_run WHERE id = old.asset_partition_dag_run_id)",
+    ),
+    # Each holds a connection's login and its encrypted password.
+    Table("connection_test_request", "state IN ('success', 'failed') AND updated_at < %(before)s"),
+    # Only a database that began with Airflow 2 has it.
+    Table("_xcom_archive", '"timestamp" < %(before)s'),
     Table("celery_taskmeta", "date_done < %(before)s"),
     Table("celery_tasksetmeta", "date_done < %(before)s"),
     Table("session", "expiry < %(before)s"),
     Table("revoked_token", "exp < %(before)s"),
 )
+WITH_ITS_RUN = "goes with its DAG run (ON DELETE CASCADE)"
+LEFT: Mapping[str, str] = {
+    "dag": "one row for each DAG, with whether it is paused; people delete a DAG, with its versions",
+    "deadline": WITH_ITS_RUN + " or with its callback",
+    "import_error": "one row for each file; the DAG processor removes it when the file parses or is gone",
+    "task_instance": WITH_ITS_RUN,
+    "task_instance_history": WITH_ITS_RUN,
+    "task_reschedule": WITH_ITS_RUN,
+    "task_state_store": WITH_ITS_RUN,
+    "trigger": "the triggerer removes those that nobody waits for",
+    "xcom": WITH_ITS_RUN,
+}
+"""What `airflow db clean` empties and this program does not, and why."""
 
 
 def days(variables: Mapping[str, str]) -> int | None:
@@ -73,9 +112,10 @@ def days(variables: Mapping[str, str]) -> int | None:
     text = variables.get(DAYS, "")
     if not text:
         return None
-    if not text.isdecimal() or not LEAST <= int(text) <= MOST:
-        raise RefusedError([f"{DAYS}: must be a whole number of days from {LEAST} to {MOST}"])
-    return int(text)
+    try:
+        return own.days(text)
+    except ValueError as error:
+        raise RefusedError([f"{DAYS}: {error}"]) from None
 
 
 def login(
@@ -144,6 +184,10 @@ def _empty(
             last = connection.execute(statement, {"before": before}).rowcount
         except errors.LockNotAvailable:
             return rows  # the next run goes on from here
+        except errors.ForeignKeyViolation as error:
+            # Somebody referred to a row meanwhile, or this release of Airflow has another reference to it.
+            say(f"event=kept table={table.name} reason=referred to by {error.diag.table_name}", WARNING)
+            return rows
         rows += last
         if last < batch:
             return rows

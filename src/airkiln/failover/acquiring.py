@@ -9,6 +9,9 @@ from airkiln.failover.model import Exit, Operation, Request, State
 from airkiln.failover.step import Step
 from airkiln.systemd.journal import WARNING
 
+WAITING_EVERY = 60.0
+"""Seconds without a leader, while takeovers are paused, until the journal says so, and between two lines."""
+
 
 def free_at(state: State) -> float:
     """When the lease ends as far as this host knows; infinite where it does not know."""
@@ -28,6 +31,8 @@ def stand_by(step: Step) -> None:
     state, observed = step.state, step.observed
     if state.in_flight is not None:
         return
+    say_that_nobody_may_lead(step)
+    state = step.state
     if state.orphan:
         step.note("orphan", f"epoch {state.orphan} was granted and its reply lost: released", WARNING)
         step.send(Request(Operation.RELEASE, state.orphan, reason="its grant was never received"))
@@ -44,6 +49,18 @@ def stand_by(step: Step) -> None:
         step.state = replace(state, passed_over=True)
 
 
+def say_that_nobody_may_lead(step: Step) -> None:
+    """While takeovers are paused, a lease that stays free waits for a person: say so, again and again."""
+    state, now = step.state, step.now
+    if state.view is None or not state.view.paused or state.free_since is None or led_here(state):
+        return
+    if now - max(state.free_since, state.waiting_reported_at) >= WAITING_EVERY:
+        led_last = state.view.holder.rpartition("/")[0] or "no host"
+        reason = f"no host leads: takeovers are paused and {led_last} led last: run `airkiln failover resume`"
+        step.note("paused", reason, WARNING)
+        step.state = replace(state, waiting_reported_at=now)
+
+
 def may_acquire(step: Step) -> bool:
     """Whether the lease is free, as far as this host knows, and for this host to take."""
     state, observed, view = step.state, step.observed, step.state.view
@@ -53,8 +70,8 @@ def may_acquire(step: Step) -> bool:
         return False
     if observed.now < free_at(state):
         return False
-    if view.standbys and (observed.leaving or (observed.broker_lost and not view.paused)):
-        return False
+    if view.standbys and not view.paused and (observed.leaving or observed.broker_lost):
+        return False  # for another host; while paused no other may
     wanted = view.switchover_to
     if view.paused or wanted in (None, "*", state.host) or not view.standbys:
         return True

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -19,12 +19,13 @@ from airkiln.database import controller, revision, schema
 from airkiln.database.connect import Connection, connect, explain
 from airkiln.errors import AirkilnError, RefusedError, UnavailableError
 from airkiln.failover.backlog import read_backlog
-from airkiln.failover.config import load
+from airkiln.failover.config import Timings, load
 from airkiln.failover.control_groups import ControlGroups
 from airkiln.failover.lease import LeaseClient
 from airkiln.failover.model import Phase
 from airkiln.failover.runtime import RuntimeDirectory
 from airkiln.host import daemon, instance
+from airkiln.host.environment import read_optional
 from airkiln.host.layout import Layout
 from airkiln.host.notices import NoticeWatcher
 from airkiln.systemd.journal import ERROR, WARNING, say
@@ -56,8 +57,8 @@ def _run() -> None:
     from airkiln.failover.reporting import Reporter  # noqa: PLC0415
 
     layout, directory = Layout(), RuntimeDirectory()
-    timings = load()
     variables = controller.variables(layout)
+    timings = timings_of(layout, variables)
     keywords = controller.keywords(variables)
     here = instance.read(layout)
     directory.path.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -261,8 +262,15 @@ def _request(what: str, target: str | None) -> None:
 
 
 def _client(holder: str, limit: float) -> LeaseClient:
-    timings = replace(load(), call_timeout=limit, poll_timeout_max=limit)
-    return LeaseClient(_keywords(), instance.read(Layout()).host, holder, timings)
+    layout = Layout()
+    variables = controller.variables(layout)
+    timings = replace(timings_of(layout, variables), call_timeout=limit, poll_timeout_max=limit)
+    return LeaseClient(controller.keywords(variables), instance.read(layout).host, holder, timings)
+
+
+def timings_of(layout: Layout, variables: Mapping[str, str]) -> Timings:
+    """The timings for the scheduler that has these parameters, on top of the image's settings."""
+    return load(variables={**read_optional(layout.static_env), **variables})
 
 
 def _keywords() -> dict[str, str]:

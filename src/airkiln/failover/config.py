@@ -1,17 +1,23 @@
 """`/etc/airkiln/failover.toml`: the timings of the controller, and the rules that they keep.
 
-Every value is in seconds. docs/failover.md derives the takeover times from the defaults.
+Every value is in seconds. docs/failover.md derives the takeover times from the defaults. One timing is the
+scheduler's own, and is taken from its settings: two places for one value would contradict each other.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from airkiln.errors import RefusedError
 
 PATH = Path("/etc/airkiln/failover.toml")
+HEARTBEAT = "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC"
+"""The scheduler's setting that says how often it writes its heartbeat."""
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 LONGEST = 3600.0
 """Seconds: the largest value of any key."""
 MOST_OFTEN = 0.4
@@ -45,7 +51,8 @@ class Timings:
     clock_margin: float = 1.0
     """Left before another host can lead: for clocks that run at different rates."""
     scheduler_heartbeat: float = 2.0
-    """Between two heartbeats of the scheduler: AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC."""
+    """Between two heartbeats of the scheduler: the value of `HEARTBEAT`, never of the file. The default is
+    that of the image (roles/airflow)."""
     stopped_timeout: float = 4.0
     """For which a scheduler is in process state T (stopped) before it counts as stuck."""
     stuck_timeout: float = 8.0
@@ -147,12 +154,13 @@ class Timings:
                 t.stuck_timeout >= 2 * t.scheduler_heartbeat,
                 f"stuck_timeout is {t.stuck_timeout:g} s, less than two heartbeats of "
                 f"{t.scheduler_heartbeat:g} s: a late heartbeat would kill a healthy scheduler: raise "
-                "stuck_timeout.",
+                f"stuck_timeout, or lower {HEARTBEAT}.",
             ),
             (
                 t.hung_timeout >= 2 * hung,
                 f"hung_timeout is {t.hung_timeout:g} s, less than twice stuck_timeout + scheduler_heartbeat "
-                f"({hung:g} s): a long loop would kill a healthy scheduler: raise hung_timeout.",
+                f"({hung:g} s): a long loop would kill a healthy scheduler: raise hung_timeout, or lower "
+                f"{HEARTBEAT}.",
             ),
             (
                 t.broker_timeout >= 2 * noticed,
@@ -174,9 +182,10 @@ class Timings:
         )
 
 
-def load(path: Path = PATH) -> Timings:
+def load(path: Path = PATH, variables: Mapping[str, str] | None = None) -> Timings:
     """The timings in the file; the defaults where there is none.
 
+    :param variables: those of the scheduler, which say how often it writes its heartbeat.
     Raises RefusedError, which names everything that is wrong.
     """
     try:
@@ -187,7 +196,9 @@ def load(path: Path = PATH) -> Timings:
         raise RefusedError(
             [f"{path}: cannot be read as TOML ({type(error).__name__}): correct or remove it"]
         ) from None
-    known = {field.name for field in fields(Timings)}
+    known = {field.name for field in fields(Timings)} - {"scheduler_heartbeat"}
+    if given.pop("scheduler_heartbeat", None) is not None:
+        raise RefusedError([f"{path}: scheduler_heartbeat: remove it: it follows {HEARTBEAT}"])
     problems = [
         f"{path}: unknown key {key!r}: use only {', '.join(sorted(known))}"
         for key in given
@@ -200,7 +211,16 @@ def load(path: Path = PATH) -> Timings:
     ]
     if problems:
         raise RefusedError(problems)
-    timings = Timings(**{key: float(value) for key, value in given.items()})
+    timings = Timings(**{key: float(value) for key, value in given.items()}, **_heartbeat(variables or {}))
     if contradictions := timings.problems():
         raise RefusedError([f"{path}: {sentence}" for sentence in contradictions])
     return timings
+
+
+def _heartbeat(variables: Mapping[str, str]) -> dict[str, float]:
+    text = variables.get(HEARTBEAT)
+    if text is None:
+        return {}
+    if not _SECONDS.fullmatch(text):
+        raise RefusedError([f"{HEARTBEAT}: must be a number of seconds in digits, such as 2 or 2.5"])
+    return {"scheduler_heartbeat": float(text)}

@@ -22,6 +22,8 @@ Invariants, checked after every step of the simulation (tests/unit/airkiln/failo
 6. A renewal depends on the lease's own tables alone. What is asked for beside it (the scheduler's progress,
    other sessions' locks) may fail and costs no lease.
 7. While takeovers are paused, nobody but the host that led last acquires the lease, and no session is ended.
+   That host does so even if its instance ends soon, because no other may; once takeovers are allowed again it
+   hands over to a host that is ready, as any leader whose instance ends.
 8. A healthy scheduler is given up (for a switchover, or an instance that ends soon) only if another host is
    ready. An instance is not reported unhealthy without one either, nor while the database is out of reach.
 9. A host that does not reach the broker is not ready. It leads, and goes on leading, only while no other is.

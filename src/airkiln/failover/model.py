@@ -272,6 +272,8 @@ class State:
     lost_at: float | None = None
     """Since when the database cannot be reached."""
     reported_lost_at: float = 0.0
+    waiting_reported_at: float = 0.0
+    """When the journal last said that the lease is free and takeovers are paused."""
     refused_switchover: str | None = None
     """The target of a switchover that was refused because no other host is ready."""
     cut_off_at: float | None = None

@@ -32,6 +32,16 @@ class Layout:
         return self.root / "etc/airkiln/airflow.env"
 
     @property
+    def failover_toml(self) -> Path:
+        """The failover controller's timings."""
+        return self.root / "etc/airkiln/failover.toml"
+
+    @property
+    def failover_gate(self) -> Path:
+        """The drop-in that binds the scheduler to a failover controller; absent where it runs without one."""
+        return self.root / "etc/systemd/system/airflow-scheduler.service.d/40-failover.conf"
+
+    @property
     def run_env(self) -> Path:
         """All of what the boot path loaded, for root's programs and operators' commands: root 0600 on tmpfs.
 

@@ -2,7 +2,8 @@
 
 airkiln_airflow.running_tasks writes a file for each. Tasks run as the same user as the worker, so that these
 files are what a task wants them to be: they are read with care, and name only candidates. What is cleared
-must run on this host by what Airflow's database says (clearing.py).
+must run on this host by what Airflow's database says (clearing.py). They have a small file system of their
+own (run-airflow-worker.mount), so that a task cannot fill /run.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from pathlib import Path
 
 from airkiln.lifecycle.airflow_api import Task
 
-RUN = Path("/run")
-PREFIX = "airflow-worker-"
-"""Of the runtime directory of airflow-worker@<generation>.service; the generation follows."""
+RUN = Path("/run/airflow/worker")
+"""The folder of the runtime directories of airflow-worker@<generation>.service, named by generation."""
 MOST_TASKS = 1000
 """Of one generation: the largest number of slots that a pool may have (airkiln.pools.settings)."""
 MOST_BYTES = 8192
@@ -28,9 +28,9 @@ MOST_BYTES = 8192
 def tasks(generations: Iterable[int] | None = None, run: Path = RUN) -> list[Task]:
     """The task instances that generations of the worker run; None: every generation."""
     if generations is None:
-        directories = sorted(run.glob(f"{PREFIX}*"))
+        directories = sorted(run.glob("*"))
     else:
-        directories = [run / f"{PREFIX}{generation}" for generation in generations]
+        directories = [run / str(generation) for generation in generations]
     found = [task for directory in directories for task in islice(_of(directory), MOST_TASKS)]
     return list(dict.fromkeys(found))
 

@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from airkiln import roles, urls
-from airkiln.parameters import strength
+from airkiln.parameters import own, strength
 from airkiln.parameters.names import bad_name_reason
 from airkiln.roles import Role
 from airkiln.urls import Url
@@ -60,16 +59,10 @@ _NOT_ON_WORKERS = (
 
 _WEAK_TLS = frozenset({"allow", "disable", "false", "prefer"})
 """Values of libpq's sslmode and asyncpg's ssl with which a connection may be in clear text."""
-UNVERIFIED = "AIRKILN_DATABASE_UNVERIFIED"
-"""The one parameter with which a connection over the network may leave the certificate unverified."""
-ALLOWED = "allowed"
-"""Its only value that does."""
+UNVERIFIED, ALLOWED = own.UNVERIFIED, own.ALLOWED
 AUTHORITY = "/etc/airkiln/database-authority.pem"
 """Where the role `database_authority` puts the certificates of the image."""
 _LOCAL_HOSTS = frozenset({"", "127.0.0.1", "::1", "localhost"})
-
-_PROXIES = "AIRKILN_WEB_TRUSTED_PROXIES"
-"""Networks whose word the web server takes about its clients (airkiln_airflow.proxies)."""
 
 _OPEN_DOORS = (
     (re.compile(r".*AUTH_ROLE_PUBLIC"), re.compile(r"(?i)(?!public$).+"), "gives a role to everybody"),
@@ -116,7 +109,8 @@ def check(parameters: Iterable[Parameter], role: Role | None, settled: Mapping[s
         reason = bad_name_reason(parameter.name) or unusable_reason(parameter.value)
         if reason is None:
             reason = (
-                ambiguous_reason(parameter.name, parameter.value)
+                own.reason(parameter.name, parameter.value)
+                or ambiguous_reason(parameter.name, parameter.value)
                 or weak_reason(parameter.name, parameter.value)
                 or open_reason(parameter.name, parameter.value)
                 or (unverified_reason(parameter.name, parameter.value) if verified else None)
@@ -133,6 +127,7 @@ def check(parameters: Iterable[Parameter], role: Role | None, settled: Mapping[s
             "remove parameters or shorten them"
         )
     problems.extend(shared(in_force))
+    problems.extend(own.conflicts(in_force))
     if role is not None:
         problems.extend(missing(role, in_force))
     return problems
@@ -272,8 +267,6 @@ def _weak_url(name: str, url: Url, options: Mapping[str, str]) -> str | None:
 
 def unverified_reason(name: str, value: str) -> str | None:
     """Why whoever poses as the database's server would be believed, or None."""
-    if name == UNVERIFIED and value != ALLOWED:
-        return f"the value is not {ALLOWED!r}: write that, or remove the parameter"
     if name == roles.BROKER or (name == roles.RESULT_BACKEND and not value.startswith("db+postgres")):
         return None
     for url, options in _urls(name, value):
@@ -301,21 +294,7 @@ def authorities(values: Mapping[str, str]) -> dict[str, str]:
 
 def open_reason(name: str, value: str) -> str | None:
     """Why the setting opens a door to everybody, or None."""
-    if name == _PROXIES:
-        return _proxies_reason(value)
     for names, values, what in _OPEN_DOORS:
         if names.fullmatch(name) and values.fullmatch(value):
             return f"the value {what}: remove the parameter, and give people roles of their own"
-    return None
-
-
-def _proxies_reason(value: str) -> str | None:
-    networks = []
-    for part in filter(None, map(str.strip, value.split(","))):
-        try:
-            networks.append(ipaddress.ip_network(part))
-        except ValueError:
-            return "the value is not a list of networks: write such as 10.20.0.0/16, separated by commas"
-    if any(network.prefixlen == 0 for network in networks):
-        return "the value lets every client say who it is: write the networks of the load balancers"
     return None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airkiln.parameters.rules import open_reason
+from airkiln.parameters.own import reason
 from airkiln_airflow.proxies import Proxies
 
 LOAD_BALANCER = "10.20.0.9"
@@ -107,7 +107,7 @@ def test_by_default_nobody_is_believed() -> None:
 def test_what_would_trust_everybody_or_nobody_in_particular_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"network|address|bits|Netmask"):
         Proxies.parse(text)
-    assert open_reason("AIRKILN_WEB_TRUSTED_PROXIES", text) is not None
+    assert reason("AIRKILN_WEB_TRUSTED_PROXIES", text) is not None
 
 
 @pytest.mark.parametrize(
@@ -115,4 +115,4 @@ def test_what_would_trust_everybody_or_nobody_in_particular_is_refused(text: str
 )
 def test_what_the_boot_accepts_the_web_server_follows(text: str) -> None:
     Proxies.parse(text)
-    assert open_reason("AIRKILN_WEB_TRUSTED_PROXIES", text) is None
+    assert reason("AIRKILN_WEB_TRUSTED_PROXIES", text) is None

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from airkiln.parameters import own
 from airkiln_airflow.fenced import RefusedError
 
 SOURCES = Path(__file__).parents[3] / "src"
@@ -111,6 +112,38 @@ def test_the_prefix_is_that_of_the_base_url(
 def test_what_cannot_be_followed_is_refused_by_its_name(webserver: Any, name: str, value: str) -> None:  # noqa: ANN401
     with pytest.raises(RefusedError, match=name):
         webserver.settings({name: value})
+
+
+PORTS = [
+    "",
+    " ",
+    "0",
+    "1",
+    "8082",
+    " 9443 ",
+    "65535",
+    "65536",
+    "-1",
+    "8.0",
+    "1_6",
+    "http",
+    "\uff18\uff10\uff18\uff12",
+    "+1",
+    "8080",
+]
+
+
+@pytest.mark.parametrize("text", PORTS)
+def test_the_boot_refuses_the_ports_that_this_process_refuses(webserver: Any, text: str) -> None:  # noqa: ANN401
+    given = {"AIRKILN_WEB_PUBLIC_PORT": text}
+    refused = bool(own.reason("AIRKILN_WEB_PUBLIC_PORT", text) or own.conflicts(given))
+    try:
+        found = webserver.settings(given).public_port
+    except RefusedError:
+        assert refused
+    else:
+        assert not refused
+        assert found == own.port(text.strip() or str(own.DEFAULT_PUBLIC_PORT))
 
 
 def test_uvicorn_reads_no_headers_of_proxies_itself(webserver: Any) -> None:  # noqa: ANN401

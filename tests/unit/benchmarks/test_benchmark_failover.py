@@ -102,11 +102,12 @@ def test_the_model_stays_within_what_the_source_allows(fault: str, least: float,
 
 def test_the_peer_is_spared_what_only_a_controller_can_do() -> None:
     ours, peers = default_scenarios(peer=False, adoption=False), default_scenarios(peer=True, adoption=False)
-    assert len(ours) == 12
+    assert len(ours) == 13
     assert set(ours) - set(peers) == {
         "switchover",
         "controller_sigkill",
         "controller_sigstop",
+        "scheduler_hangs",
         "scheduler_sigkill_no_standby",
     }
     assert all(name in BUDGETS for name in ours)

@@ -12,6 +12,7 @@ import yaml
 from jinja2 import ChainableUndefined, Environment
 
 from airkiln.parameters import rules
+from airkiln_deploy.settings import problems
 
 VARIABLES = Path(__file__).parents[3] / "playbooks/vars/airflow_parameters.yml"
 VARIABLES_READ: dict[str, Any] = yaml.safe_load(VARIABLES.read_text(encoding="utf-8"))
@@ -106,3 +107,10 @@ def test_an_environment_that_keeps_everything_has_no_days_of_retention(
     """Parameter Store takes no empty value."""
     expression = VARIABLES_READ["__airkiln_retention"].strip().removeprefix("{{").removesuffix("}}")
     assert jinja.compile_expression(expression)(airkiln_retention_days=days) == written
+
+
+def test_the_days_of_retention_are_checked_before_anything_is_changed() -> None:
+    preflight = (VARIABLES.parents[1] / "tasks/deploy/preflight.yml").read_text(encoding="utf-8")
+    assert "{'scheduler': __airkiln_retention}" in preflight
+    (problem,) = problems({}, {}, {"scheduler": {"AIRKILN_RETENTION_DAYS": "4000"}})
+    assert problem.startswith("scheduler/AIRKILN_RETENTION_DAYS: ")

@@ -26,6 +26,7 @@ LOOSENED = {
     "airkiln-efs-tunnel.service": {"SystemCallFilter_resources"},
     "airkiln-failover.service": {"CapabilityBoundingSet_CAP_KILL", "ProtectControlGroups", "ProtectProc"},
     "airkiln-early-journal.service": {"ProtectProc"},
+    "airkiln-file-integrity.service": {"CapabilityBoundingSet_CAP_DAC_FOWNER_IPC_OWNER", "ProtectHome"},
     "airkiln-lifecycle.service": {"UMask"},
     "airkiln-metadata-guard.service": {
         "CapabilityBoundingSet_CAP_NET_ADMIN",
@@ -91,6 +92,7 @@ def test_the_services_are_those_that_the_image_has() -> None:
         "airkiln-early-journal.service",
         "airkiln-efs-tunnel.service",
         "airkiln-failover.service",
+        "airkiln-file-integrity.service",
         "airkiln-lifecycle.service",
         "airkiln-metadata-guard.service",
         "airkiln-retention.service",

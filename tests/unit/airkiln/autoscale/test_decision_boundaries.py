@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
+from airkiln.autoscale.decision import missing, not_terminated
 from airkiln.autoscale.model import (
     Action,
     Demand,
     Group,
+    Instance,
     Kind,
     Note,
     Observation,
@@ -248,3 +251,25 @@ def test_busy_workers_are_protected_in_the_step_that_ends_others() -> None:
 def test_a_group_at_its_maximum_that_needs_fewer_waits_for_its_cool_down() -> None:
     reason = note(Steps().at(0, demand(4), group(workers(2), most=2))).reason
     assert "maximum" not in reason
+
+
+@pytest.mark.parametrize(
+    ("here", "desired", "expected"),
+    [
+        ([worker(1), worker(2, "Pending"), worker(3, "Terminating:Wait")], 3, 2),
+        (workers(2), 2, 0),
+        (workers(2), 1, 0),
+        ([], 0, 0),
+    ],
+    ids=["two do not serve", "all serve", "one more serves than is wanted", "an empty pool"],
+)
+def test_workers_are_missing_that_the_group_wants_and_that_are_not_in_service(
+    here: Iterable[Instance], desired: int, expected: int
+) -> None:
+    assert missing(group(here, desired)) == expected
+
+
+def test_after_a_refusal_only_the_refused_worker_counts_as_before() -> None:
+    state = State(terminated={"i-01": 5.0, "i-02": 6.0})
+    assert not_terminated(state, ["i-02", "i-03"]).terminated == {"i-01": 5.0}
+    assert not_terminated(state, ["i-03"]) == state

@@ -65,7 +65,7 @@ READ_WHEN_NEEDED = {
 """Parameters whose consumers read them anew each time, and so restart for no change."""
 
 OTHERS = {
-    "AIRFLOW__API__PORT": "8081",
+    "AIRFLOW__API__PORT": "8082",
     "AIRFLOW__CELERY__WORKER_CONCURRENCY": "9",
     "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "https://other.example.org/execution/",
     "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor,LocalExecutor",
@@ -74,7 +74,10 @@ OTHERS = {
     "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql://airflow:Wn5cR8yLk3JsG6fD@other/airflow?{VERIFIED}",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg://airflow:Wn5cR8yLk3JsG6fD@other/airflow?{VERIFIED}",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+psycopg://airflow:Wn5cR8yLk3JsG6fD@other/airflow?{VERIFIED}",
+    "AIRKILN_EFS_HOST": "other.example.org",
+    "AIRKILN_EFS_ID": "fs-1123456789abcdef0",
     "AIRKILN_POOLS": json.dumps({"default": POOLS["default"] | {"slots": 8}}),
+    "AIRKILN_RETENTION_DAYS": "30",
     "AIRKILN_WEB_TRUSTED_PROXIES": "10.30.0.0/16",
 }
 """Values to change to, where any text would be refused."""
@@ -120,7 +123,10 @@ def host(machine: Layout) -> Machine:
         "AIRFLOW__CELERY__WORKER_CONCURRENCY": "4",
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": GOOD[roles.DATABASE],
+        "AIRKILN_EFS_HOST": "files.example.org",
+        "AIRKILN_EFS_ID": "fs-0123456789abcdef0",
         "AIRKILN_POOLS": json.dumps(POOLS),
+        "AIRKILN_RETENTION_DAYS": "90",
         "AIRKILN_WEB_TRUSTED_PROXIES": "10.20.0.0/16",
     }
     made.workers = [Unit(1, Stage.RUNNING)]

@@ -56,6 +56,8 @@ class Host:
         self.call_number = 0
         self.wake_number = 0
         self.broker_lost = False
+        self.leaving: str | None = None
+        """Why the instance ends soon; a lifecycle state such as Standby may be taken back."""
         self.restart()
         self.ask_broker()
 
@@ -99,6 +101,7 @@ class Host:
             alive=alive,
             killed=not self.dying,
             broker_lost=self.broker_lost,
+            leaving=self.leaving,
         )
         decided = decision.decide(self.state, observed, T)
         self.state = decided.state

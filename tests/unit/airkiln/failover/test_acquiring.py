@@ -42,6 +42,56 @@ def test_a_free_lease_is_left_alone(row: dict[str, object], changes: dict[str, o
     assert wake_at(host.state, T) == host.state.due_at, "no timer for a lease that is free already"
 
 
+ENDS = {"leaving": "lifecycle state Terminated"}
+
+
+@pytest.mark.parametrize("changes", [ENDS, {"broker_lost": True}, {**ENDS, "broker_lost": True}])
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"holder": "a/0", "paused": True, "standbys": 2}, [Operation.ACQUIRE]),
+        ({"holder": "b/1", "paused": True, "standbys": 0}, []),
+        ({"holder": "a/0", "standbys": 1}, []),
+        ({"holder": "a/0", "standbys": 0}, [Operation.ACQUIRE]),
+    ],
+    ids=["it alone may lead", "another host alone may lead", "another host is ready", "there is no other"],
+)
+def test_a_host_that_leaves_or_is_cut_off_acquires_only_where_no_other_host_may(
+    changes: dict[str, object], row: dict[str, object], expected: list[Operation]
+) -> None:
+    host = standby(**changes)
+    assert calls(host.hears(view=Row(remaining=-1.0, **row))) == expected  # type: ignore[arg-type]  # of Row's fields
+
+
+def paused_for(host: Host, seconds: float, holder: str) -> list[str]:
+    """What the journal says in so many seconds of polls that find the lease free and takeovers paused."""
+    host.said.clear()
+    end = host.observed.now + seconds
+    while host.observed.now < end:
+        host.hears(view=Row(holder, remaining=-1.0, paused=True))
+        if host.state.in_flight is None:
+            host.goes(now=host.state.due_at)
+    return [note.reason for note in host.said if note.event == "paused"]
+
+
+def test_a_pause_in_which_nobody_leads_is_told_once_a_minute_with_what_to_do() -> None:
+    host = standby()
+    assert paused_for(host, 59.0, "b/1") == []
+    told = paused_for(host, 100.0, "b/1")
+    assert told == ["no host leads: takeovers are paused and b led last: run `airkiln failover resume`"] * 2
+    assert host.said[-1].priority == WARNING
+
+
+def test_a_pause_while_somebody_leads_or_this_host_may_lead_needs_no_line() -> None:
+    host = standby(warm=None)
+    assert paused_for(host, 200.0, "a/0") == []
+    host = standby()
+    for _ in range(200):
+        host.hears(view=Row(paused=True))
+        host.goes(now=host.state.due_at)
+    assert "paused" not in host.events()
+
+
 def test_a_lease_is_acquired_at_its_end_and_not_before() -> None:
     host = standby()
     host.hears(view=Row(remaining=0.5))

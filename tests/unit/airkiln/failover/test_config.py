@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
 from airkiln.errors import REFUSED, RefusedError
-from airkiln.failover.config import Timings, load
+from airkiln.failover import commands
+from airkiln.failover.config import HEARTBEAT, Timings, load
+from airkiln.host.layout import Layout
+
+ROLES = Path(__file__).parents[4] / "roles"
 
 
 def test_the_defaults_contradict_nothing() -> None:
@@ -72,6 +78,7 @@ def test_no_limit_is_nothing_or_without_end(name: str, value: float) -> None:
         ("ttl = 4", "unknown key 'ttl'"),
         ('lease_ttl = "4"', "lease_ttl must be a number"),
         ("lease_ttl = true", "lease_ttl must be a number"),
+        ("scheduler_heartbeat = 2", f"scheduler_heartbeat: remove it: it follows {HEARTBEAT}"),
         ("self_fence_deadline = 3.5", "self_fence_deadline + kill_timeout + clock_margin"),
     ],
 )
@@ -83,3 +90,36 @@ def test_a_file_that_cannot_be_followed_is_refused_by_name(tmp_path: Path, text:
     assert named in str(refused.value)
     assert str(path) in str(refused.value)
     assert refused.value.exit_code == REFUSED
+
+
+def test_a_heartbeat_is_late_by_what_the_scheduler_itself_has(tmp_path: Path) -> None:
+    path = tmp_path / "failover.toml"
+    path.write_text("stuck_timeout = 60\nblocking_lock_timeout = 20\n")
+    assert load(path, {HEARTBEAT: "30"}).scheduler_heartbeat == 30.0
+    assert load(path, {HEARTBEAT: "2.5"}).scheduler_heartbeat == 2.5
+    assert load(path, {}).scheduler_heartbeat == Timings().scheduler_heartbeat
+
+
+def test_a_parameter_counts_and_not_the_images_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(tmp_path)
+    layout.static_env.parent.mkdir(parents=True)
+    layout.static_env.write_text(f'{HEARTBEAT}="1"\n')
+    monkeypatch.setattr(commands, "load", partial(load, tmp_path / "failover.toml"))
+    assert commands.timings_of(layout, {}).scheduler_heartbeat == 1.0
+    assert commands.timings_of(layout, {HEARTBEAT: "3"}).scheduler_heartbeat == 3.0
+
+
+@pytest.mark.parametrize("text", ["", " ", "2s", "1_6", "-2", "nan", "2 # slow", "0", "30", "2.", "1e1"])
+def test_a_heartbeat_that_cannot_be_followed_is_refused_by_the_name_of_the_parameter(
+    tmp_path: Path, text: str
+) -> None:
+    with pytest.raises(RefusedError, match=rf"{HEARTBEAT}|scheduler_heartbeat is 0 s"):
+        load(tmp_path / "failover.toml", {HEARTBEAT: text})
+
+
+def test_the_default_is_what_the_image_sets() -> None:
+    defaults = yaml.safe_load((ROLES / "airflow/defaults/main.yml").read_text(encoding="utf-8"))
+    (found,) = [each[HEARTBEAT] for each in defaults.values() if isinstance(each, dict) and HEARTBEAT in each]
+    assert float(found) == Timings().scheduler_heartbeat

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from airkiln.failover.model import (
     Operation,
     ReportUnhealthy,
     Request,
+    StartFollowers,
 )
 from airkiln.systemd.journal import ERROR, NOTICE, WARNING
 from tests.unit.airkiln.failover.test_decision import PID, Host, Row, T, calls
@@ -223,11 +225,29 @@ def test_a_host_that_fences_goes_on_to_the_gate_whatever_would_end_a_leader() ->
     assert "gives-up" not in host.events()
 
 
-def test_nothing_is_asked_about_locks_while_the_database_is_out_of_reach() -> None:
+@pytest.mark.parametrize("due", [{"locks_due_at": 0.0}, {"progress_due_at": 0.0}])
+def test_nothing_is_asked_beside_the_lease_while_the_database_is_out_of_reach(due: dict[str, Any]) -> None:
     host = Host().leads()
+    host.answers_progress = False
     host.renews()
-    host.state = replace(host.state, locks_due_at=0.0, lost_at=host.observed.now)
+    host.state = replace(host.state, lost_at=host.observed.now, **due)
     assert host.after(0.01) == []
+
+
+@pytest.mark.parametrize(
+    ("due", "operation"),
+    [("progress_due_at", Operation.PROGRESS), ("locks_due_at", Operation.BLOCKING_LOCKS)],
+)
+def test_what_is_asked_beside_the_lease_is_asked_from_the_moment_on_when_it_is_due(
+    due: str, operation: Operation
+) -> None:
+    host = Host().leads()
+    host.answers_progress = False
+    host.renews()
+    later = {"due_at": 3000.0, "progress_due_at": 3000.0, "locks_due_at": 3000.0, due: 2000.0}
+    host.state = replace(host.state, renewed_at=2000.0, **later)  # type: ignore[arg-type]  # of State's fields
+    assert host.goes(now=1999.5) == []
+    assert calls(host.goes(now=2000.0)) == [operation]
 
 
 @pytest.mark.parametrize(("seconds", "ended"), [(7.5, False), (8.0, True)])
@@ -242,3 +262,57 @@ def test_a_lock_is_late_from_the_eighth_second_on(seconds: float, ended: bool) -
         renewed_at=2000.0 + seconds,
     )
     assert (calls(host.goes(now=2000.0 + seconds)) == [Operation.END_SESSION]) is ended
+    assert host.state.locks_due_at == 3000.0, "nobody but a worker takes a lock again at once"
+
+
+def cut_off_for(seconds: float) -> Host:
+    """A leader to which nothing else happens, and that lost the broker when its clock said 2000."""
+    host = Host().leads()
+    host.renews()
+    host.observed = replace(host.observed, broker_lost=True)
+    host.state = replace(
+        host.state,
+        cut_off_at=2000.0,
+        renewed_at=2000.0 + seconds,
+        due_at=3000.0,
+        locks_due_at=3000.0,
+        progress_due_at=3000.0,
+    )
+    return host
+
+
+@pytest.mark.parametrize(("seconds", "given_up"), [(59.5, False), (60.0, True)])
+def test_a_leader_that_alone_is_cut_off_from_the_broker_is_given_up_after_60_seconds(
+    seconds: float, given_up: bool
+) -> None:
+    host = cut_off_for(seconds)
+    assert (Kill() in host.goes(now=2000.0 + seconds)) is given_up
+    line = ("cut off from the broker for 60.0 s, and another host is not", WARNING)
+    assert (line in [(note.reason, note.priority) for note in host.said]) is given_up
+
+
+@pytest.mark.parametrize(
+    ("lost", "view"),
+    [(False, {}), (True, {"standbys": 0}), (True, {"paused": True})],
+    ids=["the broker is back", "no other host is ready", "takeovers are paused"],
+)
+def test_the_60_seconds_of_a_leader_that_is_cut_off_begin_anew_after(
+    lost: bool, view: dict[str, Any]
+) -> None:
+    host = cut_off_for(61.0)
+    before = host.state.view
+    host.state = replace(host.state, view=Row("a/1", 7, **view))
+    assert host.goes(now=2050.0, broker_lost=lost) == []
+    host.state = replace(host.state, view=before)
+    assert host.goes(now=2061.0, broker_lost=True) == []
+    assert host.state.cut_off_at == 2061.0
+
+
+def test_nothing_of_an_earlier_lead_counts_against_a_scheduler_that_is_let_through() -> None:
+    host = adopting()
+    host.answers_progress = False
+    host.state = replace(host.state, view=Row("a/1", 7), cut_off_at=1.0, progress_due_at=1.0, unseen=True)
+    host.observed = replace(host.observed, broker_lost=True)
+    assert host.hears(number=1) == [OpenGate(PID, 7), StartFollowers()]
+    assert not host.state.unseen
+    assert host.state.progress_due_at == host.observed.now + 1.0

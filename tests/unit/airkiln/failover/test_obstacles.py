@@ -95,6 +95,12 @@ def test_an_adoption_that_a_lock_is_in_the_way_of_is_tried_again_and_the_lease_k
     assert OpenGate(PID, 7) in host.hears(number=2)
 
 
+def test_who_locks_the_table_of_jobs_is_asked_for_at_once_whenever_locks_were_asked_for_last() -> None:
+    host = adopting()
+    host.state = replace(host.state, view=Row("a/1", 7), locks_due_at=host.observed.now + 2.0)
+    assert calls(host.hears(number=None)) == [Operation.BLOCKING_LOCKS]
+
+
 def test_who_locks_the_table_of_jobs_is_ended_when_it_is_late() -> None:
     host = adopting()
     sent = []

@@ -73,6 +73,42 @@ def test_after_an_acquisition_that_failed_another_ready_host_has_a_second(
         assert calls(host.goes(now=failed_at + 1.0)) == [Operation.ACQUIRE]
 
 
+def test_after_an_acquisition_that_failed_nothing_that_another_host_led_ends_that_second() -> None:
+    host = Host()
+    host.goes()
+    host.state = replace(host.state, gave_up_epoch=6)
+    assert calls(host.hears(view=Row(epoch=6, remaining=-1.0))) == [Operation.ACQUIRE]
+    host.hears(**LOST)
+    host.after(0.5)
+    assert host.hears(view=Row(epoch=7, remaining=-1.0, standbys=1)) == []
+
+
+@pytest.mark.parametrize(("led", "expected"), [(1, []), (2, [Operation.ACQUIRE])])
+def test_a_lease_is_left_to_another_host_only_until_that_one_has_led(
+    led: int, expected: list[Operation]
+) -> None:
+    host = Host()
+    host.goes()
+    host.state = replace(host.state, gave_up_epoch=1, yield_until=2000.0)
+    assert calls(host.hears(view=Row(epoch=led, remaining=0.0, standbys=1))) == expected
+
+
+def test_the_pause_after_an_acquisition_that_failed_doubles_as_after_any_takeover() -> None:
+    host = Host()
+    host.goes()
+    for pause in (0.5, 1.0, 2.0):
+        assert calls(host.hears(view=Row(remaining=-1.0, standbys=0))) == [Operation.ACQUIRE]
+        host.hears(**LOST)
+        assert host.state.retry_at == host.observed.now + pause
+        assert calls(host.after(pause)) == [Operation.POLL]
+
+
+def test_a_renewal_that_failed_hides_no_progress() -> None:
+    host = renewing()
+    host.hears(**LOST)
+    assert not host.state.unseen
+
+
 def test_a_host_that_was_too_late_polls_a_quarter_of_a_second_later() -> None:
     host = Host()
     host.goes()

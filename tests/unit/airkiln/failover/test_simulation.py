@@ -179,6 +179,27 @@ def test_while_paused_a_restart_of_the_database_leaves_the_lead_where_it_was(see
     assert leader(world) == before
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_while_paused_a_leader_whose_instance_ends_leads_again_and_no_longer_than_the_pause(
+    seed: int,
+) -> None:
+    world = settled(3, seed)
+    before = leader(world)
+    world.run(world.now + 10)
+    world.ask("paused", True)
+    world.run(world.now + 2)
+    host = next(host for host in world.hosts if host.name == before)
+    world.leave(host, ends=True)
+    host.scheduler_dies()
+    world.run(world.now + 60)
+    assert world.settled()
+    assert leader(world) == before
+    world.ask("paused", False)
+    world.run(world.now + 20)
+    assert world.settled()
+    assert leader(world) != before
+
+
 def skip_the_deadline(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Step, "past_deadline", lambda _: False)
 

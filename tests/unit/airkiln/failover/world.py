@@ -134,6 +134,7 @@ class World:
             lambda: self.failing_takeovers(chance.uniform(0.5, 10)),
             lambda: (self.cut_off.add if chance.random() < 0.6 else self.cut_off.discard)(host.name),
             lambda: setattr(self, "broker_down", chance.random() < 0.6),
+            lambda: self.leave(host, ends=chance.random() < 0.6),
             lambda: self.paused_outage(chance.uniform(3, 6)),
             lambda: self.ask("switchover_to", chance.choice(["*", host.name])),
             lambda: self.ask("paused", chance.random() < 0.3),
@@ -146,6 +147,11 @@ class World:
         """What a person asks for by the commands."""
         setattr(self.database, what, value)
         self.notify()
+
+    def leave(self, host: Host, *, ends: bool) -> None:
+        """Metadata says that an instance ends soon, or that it stays after all."""
+        host.leaving = "lifecycle state Standby" if ends else None
+        host.turn()
 
     def freeze(self, host: Host, seconds: float) -> None:
         if host.frozen:
@@ -236,6 +242,7 @@ class World:
         self.slow.clear()
         for host in self.hosts:
             host.frozen = host.controller_stopped = False
+            host.leaving = None
             if host.dead:
                 host.restart()
             host.turn()

@@ -23,14 +23,14 @@ def message(task: Task = TASK) -> str:
 
 def worker(run: Path, generation: int) -> dict[str, str]:
     """The environment of a generation of the worker."""
-    directory = run / f"airflow-worker-{generation}"
+    directory = run / str(generation)
     directory.mkdir(exist_ok=True)
     return {"RUNTIME_DIRECTORY": str(directory)}
 
 
 def written(run: Path, name: str, text: str) -> None:
     worker(run, 1)
-    (run / "airflow-worker-1" / name).write_text(text, encoding="utf-8")
+    (run / "1" / name).write_text(text, encoding="utf-8")
 
 
 def test_what_a_worker_writes_the_drain_reads(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_what_a_worker_writes_the_drain_reads(tmp_path: Path) -> None:
 
 def test_others_may_read_it_and_it_holds_no_token(tmp_path: Path) -> None:
     running_tasks.record(message(), worker(tmp_path, 1))
-    (path,) = (tmp_path / "airflow-worker-1").iterdir()
+    (path,) = (tmp_path / "1").iterdir()
     assert path.stat().st_mode & 0o777 == 0o644
     assert "KANARI" not in path.read_text()
 

@@ -235,3 +235,53 @@ def test_a_workers_own_login_is_its_own() -> None:
     url = f"postgresql+psycopg://airflow_worker:{secret}@db.internal:5432/airflow?sslmode=require"
     found = check({"AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD": secret, roles.DATABASE: url})
     assert not any("same value" in each for each in found)
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+@pytest.mark.parametrize("name", [roles.DATABASE, roles.RESULT_BACKEND, roles.BROKER])
+def test_an_empty_connection_is_refused_for_being_empty(name: str, value: str) -> None:
+    (problem,) = check({name: value})
+    assert "the connection is empty" in problem
+
+
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [("service", ""), ("service", "changeme"), ("Tq7-xwRm41Kz", "Tq7-xwRm41Kz")],
+    ids=["empty", "a default", "the user's name"],
+)
+def test_the_password_of_a_verified_connection_is_refused_for_being_known(user: str, password: str) -> None:
+    (problem,) = check({roles.DATABASE: f"postgresql://{user}:{password}@db/airflow?{VERIFIED}"})
+    assert "is empty, a default or a published example" in problem
+
+
+def test_each_of_several_brokers_needs_a_password_that_is_not_known() -> None:
+    good = "amqp://service:Tq7-xwRm41Kz@mq1//"
+    assert check({roles.BROKER: f"{good};{good}"}) == []
+    (problem,) = check({roles.BROKER: f"{good};amqp://service:guest@mq2//"})
+    assert "is empty, a default or a published example" in problem
+
+
+def test_results_in_redis_are_no_connection_to_a_database() -> None:
+    assert check({roles.RESULT_BACKEND: "redis://:Tq7-xwRm41Kz@redis:6379/1"}) == []
+
+
+@pytest.mark.parametrize("value", ["$HOME and more", "~/x", "db+postgresql://airflow:airflow@db"])
+def test_what_airflow_does_not_read_may_hold_what_airflow_would_misread(value: str) -> None:
+    assert check({"MY_NAME": value}) == []
+
+
+def test_a_permission_that_another_value_overrides_is_no_problem_of_its_own() -> None:
+    both = [Parameter(rules.UNVERIFIED, value, value) for value in (rules.ALLOWED, "yes")]
+    (problem,) = rules.check(both, None, {})
+    assert problem.startswith("yes: the value is not 'allowed'")
+
+
+def test_the_files_of_certificates_are_those_that_connections_name_each_with_its_first_variable() -> None:
+    url = "postgresql://airflow@db/airflow?sslmode=verify-full&sslrootcert="
+    values = {
+        roles.DATABASE: f"{url}/etc/a.pem",
+        f"{roles.DATABASE}_ASYNC": f"{url}/etc/a.pem",
+        roles.RESULT_BACKEND: f"db+{url}system",
+        "MY_NAME": f"{url}/etc/b.pem",
+    }
+    assert rules.authorities(values) == {"/etc/a.pem": roles.DATABASE}
