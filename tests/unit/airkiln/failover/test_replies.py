@@ -233,6 +233,15 @@ def test_each_grant_needs_two_empty_fences_of_its_own() -> None:
     assert calls(host.after(0.01)) == [Operation.FENCE]
 
 
+def test_a_lock_in_the_way_of_an_earlier_adoption_is_not_that_of_the_next_one() -> None:
+    host = Host()
+    host.goes()
+    host.state = replace(host.state, adoption_waits=True)
+    host.hears(view=Row(remaining=-1.0))
+    host.hears(number=7)
+    assert not host.state.adoption_waits
+
+
 def test_a_grant_counts_from_when_it_was_requested_and_is_reported() -> None:
     host = Host()
     host.goes()
