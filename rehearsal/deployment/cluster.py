@@ -15,6 +15,7 @@ from pathlib import Path
 from rehearsal.aws import session
 from rehearsal.aws.client import client
 from rehearsal.aws.instances import LaunchOptions, launch_instance, list_instances
+from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.deployment import parameters
 from rehearsal.deployment.airflow_api import Airflow
 from rehearsal.deployment.host import CONTROLLER_UNIT, Host
@@ -27,7 +28,6 @@ from rehearsal.deployment.instances import (
     present,
 )
 from rehearsal.deployment.plain_airflow import AIRFLOW_DEFAULTS, WITHOUT_CONTROLLER
-from rehearsal.deployment.postgres import Postgres
 from rehearsal.deployment.seed import publish_dags, seed
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.machine import machines

@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from rehearsal.aws.services.rds.postgres import NAME as POSTGRES_MACHINE
 from rehearsal.deployment.host import Host
-from rehearsal.deployment.postgres import NAME as POSTGRES_MACHINE
 from rehearsal.linux.addresses import ENDPOINT, ENDPOINT_PORT, POSTGRES
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.network import NETNS
