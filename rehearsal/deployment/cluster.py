@@ -119,8 +119,8 @@ class Cluster:
         hosts: dict[str, list[Host]] = {}
         image = ""
         for each in list_instances("running"):
-            if POOL_TAG in each["tags"]:
-                continue  # a worker of a group
+            if POOL_TAG in each["tags"] or each["tags"].get(ENVIRONMENT_TAG) != parameters.NAME:
+                continue  # a worker of a group, or an instance of a deployed environment
             role = each["tags"].get(ROLE_TAG, "")
             host = Host(region, str(each["InstanceId"]), str(each["PrivateIpAddress"]))
             hosts.setdefault(role, []).append(host)
