@@ -24,8 +24,9 @@ LOCKS_EVERY = 2.0
 """Seconds between two questions for blocking locks."""
 LOCKS_SOON = 0.2
 """Seconds between two questions after the session of a worker was ended for its lock."""
-PROGRESS_EVERY = 1.0
-"""Seconds between two questions for the scheduler's progress: 3.5 statements a second in all, at rest."""
+PROGRESS_EVERY = 2.0
+"""Seconds between two questions for the scheduler's progress: as often as its heartbeat by default, and three
+statements a second in all, at rest."""
 ADOPT_EVERY = 0.2
 """Seconds between two adoptions, while somebody's lock on the table of jobs is in the way."""
 UNHEALTHY_AFTER = 2
@@ -78,7 +79,8 @@ def open_gate(step: Step, adopted: int) -> None:
         dumped_at=None,
         locks=(),
         locks_due_at=step.now + LOCKS_EVERY,
-        progress_due_at=step.now + PROGRESS_EVERY,
+        # Between two questions for locks, so that no renewal waits for both.
+        progress_due_at=step.now + PROGRESS_EVERY / 2,
         unseen=False,
         failed_takeovers=0,
         takeovers=step.state.takeovers + 1,

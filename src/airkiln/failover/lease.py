@@ -13,6 +13,7 @@ import contextlib
 import os
 import secrets
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
@@ -30,6 +31,8 @@ from airkiln.systemd.journal import RateLimit
 
 MISFIT_EVERY = 60.0
 """Seconds between two lines about a schema that does not fit."""
+FITS_FOR = 30.0
+"""Seconds between two looks of polls at a schema that fits. `acquire` always looks."""
 Row = dict[str, Any]
 _CHANNEL: LiteralString = "SELECT channel FROM airkiln.lease"
 """Whoever may log in can notify on a channel whose name it knows: only controllers can read this one's."""
@@ -101,6 +104,7 @@ class LeaseClient:
         self._host, self._holder, self._ttl = host, holder, timings.lease_ttl
         self._fresh_for = timings.fresh_for
         self._image, self._misfits = image, RateLimit(MISFIT_EVERY)
+        self._fits_until = 0.0
         self._connection: psycopg.Connection[Row] | None = None
         self._socket: socket.socket | None = None
 
@@ -109,7 +113,7 @@ class LeaseClient:
 
         A scheduler that would end on the database's schema could not.
         """
-        ready = ready and self._misfit() is None
+        ready = ready and (time.monotonic() < self._fits_until or self._misfit() is None)
         return _view(self._one("SELECT * FROM airkiln.poll(%s, %s, %s)", self._host, ready, self._fresh_for))
 
     def renew(self, ready: bool, epoch: int) -> tuple[bool, LeaseRow]:
@@ -211,6 +215,7 @@ class LeaseClient:
     def _misfit(self) -> str | None:
         """Why this image's scheduler would end on the database's schema; said now and then."""
         found = revision.misfit(self._open(), self._image)
+        self._fits_until = 0.0 if found else time.monotonic() + FITS_FOR
         if found is not None:
             self._misfits.say("schema", f"event=schema-misfit reason={found}")
         return found

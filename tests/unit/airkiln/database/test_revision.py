@@ -146,6 +146,28 @@ def test_a_scheduler_that_would_end_at_once_is_not_ready(
     assert capfd.readouterr().err.count("event=schema-misfit") == 1
 
 
+def test_a_schema_that_fits_is_looked_at_now_and_then_by_polls_and_always_before_an_epoch(
+    client: LeaseClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, now = [], [1000.0]
+    database = Database("c3")
+
+    def open_connection() -> Database:
+        looks.append(now[0])
+        return database
+
+    monkeypatch.setattr(client, "_open", open_connection)
+    monkeypatch.setattr(client, "_one", lambda *_: dict.fromkeys(LeaseRow.__dataclass_fields__))
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    for _ in range(61):
+        client.poll(True)
+        now[0] += 1
+    assert looks == [1000.0, 1030.0, 1060.0]
+    database = Database("z9")
+    with pytest.raises(RefusedError, match="a newer release has migrated the database"):
+        client.acquire()
+
+
 def test_nor_does_its_host_take_an_epoch(client: LeaseClient) -> None:
     with pytest.raises(RefusedError, match="a newer release has migrated the database"):
         client.acquire()

@@ -33,13 +33,29 @@ def asking() -> Host:
     return host
 
 
-def test_a_leader_asks_for_its_schedulers_progress_once_a_second() -> None:
+def test_a_leader_asks_for_its_schedulers_progress_every_two_seconds() -> None:
     host = asking()
     first = host.state.sent_at
     assert host.state.in_flight == Request(Operation.PROGRESS, 7)
     host.hears(progress=Progress(None, locked=False, busy=False))
     assert not host.state.unseen
-    assert host.state.progress_due_at == first + 1.0
+    assert host.state.progress_due_at == first + 2.0
+
+
+def test_a_leader_at_rest_sends_three_statements_a_second() -> None:
+    host = Host()
+    host.answers_progress = False
+    host.leads()
+    sent: list[Operation] = []
+    begun = host.state.sent_at
+    while host.observed.now < begun + 60:
+        request = host.state.in_flight
+        if request is None:
+            host.goes(now=wake_at(host.state, T))
+            continue
+        sent.append(request.operation)
+        host.hears(view=Row("a/1", 7), done=True, progress=Progress(None, False, False))
+    assert 3 * 60 - 6 <= len(sent) <= 3 * 60 + 6
 
 
 @pytest.mark.parametrize(
