@@ -70,8 +70,8 @@ rehearse-down: $(VENV)/stamp ## Remove every trace of the rehearsal but what lie
 #   setup, test-image | check-packer, test-machines | lint, stacks-tools, test-static
 MACHINES := tests/rehearsal tests/database tests/failover
 
-.PHONY: test test-machines test-image test-static test-fast test-orders lint
-test: $(BUILD_UV) ## All tests, in three lanes at once; the times are in build/ci-times.txt (root)
+.PHONY: test test-machines test-image test-environment test-static test-fast test-orders lint
+test: $(BUILD_UV) ## All tests but test-environment, in three lanes at once; the times are in build/ci-times.txt (root)
 	@python3 tools/lanes.py
 
 test-machines: setup ## The tests that boot machines, but none of a baked image; Molecule's scenarios included (root)
@@ -79,6 +79,9 @@ test-machines: setup ## The tests that boot machines, but none of a baked image;
 
 test-image: setup $(PACKER_STAMP) ## The main job, and the faults on a cluster of the image that it baked (root)
 	$(PYTHON) -m pytest --durations 25 -m image $(MACHINES)
+
+test-environment: setup $(PACKER_STAMP) ## An environment that playbooks/deploy.yml deploys; not in `make test` (root)
+	$(PYTHON) -m pytest --durations 25 tests/environment
 
 test-static: $(VENV)/stamp $(STACKS_TOOLS) ## The tests that boot no machine
 	$(PYTHON) -m pytest --durations 25 --numprocesses 2 --dist loadfile -m "not root" tests

@@ -38,10 +38,10 @@ from benchmarks.rehearsed import say
 from benchmarks.results import Figure
 from rehearsal.aws.account import aws_region
 from rehearsal.aws.instances import launch_instance
+from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.deployment import parameters
 from rehearsal.deployment.image import baked_image
 from rehearsal.deployment.instances import launch_role, prepare_database
-from rehearsal.deployment.postgres import Postgres
 from rehearsal.deployment.seed import seed
 from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.linux.machine import Machine

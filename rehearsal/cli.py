@@ -49,11 +49,16 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     main_job = add("up", _up, "bake an image, boot Airflow, run a DAG, print address and login")
-    main_job.add_argument(
-        "--port",
-        type=port_number,
-        default=os.environ.get(PORT_VARIABLE) or "8080",
-        help=f"where the UI opens on 127.0.0.1 (default: ${PORT_VARIABLE}, or 8080)",
+    stacks = add("deploy", _deploy, "the same by playbooks/deploy.yml: the stacks, and what they declare")
+    for opens in (main_job, stacks):
+        opens.add_argument(
+            "--port",
+            type=port_number,
+            default=os.environ.get(PORT_VARIABLE) or "8080",
+            help=f"where the UI opens on 127.0.0.1 (default: ${PORT_VARIABLE}, or 8080)",
+        )
+    stacks.add_argument(
+        "--hosts", type=int, choices=(1, 2), default=1, help="instances of each role (default: 1)"
     )
     add("start", _start, "start the network and the emulated AWS")
     add("down", _down, "end everything and remove every trace outside build/")
@@ -104,6 +109,13 @@ def _up(region: Region, asked: argparse.Namespace) -> int:
     from rehearsal.commands.up import up  # noqa: PLC0415 - boto3 and the rest are for this command alone
 
     up(region, asked.port)
+    return 0
+
+
+def _deploy(region: Region, asked: argparse.Namespace) -> int:
+    from rehearsal.commands.deploy import deploy  # noqa: PLC0415 - as above
+
+    deploy(region, asked.port, asked.hosts)
     return 0
 
 

@@ -1,9 +1,10 @@
-"""Serves the emulated AWS: the APIs at 10.42.0.2:4566 and the instance metadata service at 169.254.169.254.
+"""Serves the emulated AWS: the APIs at 10.42.0.2:4566, the instance metadata service at 169.254.169.254 and
+the VPC's DNS server at 169.254.169.253.
 
 moto answers every API (S3, SQS, SSM, IAM, STS, CloudWatch, …) from memory. The packages of
-``rehearsal.aws.services`` correct it, boot machines for EC2 and Auto Scaling, and replace CloudFormation.
-``rehearsal.aws.fault_api`` takes requests to inject faults. The process runs inside the region's network
-namespace. Of its state only the catalogue of images outlives it.
+``rehearsal.aws.services`` correct it, boot machines for EC2, Auto Scaling and RDS, and replace
+CloudFormation. ``rehearsal.aws.fault_api`` takes requests to inject faults. The process runs inside the
+region's network namespace. Of its state only the catalogue of images outlives it.
 
 Left out: authentication, request quotas, and authorization, except that STS checks who assumes which role.
 """
@@ -16,7 +17,7 @@ import sys
 import threading
 
 from rehearsal.aws.account import endpoint_url
-from rehearsal.linux.addresses import ENDPOINT, ENDPOINT_PORT, METADATA
+from rehearsal.linux.addresses import DNS, ENDPOINT, ENDPOINT_PORT, METADATA, RESOLVER
 from rehearsal.linux.processes import Process
 from rehearsal.region import Region, current
 
@@ -41,6 +42,8 @@ def serve(region: Region) -> None:
     from rehearsal.aws.services.ec2 import backend as ec2  # noqa: PLC0415
     from rehearsal.aws.services.ec2 import metadata  # noqa: PLC0415
     from rehearsal.aws.services.install import install  # noqa: PLC0415
+    from rehearsal.aws.services.resolver import names  # noqa: PLC0415
+    from rehearsal.aws.services.resolver import server as resolver  # noqa: PLC0415
     from rehearsal.aws.timers import Schedule  # noqa: PLC0415
 
     schedule = Schedule()
@@ -54,6 +57,7 @@ def serve(region: Region) -> None:
     )
     served = metadata.server((str(METADATA), 80), ec2.backend().facts, faults.wait_while_unavailable, tokens)
     threading.Thread(target=served.serve_forever, daemon=True).start()
+    resolver.start((str(RESOLVER), 53), resolver.Resolver(names.addresses, (str(DNS), 53)))
     apis = make_server(
         str(ENDPOINT),
         ENDPOINT_PORT,

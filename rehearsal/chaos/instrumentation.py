@@ -9,10 +9,10 @@ from typing import Any
 
 import psycopg
 
+from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.deployment import parameters
 from rehearsal.deployment.cluster import Extension
 from rehearsal.deployment.host import SCHEDULER_UNIT
-from rehearsal.deployment.postgres import Postgres
 from rehearsal.linux.addresses import POSTGRES
 
 WORKLOAD, PROBE = "failover_workload", "failover_probe"

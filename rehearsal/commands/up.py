@@ -19,6 +19,7 @@ from typing import TextIO
 from rehearsal.aws import session
 from rehearsal.aws.client import client
 from rehearsal.aws.instances import find_machine
+from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.commands.packer import build_in_background
 from rehearsal.deployment import parameters
 from rehearsal.deployment.airflow_api import Airflow
@@ -32,7 +33,6 @@ from rehearsal.deployment.instances import (
     sort_out,
     wait_for_airflow,
 )
-from rehearsal.deployment.postgres import Postgres
 from rehearsal.deployment.seed import Login, seed
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.network import Network
@@ -129,6 +129,11 @@ def require_free_port(region: Region, port: int) -> None:
 
 
 def _boot(region: Region, stages: Stages) -> tuple[str, Login]:
+    if client("rds").describe_db_instances()["DBInstances"]:
+        raise RehearsalError(
+            "A deployed environment has the database server of this rehearsal. Name another rehearsal "
+            "(AIRKILN_REHEARSAL=one), or end this one: `python -m rehearsal down`."
+        )
     image = baked_image(region, stages)
     postgres = Postgres(region)
     with stages.stage("PostgreSQL 17"):

@@ -23,7 +23,7 @@ from rehearsal.aws import session, stub_agents
 from rehearsal.aws.account import endpoint_url
 from rehearsal.aws.client import client
 from rehearsal.aws.instances import find_image, launch_instance, list_instances
-from rehearsal.deployment import authority
+from rehearsal.aws.services.rds import authority
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.addresses import NETWORK
 from rehearsal.linux.cgroups import ControlGroup

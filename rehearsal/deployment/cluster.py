@@ -15,6 +15,7 @@ from pathlib import Path
 from rehearsal.aws import session
 from rehearsal.aws.client import client
 from rehearsal.aws.instances import LaunchOptions, launch_instance, list_instances
+from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.deployment import parameters
 from rehearsal.deployment.airflow_api import Airflow
 from rehearsal.deployment.host import CONTROLLER_UNIT, Host
@@ -27,7 +28,6 @@ from rehearsal.deployment.instances import (
     present,
 )
 from rehearsal.deployment.plain_airflow import AIRFLOW_DEFAULTS, WITHOUT_CONTROLLER
-from rehearsal.deployment.postgres import Postgres
 from rehearsal.deployment.seed import publish_dags, seed
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.machine import machines
@@ -121,8 +121,8 @@ class Cluster:
         hosts: dict[str, list[Host]] = {}
         image = ""
         for each in list_instances("running"):
-            if POOL_TAG in each["tags"]:
-                continue  # a worker of a group
+            if POOL_TAG in each["tags"] or each["tags"].get(ENVIRONMENT_TAG) != parameters.NAME:
+                continue  # a worker of a group, or an instance of a deployed environment
             role = each["tags"].get(ROLE_TAG, "")
             host = Host(region, str(each["InstanceId"]), str(each["PrivateIpAddress"]))
             hosts.setdefault(role, []).append(host)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from rehearsal.aws import session
 from rehearsal.aws.client import client
-from rehearsal.deployment import authority, bake
+from rehearsal.aws.services.rds import authority
+from rehearsal.deployment import bake
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.progress import Stages

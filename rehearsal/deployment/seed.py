@@ -14,6 +14,7 @@ from typing import Any
 
 from rehearsal.aws.account import ACCOUNT
 from rehearsal.aws.client import client
+from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.deployment.parameters import (
     ADMINISTRATOR,
     DAGS_BUCKET,
@@ -28,7 +29,6 @@ from rehearsal.deployment.parameters import (
     put,
     stored,
 )
-from rehearsal.deployment.postgres import Postgres
 
 JOURNAL = f"/airkiln/{NAME}/journal"
 """The log group of the instances' journals."""

@@ -16,5 +16,7 @@ UPLINK = IPv4Network("10.41.0.0/24")
 """The network of slirp4netns; used inside the rehearsal's namespace only."""
 DNS = IPv4Address("10.41.0.3")
 """slirp4netns answers DNS here with the resolver of the host."""
+RESOLVER = IPv4Address("169.254.169.253")
+"""Where a service may answer names that exist in the rehearsal only. Machines ask here first, then at DNS."""
 MTU = 9001
 """Bytes, as in a VPC; the same on the bridge, on each machine and on the uplink, so nothing fragments."""

@@ -24,15 +24,16 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from rehearsal.errors import RehearsalError
-from rehearsal.linux.addresses import DNS
 from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.linux.mounts import PROPAGATE, bind_option, overlay_command, quote, remove_tree
-from rehearsal.linux.network import Network
+from rehearsal.linux.network import RESOLV_CONF, Network
 from rehearsal.linux.processes import Process, run
 from rehearsal.region import Region
 
 REBOOT = 133
 """Exit status of systemd-nspawn when the machine reboots (EXIT_FORCE_RESTART)."""
+AUTOFS = Path("/dev/autofs")
+"""The kernel's device for automounts (autofs(5)); machines have it where this host has it."""
 POWEROFF = signal.SIGRTMIN + 4
 """The signal at which systemd as process 1 powers off (systemd(1))."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -277,16 +278,19 @@ class Machine:
             # An instance may set up its own firewall and network, and systemd filter addresses by BPF.
             "--capability=CAP_NET_ADMIN,CAP_BPF,CAP_PERFMON",
             "--system-call-filter=bpf",
+            # Without the device, systemd calls every automount unsupported.
+            *([f"--bind={AUTOFS}"] if AUTOFS.exists() else []),
             *(
                 bind_option(self.folder / f"file-{number}", path)
                 for number, path in enumerate(specification.files)
             ),
         ]
         resolver = quote(root / "etc/resolv.conf")
+        servers = shlex.join(["printf", r"%s\n", *RESOLV_CONF.splitlines()])
         return (
             self._group.join_commands()
             + overlay_command(layers, self.upper, self.folder / "work", root)
-            + f"\nrm -f {resolver}\necho 'nameserver {DNS}' > {resolver}\n"
+            + f"\nrm -f {resolver}\n{servers} > {resolver}\n"
             + f"exec {shlex.join(nspawn)}\n"
         )
 

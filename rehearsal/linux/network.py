@@ -23,7 +23,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from rehearsal.errors import RehearsalError
-from rehearsal.linux.addresses import DNS, ENDPOINT, GATEWAY, METADATA, MTU, NETWORK, UPLINK
+from rehearsal.linux.addresses import DNS, ENDPOINT, GATEWAY, METADATA, MTU, NETWORK, RESOLVER, UPLINK
 from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.linux.processes import Process, run
 from rehearsal.region import Region
@@ -36,6 +36,9 @@ UPLINK_DEVICE = "tap0"
 UPLINK_ADDRESS = IPv4Address(int(UPLINK.network_address) + 100)
 NETNS = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
+
+RESOLV_CONF = f"nameserver {RESOLVER}\nnameserver {DNS}\n"
+"""Of commands and machines. Where nobody serves at the first address, the second is asked at once."""
 
 RULES = f"""
 table ip airkiln {{
@@ -66,7 +69,7 @@ class Network:
             return
         self.teardown()
         self.region.prepare()
-        (self.region.run / "resolv.conf").write_text(f"nameserver {DNS}\n")
+        (self.region.run / "resolv.conf").write_text(RESOLV_CONF)
         self._add_namespace(self.namespace)
         self._ip(
             self.namespace,
@@ -76,6 +79,7 @@ class Network:
             f"address add {GATEWAY}/{NETWORK.prefixlen} dev {BRIDGE}",
             f"address add {ENDPOINT}/{NETWORK.prefixlen} dev {BRIDGE}",
             f"address add {METADATA}/32 dev {BRIDGE}",
+            f"address add {RESOLVER}/32 dev {BRIDGE}",
         )
         self._start_slirp()
         run(self.inside("sysctl", "-q", "-w", "net.ipv4.ip_forward=1"))

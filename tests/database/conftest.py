@@ -9,9 +9,9 @@ import pytest
 from airkiln.database import prepare as preparing
 from airkiln.database.prepare import Plan
 from airkiln.failover.lease import LeaseClient
+from rehearsal.aws.services.rds import authority
+from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.aws.session import down, start
-from rehearsal.deployment import authority
-from rehearsal.deployment.postgres import Postgres
 from rehearsal.linux.network import Network
 from tests.database.support import AIRFLOWS_TABLES, AUTHORITY, LIMITS, VARIABLES, session, the_plan
 from tests.support.regions import DATABASE

@@ -11,7 +11,7 @@ from airkiln.database import prepare as preparing
 from airkiln.database.prepare import Plan
 from airkiln.failover.config import Timings
 from airkiln.failover.lease import Grant, LeaseClient
-from rehearsal.deployment.postgres import Postgres
+from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.linux.addresses import POSTGRES
 
 Session = psycopg.Connection[tuple[Any, ...]]

@@ -18,7 +18,7 @@ from airkiln.database import schema
 from airkiln.errors import DENIED, FAILED, REFUSED
 from airkiln.failover.lease import LeaseClient
 from airkiln.roles import SCHEDULER_UNIT
-from rehearsal.deployment.postgres import Postgres
+from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.linux.addresses import POSTGRES as ADDRESS
 from tests.database.support import URL, VARIABLES, expire, take
 from tests.support.waiting import until

@@ -14,7 +14,7 @@ from airkiln.database import prepare as preparing
 from airkiln.database.budget import KEPT
 from airkiln.database.prepare import Plan
 from airkiln.failover.lease import LeaseClient
-from rehearsal.deployment.postgres import Postgres
+from rehearsal.aws.services.rds.postgres import Postgres
 from tests.database.support import Session, session, take
 from tests.support.waiting import until
 

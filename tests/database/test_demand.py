@@ -14,7 +14,7 @@ from airkiln.database.connect import Connection, connect
 from airkiln.database.prepare import Plan
 from airkiln.errors import DeniedError
 from airkiln.failover.lease import LeaseClient
-from rehearsal.deployment.postgres import Postgres
+from rehearsal.aws.services.rds.postgres import Postgres
 from tests.database.support import expire, take
 from tests.support.waiting import until
 

@@ -12,7 +12,7 @@ from psycopg import errors
 from airkiln.database.prepare import Plan
 from airkiln.errors import DeniedError
 from airkiln.failover.lease import EpochOverError, LeaseClient
-from rehearsal.deployment.postgres import Postgres
+from rehearsal.aws.services.rds.postgres import Postgres
 from tests.database.support import expire, session, take
 from tests.support.waiting import until
 

@@ -17,7 +17,7 @@ from airkiln.database.schema import VERSION
 from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
 from airkiln.failover.config import Timings
 from airkiln.failover.lease import Grant, LeaseClient
-from rehearsal.deployment.postgres import Postgres
+from rehearsal.aws.services.rds.postgres import Postgres
 from tests.database.support import LIMITS, expire, session, take
 
 pytestmark = pytest.mark.root

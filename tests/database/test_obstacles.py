@@ -11,7 +11,7 @@ import pytest
 
 from airkiln.database.prepare import Plan
 from airkiln.failover.lease import LeaseClient
-from rehearsal.deployment.postgres import Postgres
+from rehearsal.aws.services.rds.postgres import Postgres
 from tests.database.support import expire, session, take
 from tests.support.waiting import until
 

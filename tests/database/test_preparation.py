@@ -16,7 +16,7 @@ from airkiln.database.schema import VERSION
 from airkiln.errors import DeniedError, RefusedError
 from airkiln.failover.lease import LeaseClient
 from airkiln.failover.runtime import SERVICE, service_entry
-from rehearsal.deployment.postgres import RDS_SUPERUSER, Postgres
+from rehearsal.aws.services.rds.postgres import RDS_SUPERUSER, Postgres
 from rehearsal.linux.addresses import POSTGRES
 from tests.database.support import AUTHORITY, URL, VARIABLES, session, take, the_plan
 

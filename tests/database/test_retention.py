@@ -9,7 +9,7 @@ import pytest
 
 from airkiln.database import retention
 from airkiln.database.prepare import Plan
-from rehearsal.deployment.postgres import Postgres
+from rehearsal.aws.services.rds.postgres import Postgres
 from tests.database.support import session
 
 pytestmark = pytest.mark.root

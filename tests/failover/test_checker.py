@@ -18,9 +18,9 @@ from airkiln.database.prepare import CONTROLLER, Plan
 from airkiln.failover.config import Timings
 from airkiln.failover.lease import Grant, LeaseClient
 from rehearsal.aws import session
+from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.chaos.checkers.statements import Report, check, parse
 from rehearsal.chaos.instrumentation import StatementLog, log_every_statement
-from rehearsal.deployment.postgres import Postgres
 from rehearsal.linux.addresses import POSTGRES
 from rehearsal.linux.network import Network
 from tests.support.regions import CHECKER

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rehearsal.deployment.postgres import PORT, Postgres, identifier
+from rehearsal.aws.services.rds.postgres import PORT, Postgres, identifier
 from rehearsal.linux.addresses import POSTGRES
 from rehearsal.linux.machine import Machine
 

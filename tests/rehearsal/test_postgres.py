@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from rehearsal.deployment.postgres import PORT, Postgres
+from rehearsal.aws.services.rds.postgres import PORT, Postgres
 from rehearsal.linux.addresses import POSTGRES
 from rehearsal.linux.network import Network
 from rehearsal.region import Region

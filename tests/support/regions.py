@@ -10,6 +10,8 @@ DOOMED = Region("doomed")
 """What a test interrupts, kills and removes."""
 BAKED = Region("baked")
 """The main job and then the cluster of tests/failover: they share the image that the first of them bakes."""
+STACKS = Region("stacks")
+"""An environment that playbooks/deploy.yml has deployed."""
 DATABASE = Region("database")
 """PostgreSQL for the tests of what the product does in it."""
 CHECKER = Region("checker")

@@ -9,13 +9,13 @@ from typing import Any
 
 import psycopg
 
+from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.chaos.checkers.statements import moment
 from rehearsal.chaos.faults.network import freeze
 from rehearsal.chaos.instrumentation import StatementLog, observer_address
 from rehearsal.deployment.cluster import Cluster
 from rehearsal.deployment.host import Host
 from rehearsal.deployment.parameters import database_address
-from rehearsal.deployment.postgres import Postgres
 from rehearsal.waiting import ignoring, wait_for, wait_until
 
 UNIT = "postgresql@17-main.service"

@@ -15,9 +15,9 @@ from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from rehearsal.aws.services.rds.postgres import NAME as POSTGRES_MACHINE
 from rehearsal.deployment.cluster import Cluster
 from rehearsal.deployment.host import CONTROLLER_UNIT, SCHEDULER_UNIT, Host
-from rehearsal.deployment.postgres import NAME as POSTGRES_MACHINE
 from rehearsal.linux.addresses import ENDPOINT, ENDPOINT_PORT, POSTGRES
 from rehearsal.linux.cgroups import CGROUP_ROOT, hierarchies
 from rehearsal.linux.machine import Machine

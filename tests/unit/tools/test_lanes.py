@@ -127,7 +127,7 @@ def test_every_step_is_a_target_of_the_makefile() -> None:
     assert {other for step in steps for other in step.after} <= {step.target for step in steps}
 
 
-def test_every_test_is_run_by_exactly_one_step() -> None:
+def test_every_test_is_run_by_exactly_one_step_or_by_the_target_besides_them() -> None:
     text = (ROOT / "Makefile").read_text()
     chosen = re.findall(
         r'^(test-[a-z]+):.*\n.* -m "?([a-z ]+?)"? (tests|[$]\(MACHINES\))$', text, re.MULTILINE
@@ -140,9 +140,14 @@ def test_every_test_is_run_by_exactly_one_step() -> None:
     # These choose a test once if "image" implies "root", and if root's tests are in MACHINES.
     folders = re.search(r"^MACHINES := (.+)$", text, re.MULTILINE)
     assert folders
+    besides = re.findall(r"^test-environment:.*\n.* pytest --durations 25 (\S+)$", text, re.MULTILINE)
+    assert besides == ["tests/environment"]
     for path in (ROOT / "tests").rglob("test_*.py"):
         text = path.read_text()
         marks = set(re.findall(r"pytest\.mark\.(root|image)\b", text))
+        if path.is_relative_to(ROOT / besides[0]):
+            assert marks == {"root", "image"}, path  # so that no step of the lanes runs it
+            continue
         if any(path.is_relative_to(ROOT / folder) for folder in folders[1].split()):
             baked = re.search(r"cluster: Cluster|bench: Bench|job: MainJob", text)
             assert marks == ({"root", "image"} if baked else {"root"}), path

@@ -10,8 +10,8 @@ import botocore.session
 import pytest
 from moto import mock_aws
 
+from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.deployment import parameters, seed
-from rehearsal.deployment.postgres import Postgres
 
 
 class Server:

@@ -185,6 +185,13 @@ def password_of_a_database(clients: Clients) -> None:
         expect(refused("MasterUserPassword", change, MasterUserPassword=password))
 
 
+def id_of_a_hosted_zone(clients: Clients) -> None:
+    create = clients("route53").create_hosted_zone
+    for number in range(8):
+        made = create(Name=f"{secrets.token_hex(8)}.example", CallerReference=str(number))
+        expect(made["HostedZone"]["Id"].startswith("/hostedzone/Z"))
+
+
 REFUSE = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
 
 
@@ -246,6 +253,24 @@ def access_logs(clients: Clients) -> None:
     clients("s3").put_bucket_policy(Bucket=target, Policy=json.dumps(policy))
     wanted = {"LoggingEnabled": {"TargetBucket": target, "TargetPrefix": "logs/"}}
     clients("s3").put_bucket_logging(Bucket=source, BucketLoggingStatus=wanted)
+
+
+def conditions_of_a_policy(clients: Clients) -> None:
+    s3, name = clients("s3"), bucket(clients)
+    everything = {"Action": "s3:*", "Resource": f"arn:aws:s3:::{name}/*"}
+    in_clear = {"Bool": {"aws:SecureTransport": "false"}}
+    statements = [
+        everything | {"Effect": "Deny", "Principal": "*", "Condition": in_clear},
+        everything | {"Effect": "Allow", "Principal": {"Service": "delivery.logs.amazonaws.com"}},
+        everything | {"Effect": "Deny", "Principal": {"Service": "logging.s3.amazonaws.com"}},
+        everything
+        | {"Effect": "Deny", "Principal": "*", "Resource": f"arn:aws:s3:::{name}/closed/*"}
+        | {"Condition": {"StringNotEquals": {"aws:SourceVpc": "vpc-1"}}},
+    ]
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    s3.put_object(Bucket=name, Key="open/a", Body=b"a")
+    expect(s3.get_object(Bucket=name, Key="open/a")["Body"].read() == b"a")
+    expect(refused("403", s3.put_object, Bucket=name, Key="closed/a"))
 
 
 def logs_that_come_later(clients: Clients) -> None:
@@ -333,11 +358,13 @@ CASES: dict[str, Callable[[Clients], None]] = {
     "ElastiCacheResponse.create_replication_group": token_of_a_replication_group,
     "RDSBackend.create_db_instance": password_of_a_new_database,
     "RDSBackend.modify_db_instance": password_of_a_database,
+    "HostedZoneIdentifier.generate": id_of_a_hosted_zone,
     "ELBv2Backend._validate_path_pattern_condition": paths_by_regular_expression,
     "ELBv2Backend.create_listener": security_policy_of_a_listener,
     "ELBv2Backend.delete_load_balancer": protected_load_balancer,
     "ELBv2Backend.modify_load_balancer_attributes": values_of_attributes,
     "FakeBucket._log_permissions_enabled_policy": access_logs,
+    "FakeBucket.get_permission": conditions_of_a_policy,
     "S3Backend.log_incoming_request": logs_that_come_later,
     "ElasticAddressBackend.allocate_address": quota_of_addresses,
     "ServiceQuotasBackend.get_service_quota": quotas_of_ec2,

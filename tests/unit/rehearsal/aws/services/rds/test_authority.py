@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.deployment import authority
+from rehearsal.aws.services.rds import authority
 from rehearsal.errors import RehearsalError
 
 ADDRESS = ipaddress.IPv4Address("10.42.0.10")
@@ -55,6 +55,17 @@ def test_a_certificate_holds_for_the_address_alone(tmp_path: Path) -> None:
     own = str(tmp_path / "own.pem")
     assert openssl(*verify, "-verify_ip", str(ADDRESS), own).endswith("OK\n")
     assert "IP address mismatch" in openssl(*verify, "-verify_ip", "10.42.0.11", own)
+
+
+def test_a_certificate_for_a_name_holds_for_that_name_alone_however_long(tmp_path: Path) -> None:
+    name = f"{'a' * 63}.abcdefghijkl.us-east-1.rds.amazonaws.com"
+    (tmp_path / "ca.pem").write_text(authority.certificate())
+    (tmp_path / "own.pem").write_text(authority.issue(request(tmp_path), name))
+    verify = ("verify", "-CAfile", str(tmp_path / "ca.pem"))
+    own = str(tmp_path / "own.pem")
+    assert openssl(*verify, "-verify_hostname", name, own).endswith("OK\n")
+    assert "hostname mismatch" in openssl(*verify, "-verify_hostname", f"b{name}", own)
+    assert "IP address mismatch" in openssl(*verify, "-verify_ip", str(ADDRESS), own)
 
 
 def test_another_users_folder_is_not_trusted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,16 @@
-"""A stub of RDS: PostgreSQL 17 of Debian 13 in a machine of its own, at 10.42.0.10.
+"""A database server of RDS: PostgreSQL 17 of Debian 13 in a machine of its own, at 10.42.0.10.
 
 It requires TLS and SCRAM passwords, and its administrator is not a superuser, as on RDS. An authority vouches
-for it (`rehearsal.deployment.authority`); the server's key never leaves its machine. Left out: Multi-AZ and
-its failover, backups, parameter groups, IAM authentication, the RDS API.
+for it (`authority`); the server's key never leaves its machine. Left out: Multi-AZ and its failover, backups,
+IAM authentication.
 """
 
 from __future__ import annotations
 
-from rehearsal.deployment import authority
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+
+from rehearsal.aws.services.rds import authority
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.addresses import POSTGRES
 from rehearsal.linux.machine import Machine, Specification
@@ -74,8 +77,11 @@ class Postgres:
         """Build the server's root filesystem unless it exists; needs the network and half a minute."""
         build_layer(self.region, NAME, SCRIPT)
 
-    def start(self) -> None:
-        """Start the server unless it runs, and wait until it accepts connections."""
+    def start(self, host: str | None = None) -> None:
+        """Start the server unless it runs, and wait until it accepts connections.
+
+        :param host: the name that the certificate is for; by default it is for the address.
+        """
         if not self.machine.running():
             self.machine.remove()
             layers = [str(layer) for layer in build_layer(self.region, NAME, SCRIPT)]
@@ -83,9 +89,17 @@ class Postgres:
             self.machine.start()
             self.machine.wait_until_booted(60)
             self._wait()
-            self._certify()
+            self._certify(host or POSTGRES)
         self.machine.wait_until_booted(60)
         self._wait()
+
+    def exists(self) -> bool:
+        """Whether the server's machine exists, running or not."""
+        return self.machine.folder.exists()
+
+    def remove(self) -> None:
+        """Remove the server with its data."""
+        self.machine.remove()
 
     def stop(self) -> None:
         """Power the server off; its data stays until ``down``."""
@@ -117,6 +131,13 @@ class Postgres:
         if not self._known("pg_database", "datname", name):
             self.sql(f"CREATE DATABASE {identifier(name)} OWNER {identifier(owner)};")
 
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Set these parameters in place of those that were set before, and restart the server."""
+        changes = [f"ALTER SYSTEM SET {identifier(name)} = {literal(settings[name])};" for name in settings]
+        self.sql("\n".join(["ALTER SYSTEM RESET ALL;", *changes]))
+        self.machine.execute(["systemctl", "restart", "postgresql@17-main.service"])
+        self._wait()
+
     def reachable(self, seconds: float = 10) -> bool:
         """Whether the port answers, for a caller inside the region's network."""
         return wait_for_port(POSTGRES, PORT, seconds)
@@ -125,12 +146,12 @@ class Postgres:
         until_ready = "until runuser -u postgres -- pg_isready -q; do sleep 0.1; done"
         self.machine.execute(["timeout", "60", "sh", "-c", until_ready])
 
-    def _certify(self) -> None:
+    def _certify(self, server: IPv4Address | str) -> None:
         """Have the authority sign the server's key, and use its certificate."""
         request = self.machine.execute(
             ["openssl", "req", "-new", "-key", KEY, "-subj", "/CN=postgres"]
         ).stdout
-        self.machine.execute(["tee", CERTIFICATE], text=authority.issue(request, POSTGRES))
+        self.machine.execute(["tee", CERTIFICATE], text=authority.issue(request, server))
         self.machine.execute(["systemctl", "restart", "postgresql@17-main.service"])
 
     def _known(self, catalogue: str, column: str, name: str) -> bool:

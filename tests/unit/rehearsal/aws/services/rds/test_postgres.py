@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal.deployment.postgres import identifier, literal
+from rehearsal.aws.services.rds.postgres import identifier, literal
 from rehearsal.errors import RehearsalError
 
 

@@ -24,6 +24,8 @@ from rehearsal.errors import RehearsalError
 FOLDER = Path("/dev/shm/airkiln-rehearsal-authority")  # noqa: S108 - whose it is, is checked
 DAYS = 3650
 """How long certificates are valid."""
+LONGEST_COMMON_NAME = 64
+"""Characters (ub-common-name, RFC 5280)."""
 
 
 def certificate() -> str:
@@ -35,8 +37,8 @@ def certificate() -> str:
     return (FOLDER / "certificate.pem").read_text(encoding="ascii")
 
 
-def issue(request: str, address: ipaddress.IPv4Address) -> str:
-    """A certificate for a server at this address, as PEM.
+def issue(request: str, server: ipaddress.IPv4Address | str) -> str:
+    """A certificate for a server at this address or of this host name, as PEM.
 
     :param request: the server's request, as PEM: the key that it is for.
     """
@@ -44,10 +46,11 @@ def issue(request: str, address: ipaddress.IPv4Address) -> str:
     loaded = serialization.load_pem_private_key((FOLDER / "key.pem").read_bytes(), password=None)
     key = cast(ec.EllipticCurvePrivateKey, loaded)
     asked = x509.load_pem_x509_csr(request.encode())
+    name = x509.DNSName(server) if isinstance(server, str) else x509.IPAddress(server)
     found = (
-        _builder(_named(str(address)), authority.subject)
+        _builder(_named(str(server)[:LONGEST_COMMON_NAME]), authority.subject)
         .public_key(asked.public_key())
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(address)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([name]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     )
     return _pem(found.sign(key, hashes.SHA256()))

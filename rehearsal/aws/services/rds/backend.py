@@ -1,0 +1,139 @@
+"""Emulates RDS: moto's API and records, with a server behind an instance of PostgreSQL 17.
+
+CreateDBInstance answers ``creating``; the instance is ``available`` when its server accepts connections. The
+server has the master user with the rights of ``rds_superuser``, the database that the request names, the
+settings of the parameter group, and a certificate for the endpoint's name. Its clients must use TLS.
+ModifyDBInstance changes the master user's password. DeleteDBInstance removes the server with its data.
+Source: the RDS API reference, and the RDS user guide, "DB instance status".
+
+Left out: more than one instance in a region, other engines' servers, replicas and Multi-AZ, snapshots and
+backups with data in them, changes of a parameter group after the instance was created, storage, minor
+versions, and everything that ``postgres`` leaves out.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from moto.rds import urls
+from moto.rds.exceptions import RDSClientError
+from moto.rds.models import DBInstance, RDSBackend, rds_backends
+
+from rehearsal.aws.account import ACCOUNT, aws_region
+from rehearsal.aws.services.patching import Moto
+
+log = logging.getLogger(__name__)
+ENGINE = "postgres"
+OF_RDS = "rds."
+"""Begins the names of parameters that RDS itself reads, such as rds.force_ssl: the server always has TLS."""
+
+
+class Server(Protocol):
+    """A database server; ``postgres.Postgres`` is one."""
+
+    def exists(self) -> bool:
+        """Whether there is a server already, whoever has started it."""
+
+    def start(self, host: str) -> None:
+        """Start the server with a certificate for this name."""
+
+    def create_administrator(self, name: str, password: str) -> None:
+        """Create the master user, or set its password."""
+
+    def create_database(self, name: str, owner: str) -> None:
+        """Create a database."""
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Set the server's parameters."""
+
+    def remove(self) -> None:
+        """Remove the server with its data."""
+
+
+def in_background(job: Callable[[], None]) -> None:
+    """Run a job in a thread of its own."""
+    threading.Thread(target=job, daemon=True).start()
+
+
+class EmulatedRDS(RDSBackend):
+    """RDS in one AWS region, with one server."""
+
+    server: Server
+    submit: Callable[[Callable[[], None]], None] = staticmethod(in_background)
+    """Runs what takes longer than a request; unit tests replace it."""
+
+    @property
+    def _url_module(self) -> Moto:
+        """moto looks for a service's URLs beside the backend's module, which is not true of this one."""
+        return urls
+
+    def create_db_instance(self, db_kwargs: dict[str, Any]) -> DBInstance:
+        """Record the instance, then start its server.
+
+        :raises RDSClientError: there is a server already.
+        """
+        served = [each for each in self.databases.values() if each.engine == ENGINE]
+        if db_kwargs.get("engine") == ENGINE and (served or self.server.exists()):
+            raise RDSClientError(
+                "InstanceQuotaExceeded",
+                "Request would result in user exceeding the allotted quota of DB instances: this region has "
+                "one database server, and it is in use.",
+            )
+        database = super().create_db_instance(db_kwargs)
+        if database.engine == ENGINE:
+            database.status = "creating"
+            self.submit(lambda: self._create(database))
+        return database
+
+    def modify_db_instance(self, db_instance_identifier: str, db_kwargs: dict[str, Any]) -> DBInstance:
+        """Change the records, and the master user's password at once, as RDS does."""
+        database = super().modify_db_instance(db_instance_identifier, db_kwargs)
+        if database.engine == ENGINE and db_kwargs.get("master_user_password"):
+            self.server.create_administrator(str(database.master_username), _password(database))
+        return database
+
+    def delete_db_instance(self, db_instance_identifier: str, *args: Moto, **options: Moto) -> DBInstance:
+        """Delete the record and remove the server."""
+        database = super().delete_db_instance(db_instance_identifier, *args, **options)
+        if database.engine == ENGINE:
+            self.server.remove()
+        return database
+
+    def _create(self, database: DBInstance) -> None:
+        try:
+            master = str(database.master_username)
+            self.server.start(database.address)
+            self.server.configure(_settings(database))
+            self.server.create_administrator(master, _password(database))
+            if database.db_name:
+                self.server.create_database(database.db_name, master)
+        except Exception:
+            database.status = "failed"
+            log.exception("The server of %s did not start", database.db_instance_identifier)
+        else:
+            database.status = "available"
+
+
+def backend() -> EmulatedRDS:
+    """Return the RDS of the emulated account and region."""
+    found = rds_backends[ACCOUNT][aws_region()]
+    if not isinstance(found, EmulatedRDS):
+        raise TypeError("moto served RDS before install(): call install() before the first request.")
+    return found
+
+
+def _password(database: DBInstance) -> str:
+    return str(database._master_user_password)
+
+
+def _settings(database: DBInstance) -> dict[str, str]:
+    """The parameters of the instance's group that PostgreSQL itself knows."""
+    (group,) = database.db_parameter_groups()
+    return {
+        name: str(parameter["ParameterValue"])
+        for name, parameter in group.parameters.items()
+        if not name.startswith(OF_RDS)
+    }

@@ -1,0 +1,24 @@
+"""Replaces moto's RDS with the emulated one."""
+
+from __future__ import annotations
+
+from moto.rds.models import rds_backends
+
+from rehearsal.aws.services.patching import Substitutions
+from rehearsal.aws.services.rds.backend import EmulatedRDS, Server
+
+_substitutions = Substitutions()
+
+
+def install(server: Server) -> None:
+    """Serve every later request with the emulated RDS; install the patches of moto before.
+
+    :param server: the one database server.
+    """
+    _substitutions.attribute(EmulatedRDS, "server", server)
+    _substitutions.attribute(rds_backends, "backend", EmulatedRDS)
+
+
+def uninstall() -> None:
+    """Restore moto's RDS. Backends that exist are kept: drop them with ``rds_backends.clear()``."""
+    _substitutions.restore()

@@ -1,0 +1,1 @@
+"""Amazon Route 53: moto's, with corrections."""

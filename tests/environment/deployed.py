@@ -1,0 +1,110 @@
+"""A deployed environment, and what the command that deployed it has printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from rehearsal.aws import session
+from rehearsal.aws.client import client
+from rehearsal.deployment.airflow_api import Airflow
+from rehearsal.deployment.environment import Environment, Row
+from rehearsal.linux.machine import Machine
+from rehearsal.linux.network import Network
+from rehearsal.region import REPOSITORY, Region
+from tests.support.ports import free_port
+
+RECAP = re.compile(r"^airkiln-\S+ +: ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.MULTILINE)
+
+
+@dataclass
+class Deployed:
+    """The environment of one rehearsal."""
+
+    region: Region
+    port: int = field(default_factory=free_port)
+    output: str = ""
+
+    @property
+    def environment(self) -> Environment:
+        return Environment(self.region)
+
+    def run(self) -> str:
+        """Deploy it by the command; returns what that prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", "rehearsal", "deploy", "--port", str(self.port)],
+            cwd=REPOSITORY,
+            env=os.environ | {"AIRKILN_REHEARSAL": self.region.name},
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=1500,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def playbook(self, name: str, *arguments: str) -> dict[str, int]:
+        """Run a playbook on it; returns how many tasks changed something, and how many failed."""
+        done = subprocess.run(
+            session.region_command(self.region, self.environment.playbook(name, *arguments)),
+            cwd=REPOSITORY,
+            env=session.environment(self.region) | {"ANSIBLE_NOCOLOR": "1"},
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+        )
+        found = RECAP.search(done.stdout)
+        assert found, done.stdout[-3000:]
+        changed, unreachable, failed = (int(number) for number in found.groups())
+        assert done.returncode == 0, done.stdout[-3000:]
+        return {"changed": changed, "failed": failed + unreachable}
+
+    @property
+    def table(self) -> list[Row]:
+        """What runs."""
+        with Network(self.region).visit():
+            return self.environment.table()
+
+    def instance(self, role: str) -> Row:
+        """The one instance of a role."""
+        (found,) = (row for row in self.table if row.role == role and row.instance.startswith("i-"))
+        return found
+
+    def machine(self, role: str) -> Machine:
+        """The machine of the one instance of a role."""
+        return Machine(self.region, self.instance(role).instance)
+
+    @cached_property
+    def airflow(self) -> Airflow:
+        """Airflow's API at the printed address."""
+        with Network(self.region).visit():
+            login = self.environment.login()
+        return Airflow(f"http://127.0.0.1:{self.port}", login.username, login.password)
+
+    def stacks(self) -> dict[str, dict[str, Any]]:
+        """The stacks by their names without the environment's."""
+        prefix = f"airkiln-{self.environment.name}-"
+        with Network(self.region).visit():
+            listed = client("cloudformation").describe_stacks()["Stacks"]
+        return {each["StackName"].removeprefix(prefix): each for each in listed}
+
+    def parameter(self, name: str) -> str:
+        """The value of a parameter of the environment, such as ``common/AWS_DEFAULT_REGION``."""
+        with Network(self.region).visit():
+            path = f"/airkiln/{self.environment.name}/{name}"
+            found = client("ssm").get_parameter(Name=path, WithDecryption=True)
+        return str(found["Parameter"]["Value"])
+
+    def call(self, service: str, operation: str, **given: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3
+        """The answer of the emulated AWS to one request."""
+        with Network(self.region).visit():
+            answer: dict[str, Any] = getattr(client(service), operation)(**given)
+        return answer

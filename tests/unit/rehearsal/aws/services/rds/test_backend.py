@@ -1,0 +1,185 @@
+"""The emulated RDS: a database instance has a server, and is available when that one serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+from moto.rds.models import rds_backends
+
+from rehearsal.aws.services.rds import install as rds
+from rehearsal.aws.services.rds.backend import EmulatedRDS
+
+WANTED = {
+    "DBInstanceIdentifier": "airkiln-prod",
+    "DBInstanceClass": "db.t4g.medium",
+    "Engine": "postgres",
+    "EngineVersion": "17",
+    "DBName": "airflow",
+    "MasterUsername": "master",
+    "MasterUserPassword": "letters2",
+    "AllocatedStorage": 20,
+}
+
+
+@dataclass
+class RecordedServer:
+    """A server that records what it is told."""
+
+    host: str = ""
+    here: bool = False
+    broken: bool = False
+    passwords: dict[str, str] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def exists(self) -> bool:
+        return self.here
+
+    def start(self, host: str) -> None:
+        if self.broken:
+            raise OSError("no machine")
+        self.host, self.here = host, True
+
+    def create_administrator(self, name: str, password: str) -> None:
+        self.passwords[name] = password
+
+    def create_database(self, name: str, owner: str) -> None:
+        self.owners[name] = owner
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        self.settings = dict(settings)
+
+    def remove(self) -> None:
+        self.here = False
+
+
+@dataclass
+class Rds:
+    """The emulated RDS of one test; its server does something when ``settle`` is called."""
+
+    client: Any
+    server: RecordedServer
+    jobs: list[Callable[[], None]] = field(default_factory=list)
+
+    def settle(self) -> None:
+        while self.jobs:
+            self.jobs.pop(0)()
+
+    @property
+    def status(self) -> str:
+        (found,) = self.client.describe_db_instances()["DBInstances"]
+        return str(found["DBInstanceStatus"])
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rds]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    server = RecordedServer()
+    with mock_aws():
+        rds.install(server)
+        rds_backends.clear()
+        client = botocore.session.get_session().create_client("rds", region_name="us-east-1")
+        made = Rds(client, server)
+        monkeypatch.setattr(EmulatedRDS, "submit", staticmethod(made.jobs.append))
+        yield made
+        rds.uninstall()
+        rds_backends.clear()
+
+
+def test_an_instance_is_created_until_its_server_serves(aws: Rds) -> None:
+    aws.client.create_db_instance(**WANTED)
+    assert aws.status == "creating"
+    aws.settle()
+    assert aws.status == "available"
+
+
+def test_the_server_vouches_for_the_name_of_the_endpoint(aws: Rds) -> None:
+    aws.client.create_db_instance(**WANTED)
+    aws.settle()
+    (found,) = aws.client.describe_db_instances()["DBInstances"]
+    assert aws.server.host == found["Endpoint"]["Address"]
+    assert aws.server.host.endswith(".us-east-1.rds.amazonaws.com")
+
+
+def test_the_master_user_owns_the_database_of_the_request(aws: Rds) -> None:
+    aws.client.create_db_instance(**WANTED)
+    aws.settle()
+    assert aws.server.passwords == {"master": "letters2"}
+    assert aws.server.owners == {"airflow": "master"}
+
+
+def test_without_a_name_there_is_no_database(aws: Rds) -> None:
+    aws.client.create_db_instance(**{name: WANTED[name] for name in WANTED if name != "DBName"})
+    aws.settle()
+    assert aws.server.owners == {}
+
+
+def test_the_parameter_groups_settings_reach_the_server_but_for_those_of_rds_itself(aws: Rds) -> None:
+    group = {"DBParameterGroupName": "settings", "DBParameterGroupFamily": "postgres17"}
+    aws.client.create_db_parameter_group(**group, Description="settings")
+    wanted = {"rds.force_ssl": "1", "tcp_keepalives_idle": "10"}
+    aws.client.modify_db_parameter_group(
+        DBParameterGroupName="settings",
+        Parameters=[
+            {"ParameterName": name, "ParameterValue": value, "ApplyMethod": "immediate"}
+            for name, value in wanted.items()
+        ],
+    )
+    aws.client.create_db_instance(**WANTED, DBParameterGroupName="settings")
+    aws.settle()
+    assert aws.server.settings == {"tcp_keepalives_idle": "10"}
+
+
+def test_a_server_that_does_not_start_fails_the_instance(aws: Rds) -> None:
+    aws.server.broken = True
+    aws.client.create_db_instance(**WANTED)
+    aws.settle()
+    assert aws.status == "failed"
+
+
+def test_a_changed_password_of_the_master_user_counts_at_once(aws: Rds) -> None:
+    aws.client.create_db_instance(**WANTED)
+    aws.settle()
+    aws.client.modify_db_instance(DBInstanceIdentifier="airkiln-prod", MasterUserPassword="letters3")
+    assert aws.server.passwords == {"master": "letters3"}
+
+
+def test_another_change_leaves_the_password(aws: Rds) -> None:
+    aws.client.create_db_instance(**WANTED)
+    aws.settle()
+    aws.server.passwords.clear()
+    aws.client.modify_db_instance(DBInstanceIdentifier="airkiln-prod", DeletionProtection=True)
+    assert aws.server.passwords == {}
+
+
+@pytest.mark.parametrize("whose", ["an instance's", "somebody else's"])
+def test_a_second_instance_is_refused_where_there_is_one_server(aws: Rds, whose: str) -> None:
+    if whose == "an instance's":
+        aws.client.create_db_instance(**WANTED)
+    else:
+        aws.server.here = True
+    with pytest.raises(ClientError, match="InstanceQuotaExceeded"):
+        aws.client.create_db_instance(**WANTED | {"DBInstanceIdentifier": "airkiln-other"})
+
+
+def test_a_deleted_instance_takes_its_server_along(aws: Rds) -> None:
+    aws.client.create_db_instance(**WANTED)
+    aws.settle()
+    aws.client.delete_db_instance(DBInstanceIdentifier="airkiln-prod", SkipFinalSnapshot=True)
+    assert not aws.server.here
+    assert aws.client.describe_db_instances()["DBInstances"] == []
+
+
+def test_an_instance_that_is_protected_keeps_its_server(aws: Rds) -> None:
+    aws.client.create_db_instance(**WANTED, DeletionProtection=True)
+    aws.settle()
+    with pytest.raises(ClientError, match="protected"):
+        aws.client.delete_db_instance(DBInstanceIdentifier="airkiln-prod", SkipFinalSnapshot=True)
+    assert aws.server.here

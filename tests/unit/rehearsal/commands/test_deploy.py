@@ -1,0 +1,52 @@
+"""What ``deploy`` prints of an environment, and the variables that it deploys with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rehearsal.commands.deploy import table
+from rehearsal.deployment.environment import Environment, Row
+from rehearsal.region import Region
+
+IMAGE = "ami-0123456789abcdef0"
+CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+
+
+def variables(hosts: int) -> dict[str, Any]:
+    return Environment(Region("unit"), hosts=hosts).variables(IMAGE, CERTIFICATE, "Z0123456789")
+
+
+def test_the_table_has_a_heading_and_its_columns_are_aligned() -> None:
+    rows = [
+        Row("i-0", "webserver", "us-east-1a", "10.20.48.4", "InService, Healthy"),
+        Row("airkiln-local", "database", "us-east-1b", "name", "available"),
+    ]
+    heading, first, second = table(rows)
+    assert heading.split() == ["instance", "role", "zone", "address", "health"]
+    assert first.index("us-east-1a") == second.index("us-east-1b") == heading.index("zone")
+    assert first.endswith("InService, Healthy")
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_each_role_has_as_many_instances_as_asked_for(hosts: int) -> None:
+    found = variables(hosts)
+    stacks = found["airkiln_stack_parameters"]
+    assert stacks["webserver"] == {"MinSize": hosts, "MaxSize": hosts}
+    assert stacks["scheduler"] == {"HostCount": hosts}
+    assert found["airkiln_pools"] == {"default": {"MinSize": hosts, "MaxSize": hosts, "slots": 4}}
+
+
+def test_no_variable_of_an_environment_is_a_secret() -> None:
+    assert "airkiln_secret_settings" not in variables(1)
+    assert "assword" not in str(variables(1))
+
+
+def test_a_playbook_is_run_with_the_environments_name_and_inventory() -> None:
+    environment = Environment(Region("unit"))
+    command = environment.playbook("deploy", "--check")
+    assert command[0].endswith("ansible-playbook")
+    assert command[1:3] == ["--inventory", str(environment.inventory)]
+    assert command[3].endswith("playbooks/deploy.yml")
+    assert command[-3:] == ["--extra-vars", "environment_name=local", "--check"]
