@@ -76,7 +76,8 @@ def test_a_task_can_make_a_virtual_environment(host: Host) -> None:
 
 
 def test_the_commands_are_on_the_path(host: Host) -> None:
-    assert host.file("/usr/local/bin/airkiln").linked_to == "/opt/airkiln/bin/airkiln"
+    # The link that an upgrade moves, not where it leads now.
+    assert host.check_output("readlink /usr/local/bin/airkiln") == "/opt/airkiln/bin/airkiln"
     assert host.file("/usr/local/bin/airflow").mode & 0o111
 
 
