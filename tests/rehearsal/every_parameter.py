@@ -133,7 +133,9 @@ def change(job: MainJob, names: Collection[str]) -> None:
         return expected <= restarted() and _all_active(job)
 
     until(awaited, lambda: {unit: (before[unit], running(job, unit)) for unit in UNITS}, 120)
-    assert restarted() == expected
+    assert restarted() == expected, {
+        unit: (before[unit], running(job, unit)) for unit in restarted() ^ expected
+    }
     now = loaded(job)
     derived = {"AIRFLOW__CELERY__WORKER_CONCURRENCY": "8"}
     assert [name for name, value in (wanted | derived).items() if name in names and now[name] != value] == []

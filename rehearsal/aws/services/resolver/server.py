@@ -114,8 +114,13 @@ def start(bind: tuple[str, int], resolver: Resolver) -> tuple[ThreadingUDPServer
     by_stream = ThreadingTCPServer(by_datagram.server_address, Stream, bind_and_activate=False)
     by_stream.daemon_threads = True
     by_stream.allow_reuse_address = True
-    by_stream.server_bind()
-    by_stream.server_activate()
+    try:
+        by_stream.server_bind()
+        by_stream.server_activate()
+    except OSError:
+        by_stream.server_close()
+        by_datagram.server_close()
+        raise
     for server in (by_datagram, by_stream):
         threading.Thread(target=server.serve_forever, daemon=True).start()
     return by_datagram, by_stream

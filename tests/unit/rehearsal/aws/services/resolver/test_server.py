@@ -6,8 +6,9 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address
+from socketserver import ThreadingTCPServer, ThreadingUDPServer
 
 import pytest
 
@@ -20,10 +21,22 @@ KNOWN = {"known.internal": [IPv4Address("10.20.48.4")], "gone.internal": []}
 NEXT = [IPv4Address("192.0.2.7")]
 
 
+ATTEMPTS = 20
+"""The kernel chooses a port that is free for datagrams; another process may have it for streams."""
+
+
+def started(resolver: Resolver) -> tuple[ThreadingUDPServer, ThreadingTCPServer]:
+    """Both transports, on a port that is free for both."""
+    for _ in range(ATTEMPTS - 1):
+        with suppress(OSError):
+            return start(("127.0.0.1", 0), resolver)
+    return start(("127.0.0.1", 0), resolver)
+
+
 @contextmanager
 def serving(resolver: Resolver) -> Iterator[tuple[str, int]]:
     """Both transports of a resolver, at their address."""
-    servers = start(("127.0.0.1", 0), resolver)
+    servers = started(resolver)
     try:
         yield "127.0.0.1", int(servers[0].server_address[1])
     finally:
@@ -106,3 +119,10 @@ def test_questions_at_the_same_time_are_answered() -> None:
         assert told(by_datagram(address, query("a.b"))) == ["192.0.2.7"]
         for thread in threads:
             thread.join()
+
+
+def test_a_port_that_is_taken_for_streams_is_an_error_and_is_free_for_datagrams_afterwards() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+        with pytest.raises(OSError, match="in use"):
+            start(taken.getsockname(), Resolver(KNOWN.get, ("127.0.0.1", 9)))
+        datagrams.bind(taken.getsockname())
