@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
+from airkiln.boot import changes
 from airkiln.receivers import environments
 from airkiln.roles import (
     BROKER,
@@ -59,9 +60,14 @@ def consumers(name: str) -> frozenset[str]:
     return (of(name, CONSUMERS) or frozenset()) & frozenset(UNITS)
 
 
+def restarted_for(name: str) -> frozenset[str]:
+    """The units that a change restarts: its consumers, or all of them where the boot path knows no fewer."""
+    return consumers(name) | (frozenset(changes.units_of([name], ROLES["all"])) & frozenset(UNITS))
+
+
 REACH: Final = (
-    [name for name in NAMES if not consumers(name) & UNDISTURBED],
-    [name for name in NAMES if consumers(name) & UNDISTURBED],
+    [name for name in NAMES if not restarted_for(name) & UNDISTURBED],
+    [name for name in NAMES if restarted_for(name) & UNDISTURBED],
 )
 """What each reload changes. The first one restarts none of UNDISTURBED, the second one every unit."""
 
@@ -120,7 +126,7 @@ def change(job: MainJob, names: Collection[str]) -> None:
     """Change these parameters and reload: their consumers run anew with them, and no other unit does."""
     wanted = {name: value for name, value in others(loaded(job)).items() if name in names}
     _make_queue(job, wanted.get("AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__REGION"))
-    expected = {unit for name in names for unit in consumers(name)}
+    expected = {unit for name in names for unit in restarted_for(name)}
     until(lambda: _all_active(job), "every unit is active", 60)
     before = {unit: running(job, unit) for unit in UNITS}
     job.put(FOLDER, wanted)
