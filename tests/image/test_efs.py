@@ -43,11 +43,12 @@ while True:
 """
 CLIENT = """
 import socket, time
-for attempt in range(100):  # the unit counts as started when stunnel runs, a moment before it listens
+# The unit counts as started when stunnel runs, a moment before it listens; the port of one that stops resets.
+for attempt in range(100):
     try:
         peer = socket.create_connection(("127.0.0.1", 20490), 10)
         break
-    except ConnectionRefusedError:
+    except ConnectionError:
         time.sleep(0.1)
 try:
     peer.sendall(b"hello")
