@@ -129,7 +129,7 @@ class AirkilnCeleryExecutor(CeleryExecutor):
                 if self._serves(each.executor) and each.key not in self.queued_tasks
             ]
             lost = self._looks.look(ids)
-            # What a worker has started meanwhile is no longer queued. The lock keeps others from starting it.
+            # A worker may have started one meanwhile: it is no longer queued. A locked row cannot start.
             mine = select(ti).where(*self._queued_for_long(), ti.id.in_(lost))
             locked = session.scalars(mine.with_for_update(of=ti, skip_locked=True)).all() if lost else []
             keys = [each.key for each in locked]

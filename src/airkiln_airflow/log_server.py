@@ -37,9 +37,9 @@ def listen(environment: Mapping[str, str]) -> socket.socket:
 
 
 def serve(port: socket.socket) -> None:
-    """Answer at this port until the process is told to stop; the rest is as Airflow 3.3.2 sets it up.
+    """Answer requests at this port until the process is told to stop.
 
-    airflow.utils.serve_logs.core has Airflow's own.
+    The configuration is that of Airflow 3.3.2 (airflow.utils.serve_logs.core).
     """
     # Imported now: it takes a second, and the port is open by then.
     import uvicorn  # noqa: PLC0415

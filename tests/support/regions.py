@@ -10,7 +10,7 @@ DOOMED = Region("doomed")
 """What a test interrupts, kills and removes."""
 BAKED = Region("baked")
 """The main job and then the cluster of tests/failover: they share the image that the first of them bakes."""
-STACKS = Region("stacks")
+STACKS = Region("deployed")
 """An environment that playbooks/deploy.yml has deployed."""
 DATABASE = Region("database")
 """PostgreSQL for the tests of what the product does in it."""

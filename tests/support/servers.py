@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STARTS_WITHIN = 600
 """Seconds for the server to answer.
 
-It needs 5 s of a processor. While `make test` bakes an image, these tests get a fifteenth of one.
+It needs 3 s of a processor. While `make test` bakes an image, these tests get a fifteenth of one.
 """
 
 

@@ -29,7 +29,7 @@ class Resolver:
         self._addresses, self._upstream = addresses, upstream
 
     def reply(self, message: bytes, *, stream: bool = False) -> bytes | None:
-        """Return the answer to a message; None to one that is no question.
+        """Return the answer to a message; None to what is not a question.
 
         :param stream: ask the next server by TCP, where an answer may be longer.
         """
@@ -89,7 +89,7 @@ def start(bind: tuple[str, int], resolver: Resolver) -> tuple[ThreadingUDPServer
         """One question by UDP."""
 
         def handle(self) -> None:
-            """Answer it, unless it is no question."""
+            """Answer it, if it is a question."""
             message, connection = self.request
             reply = resolver.reply(message)
             if reply is not None:
@@ -99,7 +99,7 @@ def start(bind: tuple[str, int], resolver: Resolver) -> tuple[ThreadingUDPServer
         """One question by TCP."""
 
         def handle(self) -> None:
-            """Answer it, unless it is no question."""
+            """Answer it, if it is a question."""
             self.request.settimeout(PATIENCE)
             try:
                 reply = resolver.reply(receive(self.request), stream=True)
