@@ -11,6 +11,8 @@ from urllib.parse import quote
 from rehearsal.errors import RehearsalError
 from rehearsal.waiting import wait_for
 
+ANSWER = 60.0
+"""Seconds for an answer. It is a limit: the browser of a person waits as long where the machine is busy."""
 COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 
 
@@ -28,7 +30,7 @@ class Airflow:
         The health endpoint answers 200 even if a component is unhealthy, so each one is checked.
         """
         try:
-            health = self._call("GET", "/api/v2/monitor/health", authorized=False)
+            health = self._call("GET", "/api/v2/monitor/health", authorized=False, seconds=10)
         except RehearsalError:
             return ["web server"]
         return [name for name in COMPONENTS if (health.get(name) or {}).get("status") != "healthy"]
@@ -88,7 +90,7 @@ class Airflow:
         return wait_for(f"the run {run} of {dag} has ended", ended, seconds, every=0.2)
 
     def _call(
-        self, method: str, path: str, body: object = None, *, authorized: bool = True
+        self, method: str, path: str, body: object = None, *, authorized: bool = True, seconds: float = ANSWER
     ) -> dict[str, Any]:
         if authorized and not self._token:
             self._token = str(
@@ -101,7 +103,7 @@ class Airflow:
         if authorized:
             request.add_header("Authorization", f"Bearer {self._token}")
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - as above
+            with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310 - as above
                 parsed: dict[str, Any] = json.load(answer)
                 return parsed
         except urllib.error.HTTPError as problem:

@@ -3,6 +3,11 @@
 Children inherit the control group, also when their parents have ended. This works with the unified hierarchy
 (v2) and with the hybrid one (v1, and a v2 hierarchy without controllers).
 
+A rehearsal that is started with `nice` gives way as a whole. The nice value of its processes alone would not
+do that: systemd starts each service in a session of its own, and the kernel shares the processor between
+control groups, or else between sessions (/proc/sys/kernel/sched_autogroup_enabled), before it looks at nice
+values.
+
 Left out: resource limits of machines.
 """
 
@@ -20,6 +25,10 @@ from rehearsal.linux.processes import start_time
 from rehearsal.region import Region
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+CPU = CGROUP_ROOT / "cpu"
+"""v1's controller of the processor, where that version has it."""
+SHARES = 1024
+"""cpu.shares of a v1 group whose processes have the nice value 0."""
 
 
 def hierarchies() -> list[Path]:
@@ -43,28 +52,40 @@ class ControlGroup:
     """A control group of a rehearsal, such as that of its daemon or of one machine, in every hierarchy."""
 
     def __init__(self, region: Region, name: str = "") -> None:
-        relative = Path(region.namespace) / name if name else Path(region.namespace)
-        self.folders = [hierarchy / relative for hierarchy in hierarchies()]
+        self.folders = [hierarchy / region.namespace / name for hierarchy in hierarchies()]
+        """The group in each hierarchy that tells which processes are in it."""
+        self._name, self._of_region = name, region.namespace
 
     def create(self) -> None:
-        """Make the group, and enable the parent's controllers in it."""
+        """Make the group, and enable the parent's controllers in it.
+
+        The rehearsal's share of the processor is that of the calling process's nice value.
+        """
+        nice = os.getpriority(os.PRIO_PROCESS, 0)
         for folder in self.folders:
             folder.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(OSError):
                 controllers = (folder.parent / "cgroup.controllers").read_text().split()
                 wanted = " ".join(f"+{controller}" for controller in controllers)
                 (folder.parent / "cgroup.subtree_control").write_text(wanted)
+        for hierarchy in hierarchies():
+            weight = hierarchy / self._of_region / "cpu.weight.nice"
+            if weight.exists():
+                weight.write_text(f"{nice}\n")
+        if nice and (CPU / "cpu.shares").exists():
+            (CPU / self._of_region / self._name).mkdir(parents=True, exist_ok=True)
+            (CPU / self._of_region / "cpu.shares").write_text(f"{round(SHARES / 1.25**nice)}\n")
 
     def join(self) -> None:
         """Move the calling process into the group; processes that it starts later are in it too."""
         self.create()
-        for folder in self.folders:
+        for folder in self.existing():
             (folder / "cgroup.procs").write_text(str(os.getpid()))
 
     def join_commands(self) -> str:
         """Make the group and return shell commands that move the shell into it."""
         self.create()
-        return "".join(f"echo $$ > {folder}/cgroup.procs\n" for folder in self.folders)
+        return "".join(f"echo $$ > {folder}/cgroup.procs\n" for folder in self.existing())
 
     def processes(self) -> set[int]:
         """Return the ids of the running processes in the group and in groups below it."""
@@ -99,7 +120,7 @@ class ControlGroup:
 
     def exists(self) -> bool:
         """Return whether the group exists in any hierarchy."""
-        return any(folder.exists() for folder in self.folders)
+        return bool(self.existing())
 
     def send(self, number: int) -> None:
         """Send a signal to every process in the group but this one.
@@ -110,8 +131,13 @@ class ControlGroup:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def existing(self) -> list[Path]:
+        """Return the folders of the group that exist, of all hierarchies."""
+        known = [*self.folders, CPU / self._of_region / self._name]
+        return [folder for folder in known if folder.exists()]
+
     def _remove(self) -> None:
-        for folder in self.folders:
+        for folder in self.existing():
             for _ in range(100):
                 if _remove_tree(folder):
                     break

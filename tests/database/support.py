@@ -15,8 +15,9 @@ from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.linux.addresses import POSTGRES
 
 Session = psycopg.Connection[tuple[Any, ...]]
-LIMITS = Timings(call_timeout=10.0, poll_timeout_max=10.0)
-"""These tests are of what is answered, not of how soon."""
+LIMITS = Timings(call_timeout=10.0, poll_timeout_max=10.0, lease_ttl=60.0)
+"""These tests are of what is answered, not of how soon: no lease ends while a command starts on a busy
+machine. `expire` ends one."""
 AUTHORITY = Path("/dev/shm/airkiln-tests-database-authority.pem")
 URL = (
     f"postgresql+psycopg://airflow:own%40er@{POSTGRES}/airflow"

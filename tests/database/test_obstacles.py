@@ -12,7 +12,7 @@ import pytest
 from airkiln.database.prepare import Plan
 from airkiln.failover.lease import LeaseClient
 from rehearsal.aws.services.rds.postgres import Postgres
-from tests.database.support import expire, session, take
+from tests.database.support import LIMITS, expire, session, take
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.root
@@ -35,7 +35,7 @@ def test_its_holder_renews_a_lease_although_the_clock_went_back(
     epoch = take(one).epoch
     server.sql("UPDATE airkiln.lease SET expires_at = expires_at + interval '10 min'", "airflow")
     assert one.renew(True, epoch)[0]
-    assert 0 < other.poll(True).remaining <= 4
+    assert 0 < other.poll(True).remaining <= LIMITS.lease_ttl
     assert other.acquire() is None
 
 

@@ -20,7 +20,7 @@ from rehearsal.linux.machine import Machine, machines
 from rehearsal.linux.network import Network, wait_for_port
 from rehearsal.region import Region
 from tests.support.regions import BAKED, BARE, DOOMED
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 LINES = 60
 """How much of a machine's journal a failure shows."""
@@ -111,7 +111,7 @@ class Instance:
         return Machine(self.cloud.region, self.name)
 
     def boot(self) -> Instance:
-        self.machine.wait_until_booted(90)
+        self.machine.wait_until_booted(PATIENCE)
         return self
 
     def root(self, command: str, *, check: bool = True) -> str:
@@ -129,7 +129,7 @@ class Instance:
         arguments = [word for option in options for word in ("-o", option)]
         log_in = ["ssh", *arguments, "-i", str(key or self.cloud.key), f"admin@{self.address}", command]
         inside = session.region_command(self.cloud.region, log_in)
-        return subprocess.run(inside, check=False, capture_output=True, text=True, timeout=60)
+        return subprocess.run(inside, check=False, capture_output=True, text=True, timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ from rehearsal.deployment.parameters import DAGS_BUCKET, QUEUE
 from rehearsal.deployment.seed import queue_name
 from rehearsal.linux.network import Network
 from tests.rehearsal.main_job import MainJob, raw, show
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.unit.airkiln.boot.test_every_parameter import CONSUMERS, SHARED, drawn, of
 
 FOLDER: Final = "rehearsal/all"
@@ -127,10 +127,10 @@ def change(job: MainJob, names: Collection[str]) -> None:
     wanted = {name: value for name, value in others(loaded(job)).items() if name in names}
     _make_queue(job, wanted.get("AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__REGION"))
     expected = {unit for name in names for unit in restarted_for(name)}
-    until(lambda: _all_active(job), "every unit is active", 60)
+    until(lambda: _all_active(job), "every unit is active")
     before = {unit: running(job, unit) for unit in UNITS}
     job.put(FOLDER, wanted)
-    job.machine.execute(["systemctl", "reload", "airkiln-boot.service"])
+    job.machine.execute(["systemctl", "reload", "airkiln-boot.service"], timeout=PATIENCE)
 
     def restarted() -> set[str]:
         return {unit for unit in UNITS if running(job, unit) != before[unit]}
@@ -138,7 +138,7 @@ def change(job: MainJob, names: Collection[str]) -> None:
     def awaited() -> bool:
         return expected <= restarted() and _all_active(job)
 
-    until(awaited, lambda: {unit: (before[unit], running(job, unit)) for unit in UNITS}, 120)
+    until(awaited, lambda: {unit: (before[unit], running(job, unit)) for unit in UNITS})
     assert restarted() == expected, {
         unit: (before[unit], running(job, unit)) for unit in restarted() ^ expected
     }

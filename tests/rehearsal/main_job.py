@@ -20,6 +20,7 @@ from rehearsal.linux.machine import Machine
 from rehearsal.linux.network import Network
 from rehearsal.region import REPOSITORY, Region
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
 ADDRESS = re.compile(r"^Airflow +(http://127\.0\.0\.1:(\d+))$", re.MULTILINE)
 LOGIN = re.compile(r"^login +(\S+) / (\S+)$", re.MULTILINE)
@@ -97,7 +98,7 @@ class MainJob:
         named = {f"airkiln:{name}": value for name, value in tags.items()}
         name, _ = launch_instance(self.region, self.image, named, profile=parameters.PROFILE)
         machine = Machine(self.region, name)
-        machine.wait_until_booted(90)
+        machine.wait_until_booted(PATIENCE)
         return machine
 
     def terminate(self, machine: Machine) -> None:
@@ -146,7 +147,7 @@ def show(machine: Machine, unit: str, *properties: str) -> dict[str, str]:
 
 def raw(machine: Machine, *command: str) -> bytes:
     """What a command inside a machine prints, byte for byte."""
-    return subprocess.run(machine.inside(*command), check=True, capture_output=True, timeout=60).stdout
+    return subprocess.run(machine.inside(*command), check=True, capture_output=True, timeout=PATIENCE).stdout
 
 
 def suite(job: MainJob, tests: str, *options: str, before: list[str] | None = None) -> None:
@@ -164,7 +165,7 @@ def suite(job: MainJob, tests: str, *options: str, before: list[str] | None = No
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout
     assert re.search(r"\b\d+ passed", done.stdout), done.stdout

@@ -25,7 +25,7 @@ from tests.rehearsal import every_parameter
 from tests.rehearsal.browser import browser
 from tests.rehearsal.main_job import STAGE, MainJob, raw, show, suite
 from tests.support.regions import BAKED
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.unit.airkiln.systemd.environment_values import VALUES
 
 pytestmark = [pytest.mark.root, pytest.mark.image]
@@ -358,14 +358,14 @@ def as_admin(machine: Machine, command: str) -> str:
 
 def reload(job: MainJob, before: dict[str, str]) -> None:
     """Reload, and wait until the web server runs anew and answers."""
-    job.machine.execute(["systemctl", "reload", "airkiln-boot.service"])
+    job.machine.execute(["systemctl", "reload", "airkiln-boot.service"], timeout=PATIENCE)
 
     def restarted() -> bool:
         now = show(job.machine, WEB_SERVER, "InvocationID", "ActiveState")
         return now["InvocationID"] != before[WEB_SERVER] and now["ActiveState"] == "active"
 
-    until(restarted, "the web server runs anew", 90)
-    until(lambda: not job.airflow.unhealthy(), job.airflow.unhealthy, 90)
+    until(restarted, "the web server runs anew")
+    until(lambda: not job.airflow.unhealthy(), job.airflow.unhealthy)
 
 
 def journal_of(machine: Machine) -> str:

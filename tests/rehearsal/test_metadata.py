@@ -9,6 +9,7 @@ import pytest
 from rehearsal.aws.client import client
 from rehearsal.aws.instances import find_machine, launch_instance
 from tests.rehearsal.conftest import Cloud, Instance
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.root
 SERVICE = "http://169.254.169.254/latest"
@@ -74,7 +75,7 @@ def test_a_role_gives_credentials_that_expire(cloud: Cloud) -> None:
         iam.add_role_to_instance_profile(InstanceProfileName="reader", RoleName="reader")
     name, _ = launch_instance(cloud.region, "debian", {}, profile="reader")
     found = find_machine(cloud.region, name)
-    found.wait_until_booted(90)
+    found.wait_until_booted(PATIENCE)
     with_role = Instance(cloud, name, found.address)
     assert told(with_role, "meta-data/iam/security-credentials/") == "reader"
     given = json.loads(told(with_role, "meta-data/iam/security-credentials/reader"))

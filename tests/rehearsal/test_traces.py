@@ -19,6 +19,7 @@ from rehearsal.linux.processes import Process
 from rehearsal.region import Region
 from tests.rehearsal.traces import host_network, traces
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.root
 
@@ -27,7 +28,7 @@ def running(region: Region) -> Machine:
     session.start(region)
     name, _ = launch_instance(region, "debian", {})
     machine = Machine(region, name)
-    machine.wait_until_booted(90)
+    machine.wait_until_booted(PATIENCE)
     return machine
 
 
@@ -133,7 +134,7 @@ def test_images_survive_down_under_their_own_ids(doomed: Region) -> None:
     session.start(doomed)
     name, _ = launch_instance(doomed, image, {})
     again = Machine(doomed, name)
-    again.wait_until_booted(90)
+    again.wait_until_booted(PATIENCE)
     assert again.execute(["cat", "/srv/file"]).stdout == "survives\n"
     with Network(doomed).visit():
         client("ec2").deregister_image(ImageId=image)

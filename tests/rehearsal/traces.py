@@ -14,7 +14,7 @@ def traces(region: Region) -> list[str]:
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if region.name in line]
     listed = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout
     namespaces = [line for line in listed.splitlines() if region.name in line]
-    groups = [str(folder) for folder in ControlGroup(region).folders if folder.exists()]
+    groups = [str(folder) for folder in ControlGroup(region).existing()]
     left = [str(path) for path in Path("/run/systemd/nspawn/propagate").glob(f"*{region.name}*")]
     return mounts + namespaces + groups + left + commands(region)
 
