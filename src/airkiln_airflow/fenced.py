@@ -1,4 +1,4 @@
-"""The database role that a leader's process logs in as, and the wrapper of ``airflow-dag-processor.service``.
+"""The database role that a leader's process logs in as.
 
 On a scheduler host of an active/standby pair the scheduler and the DAG processor log in as the role of the
 current epoch, by the service entry that the failover controller writes; never as ``airflow``, which no fence
@@ -6,7 +6,8 @@ stops. Two settings say whether a host is one of a pair, and it is one unless bo
 of the role ``failover_controller`` sets AIRKILN_GATE in the image, and ``instance.json`` names the role that
 this instance was given at boot.
 
-``python -P -m airkiln_airflow.fenced dag-processor`` becomes ``airflow dag-processor`` with those settings.
+``python -P -m airkiln_airflow.fenced --unless-gated COMMAND`` becomes that command on a host without a gate,
+and does nothing elsewhere.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from airkiln_airflow import component
-
+UNLESS_GATED = "--unless-gated"
 REFUSED = 78
 """Exit code of a configuration that cannot be followed (EX_CONFIG)."""
+
+USAGE = 64
+"""Exit code of arguments that mean nothing (EX_USAGE)."""
 
 GATE = "AIRKILN_GATE"
 """Path of the gate's socket; set only where a failover controller may run."""
@@ -82,31 +85,18 @@ def fence(environment: dict[str, str] | os._Environ[str]) -> None:
 
 
 def main() -> int:
-    """Run as a unit's command: become ``airflow`` with the arguments given.
-
-    ``--unless-gated COMMAND`` becomes that command instead on a host without a gate, and elsewhere returns 0.
-    """
-    arguments = sys.argv[1:]
-    before = arguments[:1] == ["--unless-gated"]
+    """Become the command after ``--unless-gated``, unless this host has a gate."""
+    option, *command = sys.argv[1:]
+    if option != UNLESS_GATED:
+        sys.stderr.write(f"usage: python -P -m airkiln_airflow.fenced {UNLESS_GATED} COMMAND\n")
+        return USAGE
     try:
         gated = gate_of(os.environ) is not None
-    except RefusedError as error:
-        if before:
-            return 0  # what this comes before refuses it, and waits before it ends
-        sys.stderr.write(f"refused: {error}\n")
-        return REFUSED
-    if before:
-        if gated:
-            return 0
-        command = arguments[1:]
-    else:
-        if gated:
-            fence(os.environ)
-            # The controller asks whether the server works for the scheduler, which has the same role.
-            os.environ["PGAPPNAME"] = "-".join(["airflow", *arguments[:1]])
-        component.become(arguments)
-        return 0
-    os.execv(command[0], command)  # noqa: S606 - the unit's process becomes that command
+    except RefusedError:
+        return 0  # what this comes before refuses it, and waits before it ends
+    if not gated:
+        os.execv(command[0], command)  # noqa: S606 - the unit's process becomes that command
+    return 0
 
 
 if __name__ == "__main__":

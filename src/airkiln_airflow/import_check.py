@@ -18,6 +18,7 @@ from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from airkiln_airflow import dag_processor
 from airkiln_airflow.warm import SCHEDULER_USES
 
 _KINDS = ("executors", "auth-managers", "db-managers", "secrets-backends", "logging")
@@ -47,6 +48,7 @@ def shipped_names() -> Iterator[str]:
     yield executors[constants.CELERY_EXECUTOR]
     yield "airkiln_airflow.executor.AirkilnCeleryExecutor"
     yield from SCHEDULER_USES
+    yield from dag_processor.USES
     providers = resolve_name("airflow.providers_manager:ProvidersManager")().providers
     yield from provider_names({name: provider.data for name, provider in providers.items()})
 

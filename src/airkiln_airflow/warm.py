@@ -13,18 +13,16 @@ Exit codes: 0 stopped, 1 failed, 78 configuration refused; otherwise what Airflo
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import NoReturn
 
-from airkiln_airflow import component, fenced, gate, readiness
+from airkiln_airflow import component, fenced, gate, loading, readiness
 
 FAILED = 1
 
@@ -66,21 +64,14 @@ def preload() -> Callable[[], None]:
 
     :return: what runs ``airflow scheduler``.
     """
-    for name in SCHEDULER_USES:
-        import_module(name)
-    resolve_name("airflow.providers_manager:ProvidersManager")().initialize_providers_configuration()
-    resolve_name("airflow.plugins_manager:ensure_plugins_loaded")()
+    loading.load(SCHEDULER_USES)
     loader = resolve_name("airflow.executors.executor_loader:ExecutorLoader")
     for executor in loader.get_executor_names(validate_teams=False):
         loader.import_executor_cls(executor)
     broker = resolve_name("airflow.configuration:conf").get("celery", "broker_url", fallback="")
     resolve_name("kombu.transport:get_transport_cls")(broker.partition(":")[0] or None)
-    resolve_name("sqlalchemy.orm:configure_mappers")()
-    resolve_name("airflow.cli.cli_parser:get_parser")()  # main() is given the same one
     sys.argv[:] = ["airflow", "scheduler"]
-    # What is loaded stays: the collector need not visit it again, and forks share its pages.
-    gc.collect()
-    gc.freeze()
+    loading.settle()
     run: Callable[[], None] = resolve_name("airflow.__main__:main")
     return run
 

@@ -26,6 +26,11 @@ def led_here(state: State) -> bool:
     return state.view is not None and state.view.holder.rpartition("/")[0] == state.host
 
 
+def another_leads(state: State) -> bool:
+    """Whether the lease was another host's when this host looked last."""
+    return state.view is not None and state.view.remaining > 0 and not led_here(state)
+
+
 def stand_by(step: Step) -> None:
     """Release a lease that was granted and never received, exit, acquire, or poll."""
     state, observed = step.state, step.observed

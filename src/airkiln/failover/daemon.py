@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 
+from airkiln.failover.acquiring import another_leads
 from airkiln.failover.broker import BrokerProbe
 from airkiln.failover.config import Timings
 from airkiln.failover.control_groups import ControlGroups
@@ -110,6 +111,7 @@ class Daemon:
         self._reply: Reply | None = None
         self._stop = Stop()
         self._done = False
+        self._placed = False
         self._sampled_at = 0.0
         self._requested_at = self._followed_at = -START_EVERY
         self._fed_at = -inf
@@ -140,6 +142,7 @@ class Daemon:
         for action in decision.actions:
             self._carry_out(action)
         self._show(replace(observed, reply=None, killed=self._groups.killed()))
+        self._stop_what_is_loaded()
         self._retry_followers()
         self._jobs.advance()
         if not self._done and self._reply is None:
@@ -258,6 +261,13 @@ class Daemon:
     def _request_followers(self, verb: str) -> None:
         for unit in FOLLOWERS:
             self._jobs.request(verb, unit)
+
+    def _stop_what_is_loaded(self) -> None:
+        """Once: a host that boots has loaded a DAG processor, which no host needs where another one leads."""
+        if not self._placed and (self._state.phase is Phase.LEADING or another_leads(self._state)):
+            self._placed = True
+            if self._state.phase is not Phase.LEADING:
+                self._request_followers("stop")
 
     def _retry_followers(self) -> None:
         now = boottime()

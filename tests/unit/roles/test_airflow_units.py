@@ -65,7 +65,7 @@ def test_no_system_call_looks_into_another_process_of_the_same_user() -> None:
 def test_the_process_of_a_unit_is_one_that_closes_itself_to_others(unit: str) -> None:
     (command,) = [line.split("=", 1)[1].split() for line in services()[unit] if line.startswith("ExecStart=")]
     assert command[:3] == ["/opt/airflow/bin/airkiln-python", "-P", "-m"]
-    closed = {"component", "fenced", "log_server", "warm", "webserver"}
+    closed = {"component", "dag_processor", "log_server", "warm", "webserver"}
     assert command[3].removeprefix("airkiln_airflow.") in closed
 
 

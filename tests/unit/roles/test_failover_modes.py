@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airkiln.roles import FOLLOWERS
+from airkiln.roles import DAG_PROCESSOR_UNIT, FOLLOWERS
 from tests.unit.roles.rendering import ROLES, render
 
 TARGET = "airkiln-scheduler.target.d/20-failover.conf"
@@ -21,8 +21,8 @@ def wanted(mode: str) -> set[str]:
     }
 
 
-def test_the_controller_starts_what_follows_the_leader() -> None:
-    assert wanted("active_standby") == {"airkiln-failover.service"}
+def test_a_host_that_boots_starts_the_controller_and_loads_a_dag_processor() -> None:
+    assert wanted("active_standby") == {"airkiln-failover.service", DAG_PROCESSOR_UNIT}
 
 
 def test_without_the_controller_the_target_starts_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from airkiln.failover.acquiring import another_leads
 from airkiln.failover.decision import wake_at
 from airkiln.failover.model import Exit, Operation, Request
 from airkiln.systemd.journal import WARNING
@@ -40,6 +41,24 @@ def test_a_free_lease_is_left_alone(row: dict[str, object], changes: dict[str, o
     assert host.hears(view=Row(remaining=0.0, **row)) == []  # type: ignore[arg-type]  # of Row's fields
     assert host.state.passed_over
     assert wake_at(host.state, T) == host.state.due_at, "no timer for a lease that is free already"
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"holder": "b/1", "remaining": 3.0}, True),
+        ({"holder": "b/1", "remaining": 0.5}, True),
+        ({"holder": "b/1", "remaining": 0.0}, False),
+        ({"holder": "a/0", "remaining": 3.0}, False),
+        ({"holder": "", "remaining": 0.0}, False),
+    ],
+    ids=["another host", "another host, soon over", "free", "an earlier run of this host", "never taken"],
+)
+def test_another_host_leads_as_long_as_it_holds_the_lease(row: dict[str, object], expected: bool) -> None:
+    host = standby()
+    assert not another_leads(host.state), "nothing is known before the first reply"
+    host.hears(view=Row(**row))  # type: ignore[arg-type]  # of Row's fields
+    assert another_leads(host.state) is expected
 
 
 ENDS = {"leaving": "lifecycle state Terminated"}

@@ -71,6 +71,21 @@ def test_a_free_lease_opens_the_gate_after_the_fence(machine: Machine, start: St
     assert machine.jobs.followers() == ["start", "stop"]
 
 
+def test_what_is_loaded_for_a_leader_is_stopped_once_where_another_host_leads(
+    machine: Machine, start: Start
+) -> None:
+    machine.scheduler(start)
+    machine.lease.view = replace(machine.lease.view, holder="other/1", remaining=60.0)
+
+    def story() -> None:
+        eventually(lambda: machine.jobs.followers() == ["stop"])
+        polls = machine.lease.calls.count("poll")
+        eventually(lambda: machine.lease.calls.count("poll") > polls + 1)
+
+    machine.runs(story)
+    assert machine.jobs.followers() == ["stop"]
+
+
 def test_the_scheduler_finds_the_epochs_login_and_nobody_else_may(machine: Machine, start: Start) -> None:
     scheduler = machine.scheduler(start)
     found: list[str] = []
