@@ -117,6 +117,9 @@ VALUES: Mapping[str, Callable[[str], str | None]] = {
 }
 """Every parameter of Airkiln's own that a component reads, and why a value of it is refused."""
 
+SET_BY_AIRKILN = frozenset({"AIRKILN_EPOCH", "AIRKILN_GATE", "AIRKILN_QUEUES"})
+"""What its units and programs hand to each other in the environment."""
+
 
 def reason(name: str, value: str) -> str | None:
     """Why no component could follow this value of a parameter, or None."""

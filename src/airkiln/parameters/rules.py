@@ -23,7 +23,7 @@ MAX_TOTAL_BYTES = 1_572_864
 MiB at the usual 8 MiB (execve(2)); a quarter of that stays for what systemd and the image add. Above it no
 unit starts."""
 
-_OUR_PASSWORD = re.compile(r"AIRKILN_(ADMIN|CONTROLLER|LIFECYCLE)_([A-Z_]+_)?PASSWORD")
+_OUR_PASSWORDS = frozenset(name for name in own.VALUES if name.endswith("_PASSWORD"))
 
 _AIRFLOW = "AIRFLOW__"
 _EXPANDED = re.compile(r"\$(?:\w+|\{[^}]*\})|^~", re.ASCII)
@@ -235,7 +235,7 @@ def weak_reason(name: str, value: str) -> str | None:
         return strength.weak_fernet_reason(value)
     if name in (roles.JWT_KEY, roles.API_KEY):
         return strength.weak_key_reason(value)
-    if _OUR_PASSWORD.fullmatch(name):
+    if name in _OUR_PASSWORDS:
         return strength.weak_password_reason(value)
     for url, options in _urls(name, value):
         reason = _weak_url(name, url, options)
