@@ -120,6 +120,24 @@ VALUES: Mapping[str, Callable[[str], str | None]] = {
 SET_BY_AIRKILN = frozenset({"AIRKILN_EPOCH", "AIRKILN_GATE", "AIRKILN_QUEUES"})
 """What its units and programs hand to each other in the environment."""
 
+_DATABASE_ADMINISTRATOR = frozenset(
+    {
+        "AIRKILN_ADMIN_DATABASE_PASSWORD",
+        "AIRKILN_ADMIN_DATABASE_USER",
+        "AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD",
+    }
+)
+_FIRST_ADMINISTRATOR = frozenset({"AIRKILN_ADMIN_EMAIL", "AIRKILN_ADMIN_PASSWORD", "AIRKILN_ADMIN_USERNAME"})
+DATABASE_STEP = (
+    # The user has a default, and what the failover controller logs in with has a reader of its own.
+    (
+        _DATABASE_ADMINISTRATOR,
+        _DATABASE_ADMINISTRATOR - {"AIRKILN_ADMIN_DATABASE_USER"} | {"AIRKILN_CONTROLLER_DATABASE_PASSWORD"},
+    ),
+    (_FIRST_ADMINISTRATOR, _FIRST_ADMINISTRATOR),
+)
+"""Parameters of which each one asks the database step for something, and what it then needs."""
+
 
 def reason(name: str, value: str) -> str | None:
     """Why no component could follow this value of a parameter, or None."""
@@ -135,3 +153,15 @@ def conflicts(in_force: Mapping[str, str]) -> list[str]:
             "or 0 for none"
         ]
     return []
+
+
+def incomplete(in_force: Mapping[str, str]) -> list[str]:
+    """A sentence for each parameter that the database step lacks, where another one says what it is to do."""
+    given = {name for name, value in in_force.items() if value}
+    return [
+        f"{name}: missing, and {' and '.join(sorted(given & group))} cannot be followed without it: store it "
+        "too, or remove the others"
+        for group, needed in DATABASE_STEP
+        for name in sorted(needed - given)
+        if given & group
+    ]

@@ -101,9 +101,24 @@ def check(parameters: Iterable[Parameter], role: Role | None, settled: Mapping[s
     `settled` are the image's own settings: they satisfy a requirement too. Without a role nothing is
     required. Among parameters of one name the last one is the one in force; every one is checked.
     """
+    parameters = list(parameters)
+    problems = contradictions(parameters, role, settled)
+    if role is not None:
+        problems.extend(missing(role, _in_force(parameters, settled)))
+    return problems
+
+
+def _in_force(parameters: Iterable[Parameter], settled: Mapping[str, str]) -> dict[str, str]:
+    return {**settled, **{parameter.name: parameter.value for parameter in parameters}}
+
+
+def contradictions(
+    parameters: Iterable[Parameter], role: Role | None, settled: Mapping[str, str]
+) -> list[str]:
+    """Every problem but a parameter that the role lacks; the rest is as `check` has it."""
     problems: list[str] = []
     parameters = list(parameters)
-    in_force = {**settled, **{parameter.name: parameter.value for parameter in parameters}}
+    in_force = _in_force(parameters, settled)
     verified = in_force.get(UNVERIFIED) != ALLOWED
     for parameter in parameters:
         reason = bad_name_reason(parameter.name) or unusable_reason(parameter.value)
@@ -128,8 +143,8 @@ def check(parameters: Iterable[Parameter], role: Role | None, settled: Mapping[s
         )
     problems.extend(shared(in_force))
     problems.extend(own.conflicts(in_force))
-    if role is not None:
-        problems.extend(missing(role, in_force))
+    if role is not None and roles.DATABASE_UNIT in role.steps:
+        problems.extend(own.incomplete(in_force))
     return problems
 
 

@@ -84,7 +84,11 @@ def test_check_prints_names_and_no_value(good: FakeSsm, capfd: pytest.CaptureFix
 def test_the_first_administrators_parameters_stay_out_of_the_service_users_file(
     good: FakeSsm, output: Path
 ) -> None:
-    admin = {"AIRKILN_ADMIN_USERNAME": "ada", "AIRKILN_ADMIN_PASSWORD": "orange lamp 9"}
+    admin = {
+        "AIRKILN_ADMIN_EMAIL": "ada@example.com",
+        "AIRKILN_ADMIN_PASSWORD": "orange lamp 9",
+        "AIRKILN_ADMIN_USERNAME": "ada",
+    }
     good.parameters = {**good.parameters, **{f"/airkiln/prod/database/{k}": v for k, v in admin.items()}}
     assert run("load", "--output", str(output), role="database") == errors.OK
     assert envfile.read(output) == GOOD

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import itertools
 import re
 from pathlib import Path
 from types import ModuleType
@@ -12,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airkiln import receivers
+from airkiln import receivers, roles
 from airkiln.boot import changes
-from airkiln.database import retention
+from airkiln.database import prepare, retention
 from airkiln.errors import RefusedError
 from airkiln.parameters import load, own, rules
 from airkiln.parameters.rules import Parameter
 from airkiln.pools import settings as pools
+from airkiln_airflow import fab_users
 from airkiln_deploy.settings import problems
 
 ROOT = Path(__file__).parents[4]
@@ -194,3 +196,52 @@ def test_the_public_port_and_the_port_of_the_api_are_two() -> None:
     assert len(check(AIRFLOW__API__PORT="9000", AIRKILN_WEB_PUBLIC_PORT="9000")) == 1
     assert check(AIRFLOW__API__PORT="8081", AIRKILN_WEB_PUBLIC_PORT="8080") == []
     assert check(AIRFLOW__API__PORT="8081", AIRKILN_WEB_PUBLIC_PORT="0") == []
+
+
+OF_THE_DATABASE = (
+    prepare.ADMIN_USER,
+    prepare.ADMIN_PASSWORD,
+    prepare.WORKER_PASSWORD,
+    prepare.CONTROLLER_PASSWORD,
+)
+STEP = (*fab_users.ADMIN_VARIABLES, *OF_THE_DATABASE)
+VALUE = "Tq7-xwRm41Kz"
+
+
+def ignored_or_refused(given: dict[str, str]) -> bool:
+    """Whether the database step refuses these parameters, or does not do what one of them asks for."""
+    try:
+        fab_users.administrator(given)
+        planned = prepare.plan({**given, roles.DATABASE: "postgresql://airflow:x@db/airflow"})
+    except (RefusedError, fab_users.RefusedError):
+        return True
+    return planned is None and bool({prepare.ADMIN_USER, prepare.WORKER_PASSWORD} & set(given))
+
+
+def test_the_boot_refuses_the_parameters_of_the_database_step_that_it_could_not_follow() -> None:
+    for present in itertools.product((False, True), repeat=len(STEP)):
+        given = {name: VALUE for name, there in zip(STEP, present, strict=True) if there}
+        assert bool(own.incomplete(given)) is ignored_or_refused(given), given
+        assert own.incomplete(dict.fromkeys(STEP, "") | given) == own.incomplete(given)
+
+
+@pytest.mark.parametrize("role", roles.ROLES)
+def test_a_first_administrator_without_an_address_is_refused_where_the_database_step_runs(role: str) -> None:
+    given = {"AIRKILN_ADMIN_PASSWORD": VALUE, "AIRKILN_ADMIN_USERNAME": "ada"}
+    parameters = [Parameter(name, value, name) for name, value in given.items()]
+    found = rules.check(parameters, roles.ROLES[role], {})
+    assert [each for each in found if "ADMIN" in each] == (
+        [
+            "AIRKILN_ADMIN_EMAIL: missing, and AIRKILN_ADMIN_PASSWORD and AIRKILN_ADMIN_USERNAME cannot be "
+            "followed without it: store it too, or remove the others"
+        ]
+        if role in ("database", "all")
+        else []
+    )
+
+
+def test_what_the_image_settles_counts_for_the_database_step() -> None:
+    settled = {"AIRKILN_ADMIN_EMAIL": "ada@example.com", "AIRKILN_ADMIN_USERNAME": "ada"}
+    password = Parameter("AIRKILN_ADMIN_PASSWORD", VALUE, "it")
+    found = rules.check([password], roles.ROLES["database"], settled)
+    assert not any("ADMIN" in each for each in found)
