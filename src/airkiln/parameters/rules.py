@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from airkiln import roles, urls
+from airkiln import numbers, roles, urls
 from airkiln.parameters import own, strength
 from airkiln.parameters.names import bad_name_reason
 from airkiln.roles import Role
@@ -29,10 +29,6 @@ _AIRFLOW = "AIRFLOW__"
 _EXPANDED = re.compile(r"\$(?:\w+|\{[^}]*\})|^~", re.ASCII)
 """What Airflow's expand_env_var replaces in every value of its configuration (posixpath.expandvars and
 expanduser)."""
-
-_NUMBERS = ("AIRFLOW__API__PORT", "AIRFLOW__CELERY__WORKER_CONCURRENCY")
-"""Airflow's numbers that Airkiln's programs and units read too. Airflow takes 8.0, 1_6 and blanks as well."""
-_NUMBER = re.compile(r"[0-9]{1,9}")
 
 _WORKER = "airflow_worker"
 """The database login of workers."""
@@ -125,6 +121,7 @@ def contradictions(
         if reason is None:
             reason = (
                 own.reason(parameter.name, parameter.value)
+                or numbers.reason(parameter.name, parameter.value)
                 or ambiguous_reason(parameter.name, parameter.value)
                 or weak_reason(parameter.name, parameter.value)
                 or open_reason(parameter.name, parameter.value)
@@ -217,8 +214,6 @@ def ambiguous_reason(name: str, value: str) -> str | None:
             "Airflow replaces $NAME and a first ~ in the value: write %24 for $ in a URL, \\u0024 in JSON, "
             "and paths in full"
         )
-    if name in _NUMBERS and not _NUMBER.fullmatch(value):
-        return "the value must be a whole number, in the digits 0 to 9 alone: Airkiln's programs read it too"
     try:
         if name == roles.EXECUTION_API:
             urls.parse_execution_api(value)
