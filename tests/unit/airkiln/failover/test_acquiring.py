@@ -101,6 +101,22 @@ def test_a_pause_in_which_nobody_leads_is_told_once_a_minute_with_what_to_do() -
     assert host.said[-1].priority == WARNING
 
 
+def test_the_lines_about_a_pause_are_a_minute_apart() -> None:
+    host = standby()
+    told: list[float] = []
+    for _ in range(125):
+        host.said.clear()
+        host.hears(view=Row("b/1", remaining=-1.0, paused=True))
+        if "paused" in host.events():
+            told.append(host.observed.now)
+        host.goes(now=host.state.due_at)
+    assert host.state.free_since is not None
+    first, second = told
+    assert T.poll_interval == 1.0
+    assert 60.0 <= first - host.state.free_since < 61.0
+    assert 60.0 <= second - first < 61.0
+
+
 def test_a_pause_while_somebody_leads_or_this_host_may_lead_needs_no_line() -> None:
     host = standby(warm=None)
     assert paused_for(host, 200.0, "a/0") == []
