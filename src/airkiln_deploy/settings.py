@@ -8,6 +8,7 @@ from typing import Any
 from airkiln import roles
 from airkiln.parameters import rules
 from airkiln.parameters.rules import Parameter
+from airkiln_deploy import agreement
 from airkiln_deploy.errors import DeployError
 from airkiln_deploy.parameter_store import KINDS, REFERENCE
 from airkiln_deploy.yaml_values import text
@@ -30,6 +31,7 @@ def problems(*given: Mapping[str, Any], secrets: Mapping[str, str] | None = None
     :param secrets: the kinds of the secrets that the deployment draws, by folder and name.
     """
     found: list[str] = []
+    as_written: dict[str, dict[str, str]] = {folder: {} for folder in FOLDERS}
     by_folder: dict[str, list[Parameter]] = {folder: [] for folder in FOLDERS}
     for path, kind in (secrets or {}).items():
         folder, _, name = path.partition("/")
@@ -42,14 +44,18 @@ def problems(*given: Mapping[str, Any], secrets: Mapping[str, str] | None = None
                     f"{folder}: no instance reads a folder of this name: write one of {', '.join(FOLDERS)}."
                 )
                 continue
-            found += _collect(folder, values or {}, by_folder[folder])
+            found += _collect(folder, values or {}, by_folder[folder], as_written[folder])
     for role in DEPLOYED:
         read = [parameter for folder in role.folders for parameter in by_folder[folder]]
         found += [f"{problem}." for problem in rules.contradictions(read, role, {})]
+    found += [f"{problem}." for problem in agreement.problems(as_written)]
     return list(dict.fromkeys(found))
 
 
-def _collect(folder: str, values: Mapping[str, Any], into: list[Parameter]) -> Iterator[str]:
+def _collect(
+    folder: str, values: Mapping[str, Any], into: list[Parameter], as_written: dict[str, str]
+) -> Iterator[str]:
+    """Add the parameters with drawn secrets, and as they are written; say what cannot be one."""
     for name, value in values.items():
         origin = f"{folder}/{name}"
         if str(name).endswith(_OCTAL) and isinstance(value, int):
@@ -59,11 +65,12 @@ def _collect(folder: str, values: Mapping[str, Any], into: list[Parameter]) -> I
             )
             continue
         try:
-            written = REFERENCE.sub(lambda _: KINDS["password"](), text(value))
+            given = text(value)
         except DeployError as error:
             yield f"{origin} {error}."
             continue
-        if not written:
+        if not given:
             yield f"{origin} is empty, which Parameter Store does not take: leave it out."
             continue
-        into.append(Parameter(str(name), written, origin))
+        as_written[str(name)] = given
+        into.append(Parameter(str(name), REFERENCE.sub(lambda _: KINDS["password"](), given), origin))
