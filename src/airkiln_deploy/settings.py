@@ -8,6 +8,7 @@ from typing import Any
 from airkiln import roles
 from airkiln.parameters import rules
 from airkiln.parameters.rules import Parameter
+from airkiln.roles import COMMON
 from airkiln_deploy import agreement
 from airkiln_deploy.errors import DeployError
 from airkiln_deploy.parameter_store import KINDS, REFERENCE
@@ -21,6 +22,26 @@ DEPLOYED = tuple(role for role in roles.ROLES.values() if role.name != "all")
 """The roles of an environment's instances."""
 FOLDERS = tuple(dict.fromkeys(folder for role in DEPLOYED for folder in role.folders))
 """What they read, the common folder first."""
+
+
+def in_force(
+    derived: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Mapping[str, Any] | None],
+    secret_settings: Mapping[str, Mapping[str, Any] | None],
+) -> dict[str, dict[str, Any]]:
+    """What is written, secret settings apart: the deployment's own parameters with the settings over them.
+
+    A setting in the common folder overrides what the deployment derives for a role as well: an instance reads
+    its role's folder last, and would find that instead.
+    """
+    given = {*(settings.get(COMMON) or {}), *(secret_settings.get(COMMON) or {})}
+    kept = {
+        folder: {name: value for name, value in values.items() if folder == COMMON or name not in given}
+        for folder, values in derived.items()
+    }
+    for folder, values in settings.items():
+        kept.setdefault(folder, {}).update((values or {}).items())
+    return kept
 
 
 def problems(*given: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> list[str]:

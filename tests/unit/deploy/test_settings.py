@@ -14,7 +14,7 @@ from airkiln.parameters import rules
 from airkiln.parameters.rules import Parameter
 from airkiln_deploy import parameter_store
 from airkiln_deploy.errors import DeployError
-from airkiln_deploy.settings import problems
+from airkiln_deploy.settings import in_force, problems
 from airkiln_deploy.yaml_values import text
 
 
@@ -134,3 +134,24 @@ def test_an_administrator_in_part_is_refused_and_what_the_deployment_draws_count
     assert problem.startswith("AIRKILN_ADMIN_EMAIL: missing, and ")
     assert problems({"database": name}, {"common": address}, secrets=SECRETS) == []
     assert len(problems({"database": name | address})) == 1
+
+
+DERIVED = {"common": {"A": "d", "B": "d"}, "scheduler": {"C": "d", "D": "d"}, "worker": {"C": "d"}}
+
+
+def test_a_setting_overrides_what_the_deployment_derives_in_the_same_folder() -> None:
+    assert in_force(DERIVED, {"scheduler": {"C": "s"}}, {}) == DERIVED | {"scheduler": {"C": "s", "D": "d"}}
+    assert in_force(DERIVED, {"webserver": {"C": "s"}}, {}) == DERIVED | {"webserver": {"C": "s"}}
+
+
+def test_a_setting_for_all_roles_overrides_what_is_derived_for_one_of_them() -> None:
+    everywhere = {"common": {"A": "d", "B": "d", "C": "s"}, "scheduler": {"D": "d"}, "worker": {}}
+    assert in_force(DERIVED, {"common": {"C": "s"}}, {}) == everywhere
+    assert in_force(DERIVED, {}, {"common": {"C": "s"}}) == everywhere | {"common": DERIVED["common"]}
+    own = in_force(DERIVED, {"common": {"C": "s"}, "worker": {"C": "w"}}, {})
+    assert own == everywhere | {"worker": {"C": "w"}}
+
+
+@pytest.mark.parametrize("nothing", [{}, {"common": None}, {"common": {}}])
+def test_without_settings_what_is_derived_stands(nothing: dict[str, Any]) -> None:
+    assert in_force(DERIVED, nothing, nothing) == DERIVED
