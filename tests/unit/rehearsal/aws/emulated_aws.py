@@ -123,11 +123,13 @@ class EmulatedAws:
         self.autoscaling.create_auto_scaling_group(AutoScalingGroupName=GROUP, **options)
         self.wait()
 
-    def hook(self, seconds: int = 60, name: str = HOOK, result: str = "CONTINUE") -> None:
+    def hook(
+        self, seconds: int = 60, name: str = HOOK, result: str = "CONTINUE", event: str = "TERMINATING"
+    ) -> None:
         self.autoscaling.put_lifecycle_hook(
             AutoScalingGroupName=GROUP,
             LifecycleHookName=name,
-            LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
+            LifecycleTransition=f"autoscaling:EC2_INSTANCE_{event}",
             HeartbeatTimeout=seconds,
             DefaultResult=result,
         )
@@ -141,6 +143,12 @@ class EmulatedAws:
     def states(self) -> dict[str, str]:
         """Return the lifecycle state of each instance."""
         return {each["InstanceId"]: each["LifecycleState"] for each in self.described()["Instances"]}
+
+    def resize(self, desired: int) -> None:
+        self.autoscaling.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=desired)
+
+    def update(self, **settings: Any) -> None:  # noqa: ANN401 - a request's data
+        self.autoscaling.update_auto_scaling_group(AutoScalingGroupName=GROUP, **settings)
 
     def ids(self) -> list[str]:
         return list(self.states())
