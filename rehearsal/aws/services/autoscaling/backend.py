@@ -7,7 +7,7 @@ that EC2 recommends to replace is terminated once a replacement is in service. S
 API reference and user guide.
 
 Left out: notifications of hooks, warm pools, scheduled actions, alarms (scaling policies
-execute only when a request says so), health as load balancers see it, cool-downs, instance refresh and
+execute only when a request says so), cool-downs, instance refresh and
 maintenance policies, weights, allocation strategies (the first type is launched), termination policies but
 the default, moving instances between zones, several InstanceIds in one TerminateInstanceInAutoScalingGroup.
 """
@@ -27,6 +27,7 @@ from moto.autoscaling.models import (
 
 from rehearsal.aws.account import ACCOUNT, aws_region
 from rehearsal.aws.services.autoscaling import lifecycle
+from rehearsal.aws.services.autoscaling.health import TYPES, is_valid
 from rehearsal.aws.services.autoscaling.membership import Membership
 from rehearsal.aws.services.autoscaling.models import RETENTIONS, EmulatedGroup, Member, invalid
 from rehearsal.aws.services.patching import Moto
@@ -123,10 +124,11 @@ class EmulatedAutoScaling(Membership):
     def set_instance_health(self, instance_id: str, health_status: str, respect_grace: bool = True) -> None:
         """Set an instance's health. ``Unhealthy`` within a respected grace period is ignored."""
         group, member = self._find(instance_id)
-        grace = (group.health_check_grace_period or 0) if respect_grace else 0
+        grace = group.checks.grace if respect_grace else 0
         if health_status == "Unhealthy" and self.clock() < member.in_service_at + grace:
             return
         member.health_status = health_status
+        member.unhealthy_because = "SetInstanceHealth said so"
 
     def terminate_instance(self, instance_id: str, should_decrement: bool) -> TerminateInstanceActivity:
         """Terminate an instance, protected or not. One that is terminating already only gets its activity."""
@@ -226,11 +228,10 @@ class EmulatedAutoScaling(Membership):
                 self.advance_group(group)
 
     def check_health(self) -> None:
-        """Replace unhealthy instances of every group whose process HealthCheck is not suspended."""
+        """Check the instances of every group, and replace unhealthy ones."""
         with self.lock:
             for group in self.groups():
-                if not group.suspended("HealthCheck"):
-                    self.replace_unhealthy(group)
+                self.replace_unhealthy(group)
 
     def _find(self, instance_id: str) -> tuple[EmulatedGroup, Member]:
         for group in self.groups():
@@ -261,6 +262,15 @@ def check_lifecycle_policy(policy: dict[str, Moto] | None) -> None:
     retention = ((policy or {}).get("RetentionTriggers") or {}).get("TerminateHookAbandon", RETENTIONS[0])
     if retention not in RETENTIONS:
         raise invalid(f"TerminateHookAbandon must be {' or '.join(RETENTIONS)}, not {retention}.")
+
+
+def check_health_types(types: str | None) -> None:
+    """Refuse a HealthCheckType that names an unknown health check.
+
+    :raises AutoscalingClientError: with those that are known.
+    """
+    if types is not None and not is_valid(types):
+        raise invalid(f"HealthCheckType {types} is not valid. Name one or more of {', '.join(TYPES)}.")
 
 
 def backend() -> EmulatedAutoScaling:

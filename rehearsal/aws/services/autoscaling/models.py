@@ -21,6 +21,7 @@ from moto.autoscaling.models import (
 )
 
 from rehearsal.aws.services.autoscaling import lifecycle
+from rehearsal.aws.services.autoscaling.health import Checks
 from rehearsal.aws.services.patching import Moto
 
 LONGEST_WAIT = 48 * 3600
@@ -76,6 +77,7 @@ class Member(InstanceState):
         """Whether a lifecycle action of its present transition ended with ABANDON."""
         self.at_risk = False
         """Whether EC2 recommended to replace it and its group has CapacityRebalance."""
+        self.unhealthy_because = ""
         self.activity: Activity | None = None
         """Its scaling activity in progress."""
 
@@ -140,6 +142,11 @@ class EmulatedGroup(FakeAutoScalingGroup):
     def capacity(self) -> int:
         """The desired capacity."""
         return self.desired_capacity or 0
+
+    @property
+    def checks(self) -> Checks:
+        """The group's health checks."""
+        return Checks(self.health_check_type or "EC2", float(self.health_check_grace_period or 0))
 
     @property
     def retains(self) -> bool:

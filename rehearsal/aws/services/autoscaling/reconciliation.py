@@ -13,25 +13,28 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 from moto.autoscaling.models import Activity, AutoScalingBackend
 from moto.core.exceptions import ServiceException
 
 from rehearsal.aws.services.autoscaling import lifecycle
+from rehearsal.aws.services.autoscaling.health import ENDED, unhealthy_because
 from rehearsal.aws.services.autoscaling.models import EmulatedGroup, LifecycleAction, Member, invalid
 
 log = logging.getLogger(__name__)
+TargetHealth: TypeAlias = Callable[[str], Mapping[str, str]]
+"""Returns the state of each target of a target group, by the group's ARN and the instances' ids."""
 LAUNCH_AGAIN_AFTER = 30.0
 """Seconds after a launch that failed."""
-ENDED = ("stopping", "stopped", "shutting-down", "terminated")
-"""EC2 states in which an instance is unhealthy, whatever the grace period."""
 
 
 class Reconciliation(AutoScalingBackend):
     """The steps that launch and terminate instances. Callers hold the backend's lock."""
 
     clock: Callable[[], float] = time.monotonic
+    target_health: TargetHealth
 
     def reconcile(self, group: EmulatedGroup) -> None:
         """Launch what is missing and terminate what is too much."""
@@ -61,15 +64,30 @@ class Reconciliation(AutoScalingBackend):
             self.autoscaling_groups.pop(group.name, None)
 
     def replace_unhealthy(self, group: EmulatedGroup) -> None:
-        """Terminate members in service that ended or are marked unhealthy, and reconcile the group."""
-        for member in list(group.instance_states):
+        """Mark members in service that are unhealthy, terminate marked ones, and reconcile the group.
+
+        A member that SetInstanceHealth marked is terminated even where the process HealthCheck is suspended.
+        """
+        if not group.suspended("HealthCheck"):
+            self._mark_unhealthy(group)
+        if not (group.suspended("ReplaceUnhealthy") or group.suspended("Terminate")):
+            for member in list(group.instance_states):
+                if member.lifecycle_state == lifecycle.IN_SERVICE and member.health_status == "Unhealthy":
+                    self.terminate(group, member, f"it is unhealthy: {member.unhealthy_because}")
+        self.reconcile(group)
+
+    def _mark_unhealthy(self, group: EmulatedGroup) -> None:
+        balanced = "ELB" in group.checks.types.split(",")
+        health = [self.target_health(arn) for arn in group.target_group_arns] if balanced else []
+        for member in group.instance_states:
             if member.lifecycle_state != lifecycle.IN_SERVICE:
                 continue
-            if member.instance.state in ENDED:
+            targets = [states.get(member.instance_id, "unused") for states in health]
+            in_service = self.clock() - member.in_service_at
+            reason = unhealthy_because(group.checks, member.instance.state, targets, in_service)
+            if reason is not None:
                 member.health_status = "Unhealthy"
-            if member.health_status == "Unhealthy" and not group.suspended("ReplaceUnhealthy"):
-                self.terminate(group, member, f"it is unhealthy; EC2 says {member.instance.state}")
-        self.reconcile(group)
+                member.unhealthy_because = reason
 
     def terminate(
         self,

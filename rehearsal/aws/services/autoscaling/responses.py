@@ -7,7 +7,11 @@ from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.responses import ActionResult, EmptyResult
 
-from rehearsal.aws.services.autoscaling.backend import EmulatedAutoScaling, check_lifecycle_policy
+from rehearsal.aws.services.autoscaling.backend import (
+    EmulatedAutoScaling,
+    check_health_types,
+    check_lifecycle_policy,
+)
 from rehearsal.aws.services.autoscaling.models import invalid
 
 SETTINGS = {
@@ -39,17 +43,21 @@ class EmulatedResponse(AutoScalingResponse):
 
     def create_auto_scaling_group(self) -> ActionResult:
         """Answer CreateAutoScalingGroup."""
-        check_lifecycle_policy(self._get_param("InstanceLifecyclePolicy"))
+        self._check_settings()
         answer: ActionResult = super().create_auto_scaling_group()
         self._configure()
         return answer
 
     def update_auto_scaling_group(self) -> ActionResult:
         """Answer UpdateAutoScalingGroup."""
-        check_lifecycle_policy(self._get_param("InstanceLifecyclePolicy"))
+        self._check_settings()
         answer: ActionResult = super().update_auto_scaling_group()
         self._configure()
         return answer
+
+    def _check_settings(self) -> None:
+        check_lifecycle_policy(self._get_param("InstanceLifecyclePolicy"))
+        check_health_types(self._get_param("HealthCheckType"))
 
     def _configure(self) -> None:
         named = {SETTINGS[each]: self._get_param(each) for each in SETTINGS}

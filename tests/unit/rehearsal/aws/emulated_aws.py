@@ -86,7 +86,8 @@ class EmulatedAws:
         self.machines = machines
         self.now = 1000.0
         self.schedule = Schedule(lambda: self.now)
-        autoscaling_install.install(self.schedule)
+        self.target_health: dict[str, dict[str, str]] = {}
+        autoscaling_install.install(self.schedule, lambda arn: self.target_health.get(arn, {}))
         self.faults = FaultApi(
             self.schedule,
             ec2.backend().emulated,
@@ -105,6 +106,18 @@ class EmulatedAws:
                 break
             self.now = due
         self.now = until
+
+    def target_group(self, name: str = "web") -> str:
+        """Create a target group and return its ARN."""
+        vpc = self.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        made = self.elbv2.create_target_group(Name=name, Protocol="HTTP", Port=8080, VpcId=vpc)
+        return str(made["TargetGroups"][0]["TargetGroupArn"])
+
+    def suspend(self, *processes: str) -> None:
+        self.autoscaling.suspend_processes(AutoScalingGroupName=GROUP, ScalingProcesses=processes)
+
+    def resume(self) -> None:
+        self.autoscaling.resume_processes(AutoScalingGroupName=GROUP)
 
     def template(self, **more: Any) -> str:  # noqa: ANN401 - a request's data
         """Create a launch template and return its id."""
