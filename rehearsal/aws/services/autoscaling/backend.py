@@ -4,12 +4,13 @@ Groups keep their desired capacity and never terminate a protected instance for 
 or ended without the group is unhealthy and replaced. A deletion with ForceDelete waits for no lifecycle hook,
 as AWS documents it: to drain first, set minimum and desired capacity to 0. With CapacityRebalance an instance
 that EC2 recommends to replace is terminated once a replacement is in service. Source: the EC2 Auto Scaling
-API reference and user guide.
+API reference and user guide. The modules beside this one say what hooks, health checks, Standby and instance
+refreshes do.
 
-Left out: notifications of hooks, warm pools, scheduled actions, alarms (scaling policies
-execute only when a request says so), cool-downs, instance refresh and
-maintenance policies, weights, allocation strategies (the first type is launched), termination policies but
-the default, moving instances between zones, several InstanceIds in one TerminateInstanceInAutoScalingGroup.
+Left out: notifications of hooks, warm pools, scheduled actions, alarms (scaling policies execute only when a
+request says so), cool-downs, maintenance policies, weights, moving instances between zones, several
+InstanceIds in one TerminateInstanceInAutoScalingGroup. Each module beside this one
+lists its own.
 """
 
 from __future__ import annotations
@@ -28,17 +29,19 @@ from moto.autoscaling.models import (
 from rehearsal.aws.account import ACCOUNT, aws_region
 from rehearsal.aws.services.autoscaling import lifecycle
 from rehearsal.aws.services.autoscaling.health import TYPES, is_valid
-from rehearsal.aws.services.autoscaling.membership import Membership
 from rehearsal.aws.services.autoscaling.models import RETENTIONS, EmulatedGroup, Member, invalid
+from rehearsal.aws.services.autoscaling.refreshing import Refreshing
 from rehearsal.aws.services.patching import Moto
 
+LAUNCH_SOURCES = ("launch_template", "mixed_instances_policy", "launch_config_name")
+"""Options of an update that change what a group launches."""
 MOST_HOOKS = 50
 """Lifecycle hooks of a group (PutLifecycleHook's API reference)."""
 RESULTS = ("CONTINUE", "ABANDON")
 """Results of a lifecycle action."""
 
 
-class EmulatedAutoScaling(Membership):
+class EmulatedAutoScaling(Refreshing):
     """Auto Scaling in one AWS region. Requests and the schedule are several threads: each holds ``lock``."""
 
     def __init__(self, *args: Moto, **options: Moto) -> None:
@@ -73,6 +76,8 @@ class EmulatedAutoScaling(Membership):
     def update_auto_scaling_group(self, name: str, *args: Moto, **options: Moto) -> FakeAutoScalingGroup:
         """Change a group and reconcile it."""
         self.group(name)
+        if any(options.get(source) for source in LAUNCH_SOURCES):
+            self.check_update(name)
         group = super().update_auto_scaling_group(name, *args, **options)
         self.reconcile(self.group(name))
         return group
