@@ -1,15 +1,14 @@
 """Emulates Auto Scaling: the operations on groups, instances and lifecycle hooks; moto keeps the records.
 
-Groups keep their desired capacity and never terminate a protected instance for it. An instance that stopped
-or ended without the group is unhealthy and replaced. A deletion with ForceDelete waits for no lifecycle hook,
-as AWS documents it: to drain first, set minimum and desired capacity to 0. With CapacityRebalance an instance
-that EC2 recommends to replace is terminated once a replacement is in service. Source: the EC2 Auto Scaling
-API reference and user guide.
+Groups keep their desired capacity and never terminate a protected instance for it. A deletion with
+ForceDelete waits for no lifecycle hook, as AWS documents it: to drain first, set minimum and desired capacity
+to 0. With CapacityRebalance an instance that EC2 recommends to replace is terminated once a replacement is in
+service. Source: the EC2 Auto Scaling API reference and user guide. The modules beside this one say what hooks,
+health checks, Standby, instance refreshes and target tracking do.
 
-Left out: notifications of hooks, warm pools, scheduled actions, alarms (scaling policies
-execute only when a request says so), cool-downs, instance refresh and
-maintenance policies, weights, allocation strategies (the first type is launched), termination policies but
-the default, moving instances between zones, several InstanceIds in one TerminateInstanceInAutoScalingGroup.
+Left out: notifications of hooks, warm pools, scheduled actions, scaling policies but target tracking (the
+others execute only when a request says so), cool-downs, maintenance policies, weights, several InstanceIds in
+one TerminateInstanceInAutoScalingGroup. Each module beside this one lists its own.
 """
 
 from __future__ import annotations
@@ -28,17 +27,19 @@ from moto.autoscaling.models import (
 from rehearsal.aws.account import ACCOUNT, aws_region
 from rehearsal.aws.services.autoscaling import lifecycle
 from rehearsal.aws.services.autoscaling.health import TYPES, is_valid
-from rehearsal.aws.services.autoscaling.membership import Membership
 from rehearsal.aws.services.autoscaling.models import RETENTIONS, EmulatedGroup, Member, invalid
+from rehearsal.aws.services.autoscaling.policies import Tracking
 from rehearsal.aws.services.patching import Moto
 
+LAUNCH_SOURCES = ("launch_template", "mixed_instances_policy", "launch_config_name")
+"""Options of an update that change what a group launches."""
 MOST_HOOKS = 50
 """Lifecycle hooks of a group (PutLifecycleHook's API reference)."""
 RESULTS = ("CONTINUE", "ABANDON")
 """Results of a lifecycle action."""
 
 
-class EmulatedAutoScaling(Membership):
+class EmulatedAutoScaling(Tracking):
     """Auto Scaling in one AWS region. Requests and the schedule are several threads: each holds ``lock``."""
 
     def __init__(self, *args: Moto, **options: Moto) -> None:
@@ -73,6 +74,8 @@ class EmulatedAutoScaling(Membership):
     def update_auto_scaling_group(self, name: str, *args: Moto, **options: Moto) -> FakeAutoScalingGroup:
         """Change a group and reconcile it."""
         self.group(name)
+        if any(options.get(source) for source in LAUNCH_SOURCES):
+            self.check_update(name)
         group = super().update_auto_scaling_group(name, *args, **options)
         self.reconcile(self.group(name))
         return group
@@ -226,6 +229,11 @@ class EmulatedAutoScaling(Membership):
         with self.lock:
             for group in self.groups():
                 self.advance_group(group)
+
+    def follow(self) -> None:
+        """Have target tracking policies act on the last minute."""
+        with self.lock:
+            self.follow_load()
 
     def check_health(self) -> None:
         """Check the instances of every group, and replace unhealthy ones."""

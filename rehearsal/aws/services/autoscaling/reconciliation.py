@@ -20,8 +20,10 @@ from moto.autoscaling.models import Activity, AutoScalingBackend
 from moto.core.exceptions import ServiceException
 
 from rehearsal.aws.services.autoscaling import lifecycle
+from rehearsal.aws.services.autoscaling.configuration import Configuration, configuration_of
 from rehearsal.aws.services.autoscaling.health import ENDED, unhealthy_because
 from rehearsal.aws.services.autoscaling.models import EmulatedGroup, LifecycleAction, Member, invalid
+from rehearsal.aws.services.autoscaling.placement import launch, select_for_termination
 
 log = logging.getLogger(__name__)
 TargetHealth: TypeAlias = Callable[[str], Mapping[str, str]]
@@ -42,13 +44,14 @@ class Reconciliation(AutoScalingBackend):
             return
         members = group.counted()
         steady = [member for member in members if not member.at_risk]
+        wanted = group.capacity + group.surplus
         if not group.suspended("Launch"):
-            for _ in range(group.capacity - len(steady)):
+            for _ in range(wanted - len(steady)):
                 if not self._launch(group):
                     break
         if group.suspended("Terminate"):
             return
-        for member in group.select_for_termination(len(steady) - group.capacity):
+        for member in select_for_termination(group, len(steady) - wanted):
             self.terminate(group, member, f"the desired capacity is {group.capacity}")
         if sum(member.lifecycle_state == lifecycle.IN_SERVICE for member in steady) >= group.capacity:
             for member in members:
@@ -145,6 +148,10 @@ class Reconciliation(AutoScalingBackend):
             else:
                 self.ec2_backend.terminate_instances([member.instance_id])
 
+    def configuration(self, group: EmulatedGroup) -> Configuration | None:
+        """Return what the group launches now; None for a launch configuration."""
+        return configuration_of(group)
+
     def group(self, name: str) -> EmulatedGroup:
         """Return a group.
 
@@ -186,7 +193,7 @@ class Reconciliation(AutoScalingBackend):
         activity = Activity("Launching a new EC2 instance", cause, group)
         group.activities.appendleft(activity)
         try:
-            member = group.launch()
+            member = launch(group, self.configuration(group))
         except ServiceException as error:
             self._launch_failed(group, activity, str(error))
             return False

@@ -87,7 +87,12 @@ class EmulatedAws:
         self.now = 1000.0
         self.schedule = Schedule(lambda: self.now)
         self.target_health: dict[str, dict[str, str]] = {}
-        autoscaling_install.install(self.schedule, lambda arn: self.target_health.get(arn, {}))
+        self.cpu: float | None = None
+        autoscaling_install.install(
+            self.schedule,
+            lambda arn: self.target_health.get(arn, {}),
+            average_cpu=lambda _: self.cpu,
+        )
         self.faults = FaultApi(
             self.schedule,
             ec2.backend().emulated,
