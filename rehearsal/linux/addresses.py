@@ -5,6 +5,8 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 
 NETWORK = IPv4Network("10.42.0.0/16")
+RESERVED = IPv4Network("10.42.0.0/24")
+"""Addresses of the rehearsal's own services; no instance gets one."""
 GATEWAY = IPv4Address("10.42.0.1")
 """The bridge's own address: every machine's default route."""
 ENDPOINT = IPv4Address("10.42.0.2")

@@ -17,7 +17,6 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import IPv4Network
 from typing import Any
 
 from flask import has_request_context, request
@@ -38,15 +37,11 @@ from rehearsal.aws.services.ec2.metadata import InstanceFacts
 from rehearsal.aws.services.ec2.models import EmulatedImage, EmulatedInstance
 from rehearsal.aws.services.ec2.security_groups import EnforcedSecurityGroups
 from rehearsal.aws.services.patching import Moto
-from rehearsal.linux.addresses import NETWORK
+from rehearsal.linux.addresses import NETWORK, RESERVED
 from rehearsal.linux.machine import Specification
 from rehearsal.region import Region
 
 log = logging.getLogger(__name__)
-RESERVED = IPv4Network("10.42.0.0/24")
-"""Addresses of the rehearsal's own services; no instance gets one."""
-
-
 METADATA_KEY = re.compile(r"[0-9a-zA-Z\-_+=,.@:]{1,255}")
 """Keys of tags in instance metadata: docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html."""
 
