@@ -6,8 +6,8 @@ the VPC user guide ("Control traffic to your AWS resources using security groups
 - A connection is possible if one of the source's groups permits it to leave and one of the destination's
   groups permits it to arrive: by protocol, ports or ICMP type, and network, prefix list or group. A group in
   a rule stands for the private addresses of its members. Everything else is dropped without an answer.
-- Groups are stateful. Answers need no rule, and a connection outlasts the rule that has permitted it: "you
-  change a security group rule, its tracked connections are not immediately interrupted".
+- Groups are stateful. Answers need no rule, and a connection outlasts the rule that has permitted it: "When
+  you change a security group rule, its tracked connections are not immediately interrupted".
 - A change of rules or of an instance's groups counts at once, for running instances too.
 - An instance that is launched without a group gets the default group of its VPC, whose members may talk to
   each other and to everybody.
