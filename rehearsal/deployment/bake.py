@@ -1,8 +1,8 @@
 """Bakes the image: ``packer build packer/``, unmodified, against the emulated EC2.
 
 Variables give everything that differs from a bake on AWS: the endpoint, the private address for SSH, how
-often to poll, the authority of the databases and of the internal load balancer, and Amazon's agents, which are
-stubs from the emulated S3 (``rehearsal/aws/stub_agents``).
+often to poll, the authority of databases and load balancers, and Amazon's agents, which are stubs from the
+emulated S3 (``rehearsal/aws/stub_agents``).
 Without Packer, the playbook runs by itself on an instance of the same EC2.
 """
 
