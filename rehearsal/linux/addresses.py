@@ -11,6 +11,8 @@ ENDPOINT = IPv4Address("10.42.0.2")
 """Where the emulated APIs are served."""
 ENDPOINT_PORT = 4566
 POSTGRES = IPv4Address("10.42.0.10")
+LOAD_BALANCER = IPv4Address("10.42.0.11")
+"""The machine behind load balancers. Each of them has an address of its own there, in its subnet."""
 METADATA = IPv4Address("169.254.169.254")
 UPLINK = IPv4Network("10.41.0.0/24")
 """The network of slirp4netns; used inside the rehearsal's namespace only."""

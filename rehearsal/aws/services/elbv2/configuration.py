@@ -59,15 +59,15 @@ def state(groups: Iterable[TargetGroup], healthy: Callable[[TargetGroup, Target]
             running = 2 if healthy(group, target) else 0
             health = group.check.healthy if group.check and running else 0
             lines.append(
-                f"0 {checked(group)} 0 {target.name} {target.address} {running} 0 1 1 0 0 0 {health} "
+                f"0 {backend_of(group.name)} 0 {target.name} {target.address} {running} 0 1 1 0 0 0 {health} "
                 f"6 0 0 0 - {target.port} - {tls} 0 - - 0"
             )
     return "\n".join(lines) + "\n"
 
 
-def checked(group: TargetGroup) -> str:
-    """The backend that sends requests to healthy targets."""
-    return f"targets:{group.name}"
+def backend_of(group: str) -> str:
+    """The backend that sends requests to the healthy targets of the group with this name."""
+    return f"targets:{group}"
 
 
 def _open(group: TargetGroup) -> str:
@@ -118,10 +118,13 @@ def _frontend(balancer: LoadBalancer, listener: Listener, groups: Mapping[str, T
         group = groups.get(arn)
         if group is None or not group.targets:
             return [f"http-request {answer(503, 'text/html', _page(503))} if {when}"]
-        to_healthy = f"use_backend {checked(group)} if {when}"
+        to_healthy = f"use_backend {backend_of(group.name)} if {when}"
         if group.check is None:
             return [to_healthy]
-        return [f"use_backend {_open(group)} if {when} {{ nbsrv({checked(group)}) eq 0 }}", to_healthy]
+        return [
+            f"use_backend {_open(group)} if {when} {{ nbsrv({backend_of(group.name)}) eq 0 }}",
+            to_healthy,
+        ]
 
     conditions, actions = [], []
     for number, rule in enumerate(listener.rules):
@@ -198,7 +201,7 @@ def _backends(group: TargetGroup) -> list[list[str]]:
     addresses = [f"server {each.name} {each.address}:{each.port}{tls}" for each in group.targets]
     check = group.check
     if check is None:
-        return [[f"backend {checked(group)}", *common, *addresses]]
+        return [[f"backend {backend_of(group.name)}", *common, *addresses]]
     port = "" if check.port == TRAFFIC_PORT else f" port {check.port}"
     limits = f"check inter {check.interval}s fall {check.unhealthy}{port}"
     servers = [
@@ -207,7 +210,7 @@ def _backends(group: TargetGroup) -> list[list[str]]:
     ]
     asked = f"http-check send meth GET uri {quote(check.path)} ver HTTP/1.1"
     described = [
-        f"backend {checked(group)}",
+        f"backend {backend_of(group.name)}",
         *common,
         "option httpchk",
         f"{asked} hdr Host {group.name} hdr User-Agent ELB-HealthChecker/2.0 hdr Connection close",

@@ -12,6 +12,7 @@ from moto.autoscaling import urls as autoscaling_urls
 from moto.autoscaling.models import autoscaling_backends
 from moto.cloudformation import urls as cloudformation_urls
 from moto.ec2.models import amis, ec2_backends, instances
+from moto.elbv2.models import elbv2_backends
 from moto.rds.models import rds_backends
 
 from rehearsal.aws.account import DEBIAN_OWNER
@@ -20,6 +21,8 @@ from rehearsal.aws.services.cloudformation import install as cloudformation
 from rehearsal.aws.services.ec2 import install as ec2
 from rehearsal.aws.services.ec2.backend import backend
 from rehearsal.aws.services.ec2.images import Catalogue, Image
+from rehearsal.aws.services.elbv2 import install as elbv2
+from rehearsal.aws.services.elbv2.haproxy import HAProxy
 from rehearsal.aws.services.install import install
 from rehearsal.aws.services.patches import PATCHES
 from rehearsal.aws.services.rds import install as rds
@@ -40,6 +43,7 @@ def replaced() -> list[Any]:
         autoscaling_urls.url_paths["{0}/$"],
         autoscaling_backends.backend,
         cloudformation_urls.url_paths["{0}/$"],
+        elbv2_backends.backend,
         rds_backends.backend,
     ]
 
@@ -53,11 +57,12 @@ def test_what_services_replace_comes_back(tmp_path: Path, monkeypatch: pytest.Mo
         for _ in range(2):
             ec2.install(region, hypervisor=object())
             autoscaling.install(Schedule())
+            elbv2.install(HAProxy(region), Schedule())
             rds.install(Postgres(region))
             cloudformation.install("http://127.0.0.1:1")
         assert all(now != then for now, then in zip(replaced(), before, strict=True))
     finally:
-        for service in (cloudformation, rds, autoscaling, ec2):
+        for service in (cloudformation, rds, elbv2, autoscaling, ec2):
             service.uninstall()
     assert replaced() == before
 
@@ -77,7 +82,7 @@ def test_the_daemon_offers_debian_and_the_images_of_its_predecessor(
             install(region, Schedule(), "http://127.0.0.1:1")
             images = {image.id: image for image in backend().describe_images()}
         finally:
-            for service in (cloudformation, rds, autoscaling, ec2):
+            for service in (cloudformation, rds, elbv2, autoscaling, ec2):
                 service.uninstall()
             PATCHES.uninstall()
             drop_backends()
