@@ -76,6 +76,8 @@ class EmulatedELB(ELBv2Backend):
     clock: Callable[[], float] = staticmethod(time.monotonic)
     submit: Callable[[Callable[[], None]], None] = staticmethod(in_background)
     """Runs what takes longer than a request; unit tests replace it."""
+    moved: Callable[[], None]
+    """Is called after a change of what ``endpoints`` lists."""
 
     def __init__(self, *args: Moto, **options: Moto) -> None:
         super().__init__(*args, **options)
@@ -104,6 +106,7 @@ class EmulatedELB(ELBv2Backend):
             self._interfaces[made.arn] = self.ec2_backend.create_network_interface(
                 subnet, address, group_ids=made.security_groups, description=f"ELB {identity}"
             )
+            self.moved()
             self.changed()
         return made
 
@@ -122,7 +125,16 @@ class EmulatedELB(ELBv2Backend):
         if interface is not None:
             self.ec2_backend.enis.pop(interface.id, None)
             interface.subnet.del_subnet_ip(interface.private_ip_address)
+            self.moved()
             self.changed()
+
+    def set_security_groups(self, arn: str, sec_groups: list[str]) -> None:
+        """Give the load balancer, and with it its network interface, these security groups."""
+        super().set_security_groups(arn, sec_groups)
+        interface = self._interfaces.get(arn)
+        if interface is not None:
+            interface._group_set = [self.ec2_backend.get_security_group_from_id(each) for each in sec_groups]
+            self.moved()
 
     def register_targets(self, target_group_arn: str, instances: list[Any]) -> None:
         """Register targets; a target that is registered already goes on."""
@@ -337,6 +349,12 @@ for _name in (
 
 def _check(found: dict[tuple[str, str], Check], group: FakeTargetGroup, name: str) -> Check | None:
     return found.get((backend_of(group.name), name))
+
+
+def endpoints() -> list[tuple[str, list[str]]]:
+    """The addresses of load balancers, each with the ids of its security groups."""
+    interfaces = list(backend()._interfaces.values())
+    return [(str(each.private_ip_address), [group.id for group in each.group_set]) for each in interfaces]
 
 
 def backend() -> EmulatedELB:

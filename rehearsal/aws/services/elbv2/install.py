@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from moto.elbv2.models import elbv2_backends
 
 from rehearsal.aws.services.elbv2.backend import EmulatedELB, Server, backend
@@ -13,11 +15,13 @@ WATCH = 1.0
 _substitutions = Substitutions()
 
 
-def install(server: Server, schedule: Schedule) -> None:
+def install(server: Server, schedule: Schedule, moved: Callable[[], None] = lambda: None) -> None:
     """Serve every later request with the emulated service; install the patches of moto before.
 
     :param server: listens for the load balancers.
+    :param moved: is called after a change of what ``backend.endpoints`` lists.
     """
+    _substitutions.attribute(EmulatedELB, "moved", staticmethod(moved))
     _substitutions.attribute(EmulatedELB, "server", server)
     _substitutions.attribute(elbv2_backends, "backend", EmulatedELB)
     schedule.every(WATCH, lambda: backend().watch())

@@ -17,7 +17,7 @@ from moto.ec2.models import ec2_backends
 from moto.elbv2.models import elbv2_backends
 
 from rehearsal.aws.services.elbv2 import install as elbv2
-from rehearsal.aws.services.elbv2.backend import EmulatedELB
+from rehearsal.aws.services.elbv2.backend import EmulatedELB, endpoints
 from rehearsal.aws.services.elbv2.models import Check, Desired
 from rehearsal.aws.services.patches import PATCHES
 from rehearsal.aws.timers import Schedule
@@ -66,6 +66,8 @@ class Balancers:
         self.acm, self.ec2, self.elbv2 = client("acm"), client("ec2"), client("elbv2")
         self.server = RecordedServer()
         self.jobs: list[Callable[[], None]] = []
+        self.moves: list[int] = []
+        """How many load balancers have an address, each time that it is told of a change."""
         self.now = 1000.0
 
     def start(self) -> None:
@@ -148,7 +150,7 @@ def emulate() -> Iterator[Balancers]:
         patch.setattr(EmulatedELB, "submit", staticmethod(made.jobs.append))
         patch.setattr(EmulatedELB, "clock", staticmethod(lambda: made.now))
         PATCHES.install()
-        elbv2.install(made.server, Schedule())
+        elbv2.install(made.server, Schedule(), lambda: made.moves.append(len(endpoints())))
         _drop()
         try:
             made.start()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rehearsal.aws import authority
-from rehearsal.aws.services.elbv2.backend import EmulatedELB, backend
+from rehearsal.aws.services.elbv2.backend import EmulatedELB, backend, endpoints
 from rehearsal.aws.services.elbv2.models import Check
 from tests.unit.rehearsal.aws.services.elbv2.balancers import Balancers, emulate
 
@@ -52,6 +52,23 @@ def test_two_have_two_addresses_and_one_that_is_deleted_gives_its_own_back(aws: 
     assert len(aws.ec2.describe_network_interfaces()["NetworkInterfaces"]) == 1
     again, _ = aws.load_balancer("third")
     assert aws.address(again) == addresses[0]
+
+
+def test_its_interface_has_its_security_groups_and_every_change_of_them_is_told(aws: Balancers) -> None:
+    first, second = (
+        aws.ec2.create_security_group(GroupName=name, Description=name, VpcId=aws.vpc)["GroupId"]
+        for name in ("first", "second")
+    )
+    (made,) = aws.elbv2.create_load_balancer(Name="internal", Subnets=aws.subnets, SecurityGroups=[first])[
+        "LoadBalancers"
+    ]
+    arn = made["LoadBalancerArn"]
+    assert endpoints() == [(str(aws.address(arn)), [first])]
+    aws.elbv2.set_security_groups(LoadBalancerArn=arn, SecurityGroups=[second])
+    assert endpoints() == [(str(aws.address(arn)), [second])]
+    aws.elbv2.delete_load_balancer(LoadBalancerArn=arn)
+    assert endpoints() == []
+    assert aws.moves == [1, 1, 0]
 
 
 def test_the_server_goes_with_the_last_load_balancer(aws: Balancers, served: tuple[str, str, str]) -> None:
@@ -123,7 +140,6 @@ def test_every_operation_that_changes_something_is_followed_by_a_load(aws: Balan
         "remove_tags",
         "add_tags",
         "set_ip_address_type",
-        "set_security_groups",
         "set_subnets",
     }
     methods = {name for name in dir(EmulatedELB) if name.startswith(changing)}
