@@ -27,7 +27,7 @@ from typing import Any, Protocol
 
 from moto.acm.models import acm_backends
 from moto.elbv2 import urls
-from moto.elbv2.exceptions import TargetGroupNotFoundError
+from moto.elbv2.exceptions import ELBClientError, InvalidTargetError, TargetGroupNotFoundError
 from moto.elbv2.models import (
     ELBv2Backend,
     FakeHealthStatus,
@@ -137,7 +137,12 @@ class EmulatedELB(ELBv2Backend):
             self.moved()
 
     def register_targets(self, target_group_arn: str, instances: list[Any]) -> None:
-        """Register targets; a target that is registered already goes on."""
+        """Register targets; a target that is registered already goes on.
+
+        :raises ELBClientError: a target is neither a known instance nor an address, as its group wants it.
+        """
+        for target in instances:
+            self._check_target(self._group(target_group_arn), target["Id"])
         super().register_targets(target_group_arn, instances)
         for target in instances:
             key = (target_group_arn, target["Id"])
@@ -280,8 +285,6 @@ class EmulatedELB(ELBv2Backend):
         found = []
         for name, target in list(group.targets.items()):
             instance = self.ec2_backend.get_instance_by_id(name)
-            if instance is not None and instance.state != "running":
-                continue
             address = IPv4Address(str(instance.private_ip) if instance is not None else name)
             proven = (group.arn, name) in self._proven
             found.append(Target(name, address, int(target["Port"]), proven))
@@ -304,6 +307,15 @@ class EmulatedELB(ELBv2Backend):
                 decided_after=0 if key in self._proven else patience,
             )
         )
+
+    def _check_target(self, group: FakeTargetGroup, name: str) -> None:
+        if group.target_type == "instance" and self.ec2_backend.get_instance_by_id(name) is None:
+            raise InvalidTargetError
+        if group.target_type == "ip":
+            try:
+                IPv4Address(name)
+            except ValueError:
+                raise ELBClientError("ValidationError", f"The IP address '{name}' is not valid") from None
 
     def _drain(self, keys: Iterable[Key]) -> None:
         for key in keys:

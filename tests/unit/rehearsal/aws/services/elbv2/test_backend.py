@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from rehearsal.aws import authority
 from rehearsal.aws.services.elbv2.backend import EmulatedELB, backend, endpoints
@@ -248,6 +249,17 @@ def test_a_stopped_instance_and_a_group_that_no_listener_uses_are_unused(
     assert aws.health(other) == {target: "unused"}
     aws.ec2.stop_instances(InstanceIds=[target])
     assert aws.health(group) == {target: "unused"}
+
+
+def test_a_target_is_a_known_instance_or_an_address(aws: Balancers) -> None:
+    group = aws.group()
+    with pytest.raises(aws.elbv2.exceptions.InvalidTargetException):
+        aws.register(group, "i-0123456789abcdef0")
+    given = {"Name": "addresses", "Protocol": "HTTP", "Port": 80, "VpcId": aws.vpc, "TargetType": "ip"}
+    (made,) = aws.elbv2.create_target_group(**given)["TargetGroups"]
+    with pytest.raises(ClientError, match="not valid"):
+        aws.register(made["TargetGroupArn"], "10.20.0")
+    assert aws.health(group) == aws.health(made["TargetGroupArn"]) == {}
 
 
 def test_new_targets_are_watched_and_others_only_when_asked(
