@@ -41,7 +41,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/slow":
             self.server.arrived.set()
             self.server.go.wait(PATIENCE)
-        body = json.dumps({"server": self.server.name, "path": self.path, **self.headers}).encode()
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        body = json.dumps({"server": self.server.name, "path": self.path, **headers}).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -61,6 +62,9 @@ class Web(ThreadingHTTPServer):
         self.healthy.set()
         super().__init__((self.name, PORT), Handler)
 
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: a health check may end its connection before the answer's end."""
+
 
 @dataclass
 class Answer:
@@ -72,7 +76,7 @@ class Answer:
 
     @property
     def seen(self) -> dict[str, str]:
-        """What the target saw, and its name."""
+        """What the target saw, names of headers in lower case, and the target's name."""
         found: dict[str, str] = json.loads(self.body)
         return found
 

@@ -24,6 +24,9 @@ CONNECT = 10
 """Seconds to connect to a target (user guide, "HTTP 504: Gateway timeout")."""
 SHORTEST_END = 60
 """Seconds that the connections of an earlier configuration have at least to end."""
+INITIAL = 1
+"""How HAProxy numbers the status of a check that has not run (HCHK_STATUS_INI). With 0 its process ends by a
+segmentation fault at the first success."""
 REASONS = {
     400: "400 Bad Request",
     408: "408 Request Time-out",
@@ -59,7 +62,7 @@ def state(groups: Iterable[TargetGroup], healthy: Callable[[TargetGroup, Target]
             running = 2 if healthy(group, target) else 0
             health = group.check.healthy if group.check and running else 0
             lines.append(
-                f"0 {backend_of(group.name)} 0 {target.name} {target.address} {running} 0 1 1 0 0 0 {health} "
+                f"0 {backend_of(group.name)} 0 {target.name} {target.address} {running} 0 1 1 0 {INITIAL} 0 {health} "
                 f"6 0 0 0 - {target.port} - {tls} 0 - - 0"
             )
     return "\n".join(lines) + "\n"

@@ -207,4 +207,5 @@ def test_a_target_that_is_not_healthy_starts_as_failing() -> None:
     assert first == "1"
     assert healthy.split()[1:6] == ["targets:web", "0", "i-1", "10.20.48.5", "2"]
     assert other.split()[3:6] == ["i-2", "10.20.48.6", "0"]
+    assert healthy.split()[10] == other.split()[10] == "1"  # not checked yet
     assert len(healthy.split()) == len(other.split()) == 25  # fields of version 1
