@@ -61,10 +61,9 @@ def state(groups: Iterable[TargetGroup], healthy: Callable[[TargetGroup, Target]
         for target in group.targets:
             running = 2 if healthy(group, target) else 0
             health = group.check.healthy if group.check and running else 0
-            lines.append(
-                f"0 {backend_of(group.name)} 0 {target.name} {target.address} {running} 0 1 1 0 {INITIAL} 0 {health} "
-                f"6 0 0 0 - {target.port} - {tls} 0 - - 0"
-            )
+            known = f"0 {backend_of(group.name)} 0 {target.name} {target.address} {running} 0 1 1"
+            check = f"0 {INITIAL} 0 {health} 6 0 0 0"
+            lines.append(f"{known} {check} - {target.port} - {tls} 0 - - 0")
     return "\n".join(lines) + "\n"
 
 
