@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import astuple, fields
-from ipaddress import IPv4Address
 
 from rehearsal.aws import session
+from rehearsal.aws.services.elbv2.haproxy import HAProxy
 from rehearsal.commands.up import build_parts, only_one, require_free_port, run_dag
 from rehearsal.deployment.airflow_api import Airflow
-from rehearsal.deployment.environment import Environment, Row
+from rehearsal.deployment.environment import HTTPS, Environment, Row
 from rehearsal.deployment.image import baked_image, run_logged
-from rehearsal.deployment.instances import ENVIRONMENT_TAG, STARTED, WEB_PORT, present
+from rehearsal.deployment.instances import ENVIRONMENT_TAG, STARTED, present
 from rehearsal.deployment.seed import Login
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.machine import AUTOFS
@@ -24,7 +24,7 @@ from rehearsal.progress import Stages
 from rehearsal.region import Region
 from rehearsal.waiting import wait_until
 
-STAGES = 9
+STAGES = 10
 
 
 def deploy(region: Region, port: int, hosts: int = 1, stages: Stages | None = None) -> None:
@@ -44,19 +44,24 @@ def deploy(region: Region, port: int, hosts: int = 1, stages: Stages | None = No
     with only_one(region):
         require_free_port(region, port)
         build_parts(region, stages)
+        with stages.stage("Root filesystem of HAProxy", region.logs / "load-balancer.log"):
+            HAProxy(region).build()
         with stages.stage("Network, emulated AWS", region.logs / "aws.log"):
             session.start(region)
         network = Network(region)
+        environment = Environment(region, hosts=hosts)
         with network.visit():
-            environment = Environment(region, hosts=hosts)
             login = _deploy(environment, stages)
+            network.forward(port, environment.load_balancer(), HTTPS)
+        _use(environment.airflow(port, login), stages)
+        with network.visit():
             rows = environment.table()
-            network.forward(port, IPv4Address(environment.web_address()), WEB_PORT)
     stages.note("")
     for line in table(rows):
         stages.note(line)
     stages.note("")
-    stages.note(f"Airflow   http://127.0.0.1:{port}")
+    stages.note(f"Airflow   https://127.0.0.1:{port}")
+    stages.note(f"trust     {environment.authority}, or accept the browser's warning")
     stages.note(f"login     {login.username} / {login.password}")
     stages.note("hosts     python -m rehearsal exec INSTANCE, python -m rehearsal journal INSTANCE")
     stages.note(f"took      {stages.elapsed():.0f} s; `python -m rehearsal down` removes every trace")
@@ -86,10 +91,12 @@ def _deploy(environment: Environment, stages: Stages) -> Login:
     log = region.logs / "deploy.log"
     with stages.stage("playbooks/deploy.yml", log):
         run_logged(region, environment.playbook("deploy"), log, stages)
-    login = environment.login()
-    airflow = Airflow(f"http://{environment.web_address()}:{WEB_PORT}", login.username, login.password)
+    return environment.login()
+
+
+def _use(airflow: Airflow, stages: Stages) -> None:
+    """Wait for Airflow and run the example DAG, by the way that a person takes."""
     with stages.stage("Airflow is healthy"):
         wait_until("every component of Airflow is healthy", lambda: not airflow.unhealthy(), STARTED)
     with stages.stage("DAG hello_airkiln on a worker"):
         run_dag(airflow)
-    return login

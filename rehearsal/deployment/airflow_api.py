@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import urllib.error
 import urllib.request
 from typing import Any
@@ -19,8 +20,10 @@ COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 class Airflow:
     """Airflow at one address. A request that fails raises RehearsalError, which names the request."""
 
-    def __init__(self, url: str, username: str = "", password: str = "") -> None:
+    def __init__(self, url: str, username: str = "", password: str = "", authority: str = "") -> None:
+        """:param authority: the certificate, as PEM, of whoever vouches for a server of https."""
         self.url = url.rstrip("/")
+        self._context = ssl.create_default_context(cadata=authority) if authority else None
         self._credentials = {"username": username, "password": password}
         self._token = ""
 
@@ -96,14 +99,16 @@ class Airflow:
             self._token = str(
                 self._call("POST", "/auth/token", self._credentials, authorized=False)["access_token"]
             )
-        request = urllib.request.Request(  # noqa: S310 - http, to an address of the rehearsal's own
+        request = urllib.request.Request(  # noqa: S310 - http or https, to an address of the rehearsal's own
             self.url + path, method=method, data=None if body is None else json.dumps(body).encode()
         )
         request.add_header("Content-Type", "application/json")
         if authorized:
             request.add_header("Authorization", f"Bearer {self._token}")
         try:
-            with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310 - as above
+            with urllib.request.urlopen(  # noqa: S310 - as above
+                request, timeout=seconds, context=self._context
+            ) as answer:
                 parsed: dict[str, Any] = json.load(answer)
                 return parsed
         except urllib.error.HTTPError as problem:

@@ -1,8 +1,8 @@
 """Bakes the image: ``packer build packer/``, unmodified, against the emulated EC2.
 
 Variables give everything that differs from a bake on AWS: the endpoint, the private address for SSH, how
-often to poll, the authority of the databases, and Amazon's agents, which are stubs from the emulated S3
-(``rehearsal/aws/stub_agents``).
+often to poll, the authority of databases and load balancers, and Amazon's agents, which are stubs from the
+emulated S3 (``rehearsal/aws/stub_agents``).
 Without Packer, the playbook runs by itself on an instance of the same EC2.
 """
 
@@ -19,11 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rehearsal.aws import session, stub_agents
+from rehearsal.aws import authority, session, stub_agents
 from rehearsal.aws.account import endpoint_url
 from rehearsal.aws.client import client
 from rehearsal.aws.instances import find_image, launch_instance, list_instances
-from rehearsal.aws.services.rds import authority
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.addresses import NETWORK
 from rehearsal.linux.cgroups import ControlGroup
@@ -72,6 +71,7 @@ def image_variables(s3: Any) -> dict[str, object]:  # noqa: ANN401 - boto3 makes
     s3.put_object(Bucket=PACKAGES_BUCKET, Key=AUTHORITY_KEY, Body=body, ACL="public-read")
     variables["database_authority_url"] = f"{endpoint_url()}/{PACKAGES_BUCKET}/{AUTHORITY_KEY}"
     variables["database_authority_sha256"] = hashlib.sha256(body).hexdigest()
+    variables["base_ca_certificates"] = [str(authority.path())]
     return variables
 
 

@@ -1,10 +1,13 @@
 """An environment as an operator has it: variables for playbooks/deploy.yml, and what its stacks have made.
 
 The variables name what differs from an environment on AWS, and nothing in the stacks or roles knows of it:
-the endpoint of the APIs, the smallest numbers of instances, DAGs from a bucket of the rehearsal's own, and
-the task execution API at the web server's own port. The internal load balancer is a record: its name has the
-addresses of its targets (``rehearsal.aws.services.resolver.names``), so that nothing ends TLS. There is no
-file system behind EFS: the automount is there, and a task that uses it fails.
+the endpoint of the APIs, the smallest numbers of instances, and DAGs from a bucket of the rehearsal's own.
+There is no file system behind EFS: the automount is there, and a task that uses it fails.
+
+People open Airflow at the internal load balancer, through a port of this host. Its certificate, which the
+operator of an environment imports, is for its host name and for 127.0.0.1. That is an address on purpose:
+Airflow tells browsers to use TLS only (HSTS), and for a name such as localhost they would remember that for
+every other program there, while they remember nothing for addresses.
 
 The calling process must be in the region's network.
 """
@@ -13,16 +16,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from rehearsal.aws import authority
 from rehearsal.aws.account import ACCOUNT, aws_region, endpoint_url
 from rehearsal.aws.client import client
 from rehearsal.aws.instances import list_instances
+from rehearsal.deployment.airflow_api import Airflow
 from rehearsal.deployment.bake import ANSIBLE_PLAYBOOK
-from rehearsal.deployment.instances import ENVIRONMENT_TAG, ROLE_TAG, WEB_PORT
+from rehearsal.deployment.instances import ENVIRONMENT_TAG, ROLE_TAG
 from rehearsal.deployment.parameters import DAGS_BUCKET
 from rehearsal.deployment.seed import DAGS, Login, publish_dags
 from rehearsal.errors import RehearsalError
@@ -32,6 +38,8 @@ NAME = "local"
 ZONE = "rehearsal.internal"
 HOST = f"airflow.{ZONE}"
 """The name of the internal load balancer."""
+LOOPBACK = IPv4Address("127.0.0.1")
+HTTPS = 443
 ADMINISTRATOR = "admin"
 SLOTS = 4
 """Tasks that a worker runs at a time: two cores carry all machines."""
@@ -67,6 +75,11 @@ class Environment:
         """Folder of the inventory, which holds no secret."""
         return self.region.home / "inventory"
 
+    @property
+    def authority(self) -> Path:
+        """File with the certificate of the authority that vouches for the load balancer."""
+        return self.region.home / authority.CERTIFICATE
+
     def prepare(self, image: str) -> None:
         """Make what an operator has before the first deployment, and write the inventory.
 
@@ -77,6 +90,7 @@ class Environment:
         variables = self.variables(image, _certificate(), _hosted_zone())
         folder = self.inventory / "group_vars"
         folder.mkdir(parents=True, exist_ok=True)
+        self.authority.write_text(authority.certificate())
         (self.inventory / "local.yml").write_text((REPOSITORY / "inventory/local.yml").read_text())
         (folder / f"{self.name}.yml").write_text(yaml.safe_dump(variables))
 
@@ -106,7 +120,6 @@ class Environment:
             "airkiln_pools": {"default": size | {"slots": SLOTS}},
             "airkiln_settings": {
                 "common": {
-                    "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{WEB_PORT}/execution/",
                     "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([BUNDLE]),
                     "AWS_ENDPOINT_URL": endpoint_url(),
                 }
@@ -127,15 +140,22 @@ class Environment:
         found = client("ssm").get_parameter(Name=name, WithDecryption=True)
         return Login(ADMINISTRATOR, str(found["Parameter"]["Value"]))
 
-    def web_address(self) -> str:
-        """The private address of a web server.
+    def airflow(self, port: int, login: Login) -> Airflow:
+        """Airflow at the port of this host that is forwarded to the load balancer."""
+        url = f"https://{LOOPBACK}:{port}"
+        return Airflow(url, login.username, login.password, self.authority.read_text())
 
-        :raises RehearsalError: none runs.
+    def load_balancer(self) -> IPv4Address:
+        """The private address of the internal load balancer.
+
+        :raises RehearsalError: there is none.
         """
-        found = [row.address for row in self.table() if row.role == "webserver"]
+        name = f"ELB app/airkiln-{self.name}-internal/*"
+        asked = {"Filters": [{"Name": "description", "Values": [name]}]}
+        found = client("ec2").describe_network_interfaces(**asked)["NetworkInterfaces"]
         if not found:
-            raise RehearsalError(f"No web server of {self.name} runs; see `python -m rehearsal status`.")
-        return found[0]
+            raise RehearsalError(f"{self.name} has no load balancer; deploy its stack edge.")
+        return IPv4Address(str(found[0]["PrivateIpAddress"]))
 
     def table(self) -> list[Row]:
         """The instances that run, by role, and the database."""
@@ -169,12 +189,16 @@ class Environment:
 
 
 def _certificate() -> str:
-    """ARN of the certificate of the internal load balancer; requests it the first time."""
+    """ARN of the certificate of the internal load balancer; imports it the first time."""
     acm = client("acm")
     for known in acm.list_certificates()["CertificateSummaryList"]:
         if known["DomainName"] == HOST:
             return str(known["CertificateArn"])
-    return str(acm.request_certificate(DomainName=HOST)["CertificateArn"])
+    key, certificate = authority.key_and_certificate(HOST, LOOPBACK)
+    imported = acm.import_certificate(
+        Certificate=certificate, PrivateKey=key, CertificateChain=authority.certificate()
+    )
+    return str(imported["CertificateArn"])
 
 
 def _hosted_zone() -> str:

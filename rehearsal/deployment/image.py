@@ -8,9 +8,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from rehearsal.aws import session
+from rehearsal.aws import authority, session
 from rehearsal.aws.client import client
-from rehearsal.aws.services.rds import authority
 from rehearsal.deployment import bake
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.cgroups import ControlGroup

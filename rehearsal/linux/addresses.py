@@ -13,6 +13,8 @@ ENDPOINT = IPv4Address("10.42.0.2")
 """Where the emulated APIs are served."""
 ENDPOINT_PORT = 4566
 POSTGRES = IPv4Address("10.42.0.10")
+LOAD_BALANCER = IPv4Address("10.42.0.11")
+"""The machine behind load balancers. Each of them has an address of its own there, in its subnet."""
 METADATA = IPv4Address("169.254.169.254")
 LINK_LOCAL = IPv4Network("169.254.0.0/16")
 """Where instances find the services of their own host, such as METADATA and RESOLVER."""

@@ -24,7 +24,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -172,6 +172,19 @@ class Network:
         if not on_link:
             self._ip(self.namespace, f"route replace {address}/32 dev {BRIDGE}")
         return NETNS / name
+
+    def set_further_addresses(self, machine: str, addresses: Sequence[IPv4Address]) -> None:
+        """Give a machine of 10.42.0.0/16 these addresses beside its own, in place of earlier further ones."""
+        name = self.region.machine_namespace(machine)
+        shown = json.loads(run(["ip", "-n", name, "-json", "-4", "address", "show", "dev", "eth0"]).stdout)
+        present = {each["local"] for each in shown[0]["addr_info"] if each["prefixlen"] == 32}
+        wanted = [str(address) for address in addresses]
+        self._ip(
+            name,
+            *(f"address delete {address}/32 dev eth0" for address in present.difference(wanted)),
+            *(f"address replace {address}/32 dev eth0" for address in wanted),
+        )
+        self._ip(self.namespace, *(f"route replace {address}/32 dev {BRIDGE}" for address in wanted))
 
     def remove_machine(self, machine: str) -> None:
         """Remove a machine's namespace, its interface and its port on the bridge."""

@@ -2,7 +2,7 @@
 
 Every packet from one machine to another passes through the region's network namespace (``network``), in its
 hook ``forward``. The rules stand there, outside the machines, so that root on a machine cannot change them.
-``ruleset`` is a pure function from members, groups and relays to the text of one table, and ``nft -f``
+``ruleset`` is a pure function from members and groups to the text of one table, and ``nft -f``
 replaces the table in one transaction: no packet meets half of the rules.
 
 - A member is an address with names of groups. A new connection passes if one of its source's groups permits
@@ -60,16 +60,13 @@ Members = Mapping[IPv4Address, Collection[str]]
 """The names of each address's groups."""
 
 
-def ruleset(members: Members, groups: Mapping[str, Group], relays: Collection[str] = ()) -> str:
+def ruleset(members: Members, groups: Mapping[str, Group]) -> str:
     """The text for ``nft -f`` that replaces the table.
 
     :param groups: all groups by name. A name without a group stands for one that permits nothing.
-    :param relays: groups of a relay that no machine runs: its clients reach what is behind it themselves. Who
-        may open a connection to the relay may open one to where the relay may, at the port behind it.
     """
     parties = sorted({_party(names) for names in members.values()})
     numbers = {party: number for number, party in enumerate(parties, 1)}
-    relayed = [line for name in sorted(relays) for line in _relayed(name, groups)]
     rules = [
         line
         for party in parties
@@ -82,7 +79,7 @@ def ruleset(members: Members, groups: Mapping[str, Group], relays: Collection[st
         )
     ]
     lines = [
-        *_sets(members, [*relayed, *rules]),
+        *_sets(members, rules),
         *rules,
         *_map("leaving", {address: f"jump from-{numbers[_party(members[address])]}" for address in members}),
         *_map("arriving", {address: f"jump to-{numbers[_party(members[address])]}" for address in members}),
@@ -91,7 +88,6 @@ def ruleset(members: Members, groups: Mapping[str, Group], relays: Collection[st
         "ct state established,related accept",
         f'iifname "{UPLINK_DEVICE}" accept',
         f"ip daddr {{ {DNS}, {LINK_LOCAL} }} accept",
-        *relayed,
         "ip saddr vmap @leaving",
         "ip daddr vmap @arriving",
         "}",
@@ -133,30 +129,6 @@ def _traffic(permission: Permission) -> str:
     if protocol == "icmp" and first != -1:
         return f"icmp type {first}" + (f" icmp code {last}" if last != -1 else "")
     return f"meta l4proto {protocol}"
-
-
-def _relayed(name: str, groups: Mapping[str, Group]) -> list[str]:
-    """The rules by which a relay's clients reach what is behind it."""
-    relay = groups.get(name, Group())
-    clients = [
-        peer
-        for each in relay.incoming
-        if each.group is None or _agreed(each, groups.get(each.group, Group()).outgoing, name)
-        for peer in _peers(each, "saddr")
-    ]
-    behind = [
-        target
-        for each in relay.outgoing
-        if each.group is not None and _agreed(each, groups.get(each.group, Group()).incoming, name)
-        for target in _matches(each, "daddr")
-    ]
-    return [f"{client} {target} accept".strip() for client in clients for target in behind]
-
-
-def _agreed(permission: Permission, others: Iterable[Permission], name: str) -> bool:
-    """Whether the group at the other end has the same permission for the group of this name."""
-    same = (permission.protocol, permission.first, permission.last)
-    return any(each.group == name and (each.protocol, each.first, each.last) == same for each in others)
 
 
 def _sets(members: Members, lines: Iterable[str]) -> list[str]:

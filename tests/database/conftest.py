@@ -9,7 +9,7 @@ import pytest
 from airkiln.database import prepare as preparing
 from airkiln.database.prepare import Plan
 from airkiln.failover.lease import LeaseClient
-from rehearsal.aws.services.rds import authority
+from rehearsal.aws import authority
 from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.aws.session import down, start
 from rehearsal.linux.network import Network

@@ -87,7 +87,7 @@ class Deployed:
         """Airflow's API at the printed address."""
         with Network(self.region).visit():
             login = self.environment.login()
-        return Airflow(f"http://127.0.0.1:{self.port}", login.username, login.password)
+        return self.environment.airflow(self.port, login)
 
     def stacks(self) -> dict[str, dict[str, Any]]:
         """The stacks by their names without the environment's."""

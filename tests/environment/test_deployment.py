@@ -6,6 +6,7 @@ import pytest
 
 from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.commands.up import DAG
+from rehearsal.deployment.environment import HOST
 from tests.environment.deployed import Deployed
 
 pytestmark = [pytest.mark.root, pytest.mark.image]
@@ -56,6 +57,24 @@ class TestTheDatabase:
     def test_it_has_the_settings_of_the_parameter_group(self, deployed: Deployed) -> None:
         server = Postgres(deployed.region)
         assert server.sql("SHOW log_min_duration_statement") == "2s"
+
+
+class TestTheLoadBalancer:
+    """HAProxy behind the internal load balancer of the edge stack."""
+
+    def test_tasks_reach_the_web_servers_through_it_by_its_name_and_tls(self, deployed: Deployed) -> None:
+        url = deployed.parameter("common/AIRFLOW__CORE__EXECUTION_API_SERVER_URL")
+        assert url == deployed.parameter("infra/edge/ExecutionApiUrl")
+        assert url == f"https://{HOST}/execution/"
+        asked = ["curl", "--silent", "--show-error", "--fail", "--tlsv1.3", f"https://{HOST}/airkiln/live"]
+        deployed.machine("worker").execute(asked)
+
+    def test_the_web_server_is_its_healthy_target(self, deployed: Deployed) -> None:
+        group = deployed.parameter("infra/edge/InternalTargetsArn")
+        found = deployed.call("elbv2", "describe_target_health", TargetGroupArn=group)
+        (target,) = found["TargetHealthDescriptions"]
+        assert target["Target"]["Id"] == deployed.instance("webserver").instance
+        assert target["TargetHealth"]["State"] == "healthy"
 
 
 class TestTheDag:

@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
-from moto.elbv2.models import elbv2_backends
-
-from rehearsal.aws.account import ACCOUNT, aws_region
 from rehearsal.aws.services.autoscaling import install as autoscaling
 from rehearsal.aws.services.cloudformation import install as cloudformation
 from rehearsal.aws.services.ec2 import install as ec2
 from rehearsal.aws.services.ec2.backend import EmulatedEC2, backend
+from rehearsal.aws.services.elbv2 import backend as load_balancers
+from rehearsal.aws.services.elbv2 import install as elbv2
+from rehearsal.aws.services.elbv2.haproxy import HAProxy
 from rehearsal.aws.services.patches import PATCHES
+from rehearsal.aws.services.rds import backend as databases
 from rehearsal.aws.services.rds import install as rds
-from rehearsal.aws.services.rds.backend import endpoints
 from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.aws.timers import Schedule
 from rehearsal.region import Region
 
 
 def install(region: Region, schedule: Schedule, endpoint: str) -> None:
-    """Correct moto, replace its EC2, Auto Scaling, RDS and CloudFormation, and publish the known images.
+    """Correct moto, replace the services that have machines, and CloudFormation; publish the known images.
 
     :param endpoint: URL at which CloudFormation calls the other services.
     """
     PATCHES.install()
     ec2.install(region)
     ec2.publish_images()
-    autoscaling.install(schedule)
-    rds.install(Postgres(region), changed=lambda: backend().enforce())
-    EmulatedEC2.firewall.members.append(endpoints)
-    EmulatedEC2.firewall.relays.append(_balancers)
+    elbv2.install(HAProxy(region), schedule, moved=_enforce)
+    autoscaling.install(schedule, target_health=_target_health)
+    rds.install(Postgres(region), changed=_enforce)
+    for service in (load_balancers, databases):
+        EmulatedEC2.firewall.members.append(service.endpoints)
     cloudformation.install(endpoint)
 
 
-def _balancers() -> Iterable[str]:
-    """The security groups of load balancers: no machine runs one."""
-    balancers = list(elbv2_backends[ACCOUNT][aws_region()].load_balancers.values())
-    return [group for each in balancers for group in each.security_groups or []]
+def _enforce() -> None:
+    """Put the security groups into force for servers that came, went, or have other groups."""
+    backend().enforce()
+
+
+def _target_health(arn: str) -> Mapping[str, str]:
+    """The states of a target group's targets; none for a group that does not exist."""
+    balancing = load_balancers.backend()
+    if arn not in balancing.target_groups:
+        return {}
+    return {each.instance_id: each.status for each in balancing.describe_target_health(arn, [])}

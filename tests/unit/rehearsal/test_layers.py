@@ -46,7 +46,7 @@ def test_a_layer_imports_only_lower_layers() -> None:
     assert upward == []
 
 
-@pytest.mark.parametrize("service", ["ec2", "autoscaling", "cloudformation", "rds"])
+@pytest.mark.parametrize("service", ["ec2", "autoscaling", "cloudformation", "elbv2", "rds"])
 def test_a_service_imports_in_one_direction(service: str) -> None:
     package = f"rehearsal.aws.services.{service}"
     order = {f"{package}.{name}": at for at, name in enumerate(SERVICE_LAYERS)}

@@ -14,9 +14,7 @@ the VPC user guide ("Control traffic to your AWS resources using security groups
 - Not filtered: the VPC's DNS server, instance metadata, the time service and the other link-local addresses.
 
 Members are instances with the groups of their launch, request or template, until they are terminated, and
-whatever ``Firewall.members`` lists besides, such as database instances. A load balancer without a machine is
-a relay (``packet_filter``): its clients reach its targets themselves (``resolver.names``), and need the
-rules of both sides, towards the load balancer and from it to the targets.
+whatever ``Firewall.members`` lists besides: database instances and load balancers.
 
 Left out: the emulated APIs, which every instance reaches as if by an endpoint that admits all, so groups of
 VPC endpoints have no effect; what the rehearsal's own commands open from outside the VPC (Packer's SSH, the
@@ -53,8 +51,6 @@ class Firewall:
         """``apply`` takes the text of a ruleset for nft."""
         self.members: list[Callable[[], Pairs]] = []
         """Each lists members that are not instances."""
-        self.relays: list[Callable[[], Iterable[str]]] = []
-        """Each lists ids of groups of load balancers without a machine."""
         self._apply = apply
         self._lock = threading.Lock()
         self._applied = ruleset({}, {})
@@ -62,8 +58,7 @@ class Firewall:
     def enforce(self, ec2: EC2Backend) -> None:
         """Put the present members, groups and rules into force; without a change, nothing happens."""
         with self._lock:
-            relays = {group for listed in self.relays for group in listed()}
-            wanted = ruleset(self._members(ec2), _groups(ec2), relays)
+            wanted = ruleset(self._members(ec2), _groups(ec2))
             if wanted != self._applied:
                 self._apply(wanted)
                 self._applied = wanted

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Address
 
-from rehearsal.aws.services.rds import authority
+from rehearsal.aws import authority
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.addresses import POSTGRES
 from rehearsal.linux.machine import Machine, Specification

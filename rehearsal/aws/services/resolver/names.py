@@ -1,7 +1,5 @@
 """The names of this AWS: endpoints of databases, load balancers, and records of hosted zones.
 
-A load balancer's name has the addresses of the running instances in its target groups: its listeners are
-records here, and nothing balances. So a client reaches the targets' port, and not the listener's.
 Source: the RDS user guide ("Finding the connection information"), the Elastic Load Balancing user guide ("DNS
 name"), the Route 53 developer guide ("Choosing between alias and non-alias records").
 
@@ -46,18 +44,15 @@ def _database(name: str) -> list[IPv4Address]:
 
 
 def _load_balancer(name: str) -> list[IPv4Address]:
-    elb = elbv2_backends[ACCOUNT][aws_region()]
-    balancers = {arn for arn, each in elb.load_balancers.items() if each.dns_name.lower() == name}
-    targets = {
-        target
-        for group in elb.target_groups.values()
-        if balancers & set(group.load_balancer_arns)
-        for target in group.targets
-    }
-    instances = ec2_backends[ACCOUNT][aws_region()].all_instances()
-    return sorted(
-        IPv4Address(each.private_ip) for each in instances if each.id in targets and each.state == "running"
-    )
+    """The addresses of its network interfaces, whose descriptions end in the end of its ARN."""
+    balancers = list(elbv2_backends[ACCOUNT][aws_region()].load_balancers.values())
+    ends = [each.arn.rpartition("loadbalancer/")[2] for each in balancers if each.dns_name.lower() == name]
+    interfaces = list(ec2_backends[ACCOUNT][aws_region()].enis.values())
+    return [
+        IPv4Address(str(each.private_ip_address))
+        for each in interfaces
+        if each.description in [f"ELB {end}" for end in ends]
+    ]
 
 
 def _record(name: str) -> list[IPv4Address] | None:

@@ -13,7 +13,7 @@ import pytest
 
 from rehearsal import cli
 from rehearsal import region as settings
-from rehearsal.aws.services.rds import authority
+from rehearsal.aws import authority
 from rehearsal.commands import up
 from rehearsal.deployment import bake, image
 from rehearsal.deployment.image import INGREDIENTS, baked_image, ingredients_digest

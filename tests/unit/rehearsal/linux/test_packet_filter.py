@@ -103,37 +103,3 @@ def test_the_table_is_replaced_in_one_transaction() -> None:
     first, second, third = ruleset({}, {}).splitlines()[:3]
     assert (first, second) == ("table ip airkiln_groups", "delete table ip airkiln_groups")
     assert third == "table ip airkiln_groups {"
-
-
-RELAYED = {
-    "worker": Group(outgoing=(Permission("tcp", 443, 443, group="balancer"),)),
-    "balancer": Group(
-        incoming=(Permission("tcp", 443, 443, group="worker"),),
-        outgoing=(Permission("tcp", 8080, 8080, group="web"),),
-    ),
-    "web": Group(incoming=(Permission("tcp", 8080, 8080, group="balancer"),)),
-}
-CLIENT_AND_TARGET = {WORKER: ["worker"], WEB: ["web"]}
-
-
-class TestRelay:
-    """A load balancer whose clients reach its targets themselves."""
-
-    def relayed(self, **groups: Group) -> list[str]:
-        found = chains(ruleset(CLIENT_AND_TARGET, RELAYED | groups, ["balancer"]))["forward"]
-        return [line for line in found if line.endswith(" accept") and "@" in line]
-
-    def test_who_may_open_a_connection_to_it_may_open_one_behind_it(self) -> None:
-        assert self.relayed() == ["ip saddr @worker ip daddr @web tcp dport 8080 accept"]
-
-    def test_a_group_that_is_no_relay_permits_nothing_behind_it(self) -> None:
-        assert "saddr @worker ip daddr @web" not in ruleset(CLIENT_AND_TARGET, RELAYED)
-
-    def test_networks_may_be_its_clients(self) -> None:
-        balancer = Group((Permission("tcp", 443, 443, ("10.8.0.0/16",)),), RELAYED["balancer"].outgoing)
-        expected = ["ip saddr 10.8.0.0/16 ip daddr @web tcp dport 8080 accept"]
-        assert self.relayed(balancer=balancer) == expected
-
-    @pytest.mark.parametrize("silent", ["worker", "web"])
-    def test_both_ends_have_to_permit_it(self, silent: str) -> None:
-        assert self.relayed(**{silent: Group()}) == []

@@ -15,6 +15,7 @@ from moto.autoscaling import urls as autoscaling_urls
 from moto.autoscaling.models import autoscaling_backends
 from moto.cloudformation import urls as cloudformation_urls
 from moto.ec2.models import amis, ec2_backends, instances
+from moto.elbv2.models import elbv2_backends
 from moto.rds.models import rds_backends
 
 from rehearsal.aws.account import DEBIAN_OWNER
@@ -23,12 +24,15 @@ from rehearsal.aws.services.cloudformation import install as cloudformation
 from rehearsal.aws.services.ec2 import install as ec2
 from rehearsal.aws.services.ec2.backend import backend
 from rehearsal.aws.services.ec2.images import Catalogue, Image
+from rehearsal.aws.services.elbv2 import install as elbv2
+from rehearsal.aws.services.elbv2.backend import EmulatedELB
+from rehearsal.aws.services.elbv2.haproxy import HAProxy
 from rehearsal.aws.services.install import install
 from rehearsal.aws.services.patches import PATCHES
 from rehearsal.aws.services.rds import install as rds
-from rehearsal.aws.services.rds.backend import endpoints
 from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.aws.timers import Schedule
+from rehearsal.linux.network import Network
 from rehearsal.region import Region
 from tests.unit.rehearsal.aws.emulated_aws import drop_backends
 
@@ -44,6 +48,7 @@ def replaced() -> list[Any]:
         autoscaling_urls.url_paths["{0}/$"],
         autoscaling_backends.backend,
         cloudformation_urls.url_paths["{0}/$"],
+        elbv2_backends.backend,
         rds_backends.backend,
     ]
 
@@ -57,11 +62,12 @@ def test_what_services_replace_comes_back(tmp_path: Path, monkeypatch: pytest.Mo
         for _ in range(2):
             ec2.install(region, hypervisor=object())
             autoscaling.install(Schedule())
+            elbv2.install(HAProxy(region), Schedule())
             rds.install(Postgres(region))
             cloudformation.install("http://127.0.0.1:1")
         assert all(now != then for now, then in zip(replaced(), before, strict=True))
     finally:
-        for service in (cloudformation, rds, autoscaling, ec2):
+        for service in (cloudformation, rds, elbv2, autoscaling, ec2):
             service.uninstall()
     assert replaced() == before
 
@@ -83,7 +89,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
             install(region, Schedule(), "http://127.0.0.1:1")
             yield
         finally:
-            for service in (cloudformation, rds, autoscaling, ec2):
+            for service in (cloudformation, rds, elbv2, autoscaling, ec2):
                 service.uninstall()
             PATCHES.uninstall()
             drop_backends()
@@ -98,14 +104,15 @@ def test_the_daemon_offers_debian_and_the_images_of_its_predecessor(
     assert images["ami-00123456789ab0000"].owner_id == DEBIAN_OWNER
 
 
-def test_the_daemon_filters_for_databases_and_behind_load_balancers(
+def test_the_daemon_filters_for_databases_and_load_balancers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(EmulatedELB, "submit", staticmethod(lambda _: None), raising=False)
+    monkeypatch.setattr(Network, "apply", lambda *_: None)
     with installed(tmp_path, monkeypatch):
         make: Any = botocore.session.get_session().create_client
         subnets = [each["SubnetId"] for each in make("ec2").describe_subnets()["Subnets"]]
         group = make("ec2").create_security_group(GroupName="lb", Description="lb")["GroupId"]
         make("elbv2").create_load_balancer(Name="lb", Subnets=subnets, SecurityGroups=[group])
-        firewall = backend().firewall
-        assert firewall.members == [endpoints]
-        assert [each for listed in firewall.relays for each in listed()] == [group]
+        members = [pair for listed in backend().firewall.members for pair in listed()]
+        assert [groups for _, groups in members] == [[group]]

@@ -1,4 +1,4 @@
-"""The authority that vouches for the rehearsal's databases."""
+"""The authority that vouches for the rehearsal's databases and load balancers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.aws.services.rds import authority
+from rehearsal.aws import authority
 from rehearsal.errors import RehearsalError
 
 ADDRESS = ipaddress.IPv4Address("10.42.0.10")
@@ -66,6 +66,18 @@ def test_a_certificate_for_a_name_holds_for_that_name_alone_however_long(tmp_pat
     assert openssl(*verify, "-verify_hostname", name, own).endswith("OK\n")
     assert "hostname mismatch" in openssl(*verify, "-verify_hostname", f"b{name}", own)
     assert "IP address mismatch" in openssl(*verify, "-verify_ip", str(ADDRESS), own)
+
+
+def test_what_it_issues_passes_the_strict_checks_of_python_3_13(tmp_path: Path) -> None:
+    key, certificate = authority.key_and_certificate("airflow.example.internal", ADDRESS)
+    (tmp_path / "ca.pem").write_text(authority.certificate())
+    (tmp_path / "own.pem").write_text(certificate)
+    verify = ("verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", str(tmp_path / "ca.pem"))
+    own = str(tmp_path / "own.pem")
+    for name in (("-verify_hostname", "airflow.example.internal"), ("-verify_ip", str(ADDRESS))):
+        assert openssl(*verify, *name, own).endswith("OK\n")
+    public = openssl("x509", "-in", own, "-noout", "-pubkey")
+    assert openssl("pkey", "-pubout", text=key) == public
 
 
 def test_another_users_folder_is_not_trusted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
