@@ -90,4 +90,7 @@ def run_logged(region: Region, command: list[str], log: Path, stages: Stages) ->
     finally:
         ControlGroup(region, session.BAKE).end(grace=2.0)
     if process.returncode:
-        raise RehearsalError(f"{Path(command[0]).name} failed with status {process.returncode}; see {log}.")
+        raise RehearsalError(
+            f"{Path(command[0]).name} failed with status {process.returncode}; see {log}. When the cause is "
+            "fixed, run the same command again: it continues from there."
+        )

@@ -37,7 +37,7 @@ class Deployed:
     def run(self) -> str:
         """Deploy it by the command; returns what that prints."""
         done = subprocess.run(
-            [sys.executable, "-m", "rehearsal", "deploy", "--port", str(self.port)],
+            [sys.executable, "-m", "rehearsal", "deploy", "--hosts", "1", "--port", str(self.port)],
             cwd=REPOSITORY,
             env=os.environ | {"AIRKILN_REHEARSAL": self.region.name},
             check=False,

@@ -1,4 +1,4 @@
-"""What ``deploy`` prints of an environment, and the variables that it deploys with."""
+"""The size of an environment, and the variables that it is deployed with."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from rehearsal.commands.deploy import table
-from rehearsal.deployment.environment import Environment, Row
+from rehearsal import cli
+from rehearsal.commands.deploy import HOSTS
+from rehearsal.deployment.environment import Environment
 from rehearsal.region import Region
 
 IMAGE = "ami-0123456789abcdef0"
@@ -18,15 +19,9 @@ def variables(hosts: int) -> dict[str, Any]:
     return Environment(Region("unit"), hosts=hosts).variables(IMAGE, CERTIFICATE, "Z0123456789")
 
 
-def test_the_table_has_a_heading_and_its_columns_are_aligned() -> None:
-    rows = [
-        Row("i-0", "webserver", "us-east-1a", "10.20.48.4", "InService, Healthy"),
-        Row("airkiln-local", "database", "us-east-1b", "name", "available"),
-    ]
-    heading, first, second = table(rows)
-    assert heading.split() == ["instance", "role", "zone", "address", "health"]
-    assert first.index("us-east-1a") == second.index("us-east-1b") == heading.index("zone")
-    assert first.endswith("InService, Healthy")
+def test_the_command_deploys_two_instances_of_each_role_unless_told_otherwise() -> None:
+    assert cli.parser().parse_args(["deploy"]).hosts == HOSTS == 2
+    assert cli.parser().parse_args(["deploy", "--hosts", "1"]).hosts == 1
 
 
 @pytest.mark.parametrize("hosts", [1, 2])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from rehearsal import cli
 from rehearsal import region as settings
 from rehearsal.aws.services.rds import authority
-from rehearsal.commands import up
+from rehearsal.commands import deploy, up
 from rehearsal.deployment import bake, image
 from rehearsal.deployment.image import INGREDIENTS, baked_image, ingredients_digest
 from rehearsal.deployment.instances import sort_out
@@ -92,7 +93,7 @@ class TestThePort:
         with pytest.raises(RehearsalError) as refused:
             up.require_free_port(region, busy_port)
         assert f"127.0.0.1:{busy_port}" in str(refused.value)
-        assert f"make rehearse AIRKILN_PORT={busy_port + 1}" in str(refused.value)
+        assert f"`make rehearse AIRKILN_PORT={busy_port + 1} AIRKILN_REHEARSAL=unit`" in str(refused.value)
         assert "\n" not in str(refused.value)
 
     def test_the_one_that_this_rehearsal_opened_before_is_its_own(
@@ -123,7 +124,10 @@ def test_two_runs_at_once_are_refused(region: Region) -> None:
         with up.only_one(region):
             pytest.fail("let in")
 
-    with up.only_one(region), pytest.raises(RehearsalError, match="Another `make rehearse`"):
+    with (
+        up.only_one(region),
+        pytest.raises(RehearsalError, match="`make rehearse-status AIRKILN_REHEARSAL=unit`"),
+    ):
         second()
     with up.only_one(region):
         pass
@@ -232,12 +236,33 @@ def test_what_an_image_is_made_of_exists() -> None:
     assert [name for name in INGREDIENTS if not (settings.REPOSITORY / name).exists()] == []
 
 
-def test_an_interruption_is_no_traceback_and_says_how_to_go_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+class TestAnInterruption:
+    """No traceback, but how to go on with the same rehearsal."""
 
-    monkeypatch.setattr(up, "up", interrupted)
-    assert cli.main(["up"]) == 130
-    assert "`make rehearse-down` removes what is left" in capsys.readouterr().err
+    @pytest.mark.parametrize(
+        ("command", "again"),
+        [
+            (up.up, "`make rehearse SIZE=one AIRKILN_REHEARSAL=unit` continues from here; "),
+            (deploy.deploy, "`make rehearse AIRKILN_REHEARSAL=unit` continues from here; "),
+        ],
+        ids=["up", "deploy"],
+    )
+    def test_of_a_run_says_how_to_continue_and_how_to_end_it(
+        self,
+        command: Callable[..., None],
+        again: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def stopped(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setenv("AIRKILN_REHEARSAL", "unit")
+        monkeypatch.setattr(sys.modules[command.__module__], command.__name__, stopped)
+        assert cli.main([command.__name__]) == 130
+        ends = "`make rehearse-down AIRKILN_REHEARSAL=unit` removes what is left.\n"
+        assert capsys.readouterr().err == f"\nrehearsal: interrupted. {again}{ends}"
+
+    def test_of_another_command_says_how_to_end_the_rehearsal(self) -> None:
+        said = cli.interrupted(Region(), "launch")
+        assert said == "\nrehearsal: interrupted. `make rehearse-down` removes what is left.\n"
