@@ -2,52 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from rehearsal.aws import session
 from rehearsal.aws.client import client
-from rehearsal.deployment.airflow_api import Airflow
 from rehearsal.deployment.environment import Environment, Row
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.network import Network
-from rehearsal.region import REPOSITORY, Region
-from tests.support.ports import free_port
+from rehearsal.region import REPOSITORY
+from tests.support.rehearsed import Rehearsed
 
 RECAP = re.compile(r"^airkiln-\S+ +: ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.MULTILINE)
 
 
-@dataclass
-class Deployed:
-    """The environment of one rehearsal."""
+class Deployed(Rehearsed):
+    """The environment of one rehearsal, with one instance of each role."""
 
-    region: Region
-    port: int = field(default_factory=free_port)
-    output: str = ""
+    command = ("deploy", "--hosts", "1")
 
     @property
     def environment(self) -> Environment:
         return Environment(self.region)
-
-    def run(self) -> str:
-        """Deploy it by the command; returns what that prints."""
-        done = subprocess.run(
-            [sys.executable, "-m", "rehearsal", "deploy", "--hosts", "1", "--port", str(self.port)],
-            cwd=REPOSITORY,
-            env=os.environ | {"AIRKILN_REHEARSAL": self.region.name},
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=1500,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
 
     def playbook(self, name: str, *arguments: str) -> dict[str, int]:
         """Run a playbook on it; returns how many tasks changed something, and how many failed."""
@@ -81,13 +58,6 @@ class Deployed:
     def machine(self, role: str) -> Machine:
         """The machine of the one instance of a role."""
         return Machine(self.region, self.instance(role).instance)
-
-    @cached_property
-    def airflow(self) -> Airflow:
-        """Airflow's API at the printed address."""
-        with Network(self.region).visit():
-            login = self.environment.login()
-        return Airflow(f"http://127.0.0.1:{self.port}", login.username, login.password)
 
     def stacks(self) -> dict[str, dict[str, Any]]:
         """The stacks by their names without the environment's."""
