@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from rehearsal import region as settings
 from rehearsal.aws.services.rds import authority
 from rehearsal.commands import deploy, up
 from rehearsal.deployment import bake, image
-from rehearsal.deployment.image import INGREDIENTS, baked_image, ingredients_digest
+from rehearsal.deployment.image import INGREDIENTS, OF_DEPLOYMENTS, baked_image, ingredients_digest
 from rehearsal.deployment.instances import sort_out
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.network import Network
@@ -219,6 +220,22 @@ class TestTheDigest:
         (tree / name).write_text("two")
         assert ingredients_digest() != before
 
+    @pytest.mark.parametrize("name", OF_DEPLOYMENTS)
+    def test_what_only_deployments_use_does_not(self, tree: Path, name: str) -> None:
+        before = ingredients_digest()
+        path = tree / name if "." in name else tree / name / "one.yml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("one")
+        assert ingredients_digest() == before
+
+    def test_a_file_that_is_named_itself_does(self, tree: Path) -> None:
+        named = tree / "src/airkiln_deploy/requirements.py"
+        named.parent.mkdir(parents=True)
+        named.write_text("one")
+        before = ingredients_digest()
+        named.write_text("two")
+        assert ingredients_digest() != before
+
     def test_a_renamed_file_changes_it(self, tree: Path) -> None:
         before = ingredients_digest()
         (tree / "src/airkiln/cli.py").rename(tree / "src/airkiln/start.py")
@@ -233,7 +250,18 @@ class TestTheDigest:
 
 
 def test_what_an_image_is_made_of_exists() -> None:
-    assert [name for name in INGREDIENTS if not (settings.REPOSITORY / name).exists()] == []
+    names = [*INGREDIENTS, *OF_DEPLOYMENTS]
+    assert [name for name in names if not (settings.REPOSITORY / name).exists()] == []
+
+
+def test_the_roles_use_nothing_of_deployments_that_is_no_ingredient() -> None:
+    used = {
+        f"src/airkiln_deploy/{module}.py"
+        for path in (settings.REPOSITORY / "roles").rglob("*.py")
+        for module in re.findall(r"^from airkiln_deploy import (\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert used
+    assert used <= set(INGREDIENTS)
 
 
 class TestAnInterruption:
