@@ -21,5 +21,5 @@ def install(region: Region, schedule: Schedule, endpoint: str) -> None:
     ec2.install(region)
     ec2.publish_images()
     autoscaling.install(schedule)
-    rds.install(Postgres(region))
+    rds.install(Postgres(region), region.run / "snapshots")
     cloudformation.install(endpoint)

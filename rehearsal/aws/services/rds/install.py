@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from moto.rds.models import rds_backends
 
 from rehearsal.aws.services.patching import Substitutions
-from rehearsal.aws.services.rds.backend import EmulatedRDS, Server
+from rehearsal.aws.services.rds.backend import EmulatedRDS
+from rehearsal.aws.services.rds.models import Server
 
 _substitutions = Substitutions()
 
 
-def install(server: Server) -> None:
+def install(server: Server, folder: Path) -> None:
     """Serve every later request with the emulated RDS; install the patches of moto before.
 
     :param server: the one database server.
+    :param folder: where the data of snapshots are.
     """
     _substitutions.attribute(EmulatedRDS, "server", server)
+    _substitutions.attribute(EmulatedRDS, "folder", folder)
     _substitutions.attribute(rds_backends, "backend", EmulatedRDS)
 
 
