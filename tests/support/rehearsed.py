@@ -38,10 +38,19 @@ class Rehearsed:
     port: int = field(default_factory=free_port)
     output: str = ""
 
+    @property
+    def words(self) -> list[str]:
+        """The arguments of Python that run the command."""
+        return ["-m", "rehearsal", *self.command, "--port", str(self.port)]
+
+    def make(self) -> None:
+        """Make the rehearsal."""
+        self.output = self.run()
+
     def run(self) -> str:
         """Run the command; returns what it prints."""
         done = subprocess.run(
-            [sys.executable, "-m", "rehearsal", *self.command, "--port", str(self.port)],
+            [sys.executable, *self.words],
             cwd=REPOSITORY,
             env=self.variables,
             check=False,
@@ -88,7 +97,7 @@ def rehearsed(made: Made) -> Iterator[Made]:
     if not keep:
         session.down(made.region)
     try:
-        made.output = made.run()
+        made.make()
         yield made
     finally:
         if not keep:
