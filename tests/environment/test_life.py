@@ -19,7 +19,7 @@ class TestAnInterruptedDeployment:
     def test_it_ends_at_once_and_says_how_to_go_on(self, deployed: Deployed) -> None:
         for interruption in deployed.interruptions:
             assert interruption.status == 130, interruption.said
-            assert "`make rehearse AIRKILN_REHEARSAL=deployed` continues from here" in interruption.said
+            assert f"{deployed.region.make('rehearse')} continues from here" in interruption.said
             assert "Traceback" not in interruption.said
 
     def test_what_it_had_begun_is_continued_and_not_made_again(self, deployed: Deployed) -> None:
