@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,3 +47,10 @@ def test_a_playbook_is_run_with_the_environments_name_and_inventory() -> None:
     assert command[1:3] == ["--inventory", str(environment.inventory)]
     assert command[3].endswith("playbooks/deploy.yml")
     assert command[-3:] == ["--extra-vars", "environment_name=local", "--check"]
+
+
+def test_what_a_playbook_leaves_of_its_jobs_goes_with_the_rehearsal() -> None:
+    environment = Environment(Region("unit"))
+    given = [word for word in environment.playbook("deploy") if "ansible_async_dir" in word]
+    (folder,) = (json.loads(word)["ansible_async_dir"] for word in given)
+    assert Path(folder).is_relative_to(environment.region.run)
