@@ -57,7 +57,7 @@ def deploy(region: Region, port: int, hosts: int = HOSTS, stages: Stages | None 
     stages.note("")
     for line in table(rows):
         stages.note(line)
-    say_ways_in(region, stages, port, login, "webserver")
+    say_ways_in(region, stages, f"http://127.0.0.1:{port}", login, "webserver")
 
 
 def _deploy(environment: Environment, stages: Stages) -> Login:

@@ -21,13 +21,14 @@ def table(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def say_ways_in(region: Region, stages: Stages, port: int, login: Login, role: str) -> None:
+def say_ways_in(region: Region, stages: Stages, url: str, login: Login, role: str) -> None:
     """Print address and login, and the commands with which to look further.
 
+    :param url: where people open Airflow.
     :param role: of the instances that the commands are shown for.
     """
     stages.note("")
-    stages.note(f"Airflow   http://127.0.0.1:{port}")
+    stages.note(f"Airflow   {url}")
     stages.note(f"login     {login.username} / {login.password}")
     stages.note(f"shell     {region.make('rehearse-shell', f'HOST={role}')}")
     stages.note(f"logs      {region.make('rehearse-logs', f'ROLE={role}')}")

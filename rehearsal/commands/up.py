@@ -71,7 +71,7 @@ def up(region: Region, port: int, stages: Stages | None = None) -> None:
         before = [int(at) for at, to in network.forwards().items() if to.endswith(f":{WEB_PORT}")]
         for opened in dict.fromkeys([*before, port]):
             network.forward(opened, IPv4Address(address), WEB_PORT)
-    say_ways_in(region, stages, port, login, "all")
+    say_ways_in(region, stages, f"http://127.0.0.1:{port}", login, "all")
 
 
 def first_stages(total: int, out: TextIO = sys.stdout) -> Stages:

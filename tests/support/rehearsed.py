@@ -20,7 +20,7 @@ from rehearsal.deployment.airflow_api import Airflow
 from rehearsal.region import REPOSITORY, Region
 from tests.support.ports import free_port
 
-ADDRESS = re.compile(r"^Airflow +(http://127\.0\.0\.1:(\d+))$", re.MULTILINE)
+ADDRESS = re.compile(r"^Airflow +(https?://127\.0\.0\.1:\d+)$", re.MULTILINE)
 LOGIN = re.compile(r"^login +(\S+) / (\S+)$", re.MULTILINE)
 STAGE = re.compile(r"^\[(\d+)/(\d+)\] (\S.*?) {2,}\d+\.\d s(?:  (.+))?$", re.MULTILINE)
 LONGEST = 1500

@@ -18,7 +18,9 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), 
 
 def ways_in(region: Region) -> str:
     out = io.StringIO()
-    say_ways_in(region, Stages(1, out, live=False), 8081, Login("admin", "secret"), "webserver")
+    say_ways_in(
+        region, Stages(1, out, live=False), "http://127.0.0.1:8081", Login("admin", "secret"), "webserver"
+    )
     return out.getvalue()
 
 
