@@ -231,22 +231,30 @@ class Machine:
         with contextlib.suppress(OSError):
             (PROPAGATE / self._label).rmdir()
 
-    @contextlib.contextmanager
-    def frozen(self, seconds: float = 5) -> Iterator[None]:
-        """Stop every process of a running machine for the time of the block; nothing is written meanwhile.
+    def freeze(self, seconds: float = 5) -> None:
+        """Stop every process of a running machine; return when all have stopped.
 
-        :param seconds: for all processes to stop.
+        :raises RehearsalError: they have not within ``seconds``.
         """
         group = self._group.folders[0]
         (group / "cgroup.freeze").write_text("1")
+        events = group / "cgroup.events"
+        wait_until(f"{self.name} is frozen", lambda: "frozen 1" in events.read_text(), seconds, every=0.001)
+
+    def thaw(self) -> None:
+        """Let a frozen machine continue. No effect on one that is not frozen, or off."""
+        frozen = self._group.folders[0] / "cgroup.freeze"
+        if frozen.exists():
+            frozen.write_text("0")
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Freeze a running machine for the time of the block: it writes nothing meanwhile."""
         try:
-            stopped = group / "cgroup.events"
-            wait_until(
-                f"{self.name} is frozen", lambda: "frozen 1" in stopped.read_text(), seconds, every=0.001
-            )
+            self.freeze()
             yield
         finally:
-            (group / "cgroup.freeze").write_text("0")
+            self.thaw()
 
     def snapshot(self, target: Path) -> list[Path]:
         """Save the disk as a new layer at ``target``, and return the layers of an image of it.
