@@ -127,10 +127,15 @@ class Environment:
         }
 
     def playbook(self, name: str, *arguments: str) -> list[str]:
-        """The command line of a playbook on this environment, for the region's network."""
+        """The command line of a playbook on this environment, for the region's network.
+
+        What an interrupted one leaves of its jobs goes with the rehearsal.
+        """
+        jobs = json.dumps({"ansible_async_dir": str(self.region.run / "jobs")})
         return [
             *(str(ANSIBLE_PLAYBOOK), "--inventory", str(self.inventory)),
-            *(str(REPOSITORY / f"playbooks/{name}.yml"), "--extra-vars", f"environment_name={self.name}"),
+            *(str(REPOSITORY / f"playbooks/{name}.yml"), "--extra-vars", jobs),
+            *("--extra-vars", f"environment_name={self.name}"),
             *arguments,
         ]
 

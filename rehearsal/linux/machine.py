@@ -18,7 +18,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -29,6 +29,7 @@ from rehearsal.linux.mounts import PROPAGATE, bind_option, overlay_command, quot
 from rehearsal.linux.network import RESOLV_CONF, Network
 from rehearsal.linux.processes import Process, run
 from rehearsal.region import Region
+from rehearsal.waiting import wait_until
 
 REBOOT = 133
 """Exit status of systemd-nspawn when the machine reboots (EXIT_FORCE_RESTART)."""
@@ -230,11 +231,36 @@ class Machine:
         with contextlib.suppress(OSError):
             (PROPAGATE / self._label).rmdir()
 
+    def freeze(self, seconds: float = 5) -> None:
+        """Stop every process of a running machine; return when all have stopped.
+
+        :raises RehearsalError: they have not within ``seconds``.
+        """
+        group = self._group.folders[0]
+        (group / "cgroup.freeze").write_text("1")
+        events = group / "cgroup.events"
+        wait_until(f"{self.name} is frozen", lambda: "frozen 1" in events.read_text(), seconds, every=0.001)
+
+    def thaw(self) -> None:
+        """Let a frozen machine continue. No effect on one that is not frozen, or off."""
+        frozen = self._group.folders[0] / "cgroup.freeze"
+        if frozen.exists():
+            frozen.write_text("0")
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Freeze a running machine for the time of the block: it writes nothing meanwhile."""
+        try:
+            self.freeze()
+            yield
+        finally:
+            self.thaw()
+
     def snapshot(self, target: Path) -> list[Path]:
         """Save the disk as a new layer at ``target``, and return the layers of an image of it.
 
         A stopped machine's own layer is moved there, and the machine gets an empty one above it, which takes
-        no time. A running machine's is copied as it is.
+        no time. A running machine's is copied as it is; `frozen` keeps it as it was at one moment.
         """
         specification = self.specification
         layers = [target, *(Path(layer) for layer in specification.layers)]

@@ -29,7 +29,7 @@ def install(region: Region, schedule: Schedule, endpoint: str) -> None:
     ec2.publish_images()
     elbv2.install(HAProxy(region), schedule, moved=_enforce)
     autoscaling.install(schedule, target_health=_target_health)
-    rds.install(Postgres(region), changed=_enforce)
+    rds.install(Postgres(region), region.run / "snapshots", changed=_enforce)
     for service in (load_balancers, databases):
         EmulatedEC2.firewall.members.append(service.endpoints)
     cloudformation.install(endpoint)

@@ -63,7 +63,7 @@ def test_what_services_replace_comes_back(tmp_path: Path, monkeypatch: pytest.Mo
             ec2.install(region, hypervisor=object())
             autoscaling.install(Schedule())
             elbv2.install(HAProxy(region), Schedule())
-            rds.install(Postgres(region))
+            rds.install(Postgres(region), region.run / "snapshots")
             cloudformation.install("http://127.0.0.1:1")
         assert all(now != then for now, then in zip(replaced(), before, strict=True))
     finally:
