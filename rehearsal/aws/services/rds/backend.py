@@ -24,6 +24,7 @@ from moto.rds.models import DBInstance, RDSBackend, rds_backends
 
 from rehearsal.aws.account import ACCOUNT, aws_region
 from rehearsal.aws.services.patching import Moto
+from rehearsal.linux.addresses import POSTGRES
 
 log = logging.getLogger(__name__)
 ENGINE = "postgres"
@@ -64,6 +65,8 @@ class EmulatedRDS(RDSBackend):
     server: Server
     submit: Callable[[Callable[[], None]], None] = staticmethod(in_background)
     """Runs what takes longer than a request; unit tests replace it."""
+    changed: Callable[[], None]
+    """Is called after a change of what ``endpoints`` lists."""
 
     @property
     def _url_module(self) -> Moto:
@@ -83,6 +86,7 @@ class EmulatedRDS(RDSBackend):
                 "one database server, and it is in use.",
             )
         database = super().create_db_instance(db_kwargs)
+        self.changed()
         if database.engine == ENGINE:
             database.status = "creating"
             self.submit(lambda: self._create(database))
@@ -91,6 +95,7 @@ class EmulatedRDS(RDSBackend):
     def modify_db_instance(self, db_instance_identifier: str, db_kwargs: dict[str, Any]) -> DBInstance:
         """Change the records, and the master user's password at once, as RDS does."""
         database = super().modify_db_instance(db_instance_identifier, db_kwargs)
+        self.changed()
         if database.engine == ENGINE and db_kwargs.get("master_user_password"):
             self.server.create_administrator(str(database.master_username), _password(database))
         return database
@@ -100,6 +105,7 @@ class EmulatedRDS(RDSBackend):
         database = super().delete_db_instance(db_instance_identifier, *args, **options)
         if database.engine == ENGINE:
             self.server.remove()
+        self.changed()
         return database
 
     def _create(self, database: DBInstance) -> None:
@@ -123,6 +129,12 @@ def backend() -> EmulatedRDS:
     if not isinstance(found, EmulatedRDS):
         raise TypeError("moto served RDS before install(): call install() before the first request.")
     return found
+
+
+def endpoints() -> list[tuple[str, list[str]]]:
+    """The addresses of database servers, each with the ids of its instance's security groups."""
+    databases = list(backend().databases.values())
+    return [(str(POSTGRES), list(each.vpc_security_group_ids)) for each in databases if each.engine == ENGINE]
 
 
 def _password(database: DBInstance) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from moto.rds.models import rds_backends
 
 from rehearsal.aws.services.patching import Substitutions
@@ -10,11 +12,13 @@ from rehearsal.aws.services.rds.backend import EmulatedRDS, Server
 _substitutions = Substitutions()
 
 
-def install(server: Server) -> None:
+def install(server: Server, changed: Callable[[], None] = lambda: None) -> None:
     """Serve every later request with the emulated RDS; install the patches of moto before.
 
     :param server: the one database server.
+    :param changed: is called after a change of what ``backend.endpoints`` lists.
     """
+    _substitutions.attribute(EmulatedRDS, "changed", staticmethod(changed))
     _substitutions.attribute(EmulatedRDS, "server", server)
     _substitutions.attribute(rds_backends, "backend", EmulatedRDS)
 

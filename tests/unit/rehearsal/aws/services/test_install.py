@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 from moto import mock_aws
 from moto.autoscaling import models as autoscaling_models
@@ -23,6 +26,7 @@ from rehearsal.aws.services.ec2.images import Catalogue, Image
 from rehearsal.aws.services.install import install
 from rehearsal.aws.services.patches import PATCHES
 from rehearsal.aws.services.rds import install as rds
+from rehearsal.aws.services.rds.backend import endpoints
 from rehearsal.aws.services.rds.postgres import Postgres
 from rehearsal.aws.timers import Schedule
 from rehearsal.region import Region
@@ -62,12 +66,14 @@ def test_what_services_replace_comes_back(tmp_path: Path, monkeypatch: pytest.Mo
     assert replaced() == before
 
 
-def test_the_daemon_offers_debian_and_the_images_of_its_predecessor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """All services in this process, as in the daemon."""
     (rootfs := tmp_path / "0123456789ab").mkdir()
     monkeypatch.setattr("rehearsal.aws.services.ec2.images.rootfs_folder", lambda _: rootfs)
     monkeypatch.setattr(Region, "home", property(lambda _: tmp_path))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     region = Region("unit")
     region.prepare()
     Catalogue(region).add(Image("ami-earlier", "airkiln-1", [str(rootfs)], tags={"Name": "x"}))
@@ -75,11 +81,31 @@ def test_the_daemon_offers_debian_and_the_images_of_its_predecessor(
         drop_backends()
         try:
             install(region, Schedule(), "http://127.0.0.1:1")
-            images = {image.id: image for image in backend().describe_images()}
+            yield
         finally:
             for service in (cloudformation, rds, autoscaling, ec2):
                 service.uninstall()
             PATCHES.uninstall()
             drop_backends()
+
+
+def test_the_daemon_offers_debian_and_the_images_of_its_predecessor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with installed(tmp_path, monkeypatch):
+        images = {image.id: image for image in backend().describe_images()}
     assert images["ami-earlier"].name == "airkiln-1"
     assert images["ami-00123456789ab0000"].owner_id == DEBIAN_OWNER
+
+
+def test_the_daemon_filters_for_databases_and_behind_load_balancers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with installed(tmp_path, monkeypatch):
+        make: Any = botocore.session.get_session().create_client
+        subnets = [each["SubnetId"] for each in make("ec2").describe_subnets()["Subnets"]]
+        group = make("ec2").create_security_group(GroupName="lb", Description="lb")["GroupId"]
+        make("elbv2").create_load_balancer(Name="lb", Subnets=subnets, SecurityGroups=[group])
+        firewall = backend().firewall
+        assert firewall.members == [endpoints]
+        assert [each for listed in firewall.relays for each in listed()] == [group]

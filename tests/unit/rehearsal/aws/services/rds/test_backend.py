@@ -13,7 +13,7 @@ from moto import mock_aws
 from moto.rds.models import rds_backends
 
 from rehearsal.aws.services.rds import install as rds
-from rehearsal.aws.services.rds.backend import EmulatedRDS
+from rehearsal.aws.services.rds.backend import EmulatedRDS, endpoints
 
 WANTED = {
     "DBInstanceIdentifier": "airkiln-prod",
@@ -66,6 +66,8 @@ class Rds:
     client: Any
     server: RecordedServer
     jobs: list[Callable[[], None]] = field(default_factory=list)
+    listed: list[list[tuple[str, list[str]]]] = field(default_factory=list)
+    """The servers with their security groups after each change of them."""
 
     def settle(self) -> None:
         while self.jobs:
@@ -83,10 +85,11 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rds]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     server = RecordedServer()
     with mock_aws():
-        rds.install(server)
+        listed: list[list[tuple[str, list[str]]]] = []
+        rds.install(server, changed=lambda: listed.append(endpoints()))
         rds_backends.clear()
         client = botocore.session.get_session().create_client("rds", region_name="us-east-1")
-        made = Rds(client, server)
+        made = Rds(client, server, listed=listed)
         monkeypatch.setattr(EmulatedRDS, "submit", staticmethod(made.jobs.append))
         yield made
         rds.uninstall()
@@ -183,3 +186,16 @@ def test_an_instance_that_is_protected_keeps_its_server(aws: Rds) -> None:
     with pytest.raises(ClientError, match="protected"):
         aws.client.delete_db_instance(DBInstanceIdentifier="airkiln-prod", SkipFinalSnapshot=True)
     assert aws.server.here
+
+
+def test_a_server_has_the_security_groups_of_its_instance_before_it_starts(aws: Rds) -> None:
+    aws.client.create_db_instance(**WANTED, VpcSecurityGroupIds=["sg-1", "sg-2"])
+    assert aws.server.host == ""
+    assert aws.listed == [[("10.42.0.10", ["sg-1", "sg-2"])]]
+
+
+def test_a_change_of_the_groups_counts_at_once(aws: Rds) -> None:
+    aws.client.create_db_instance(**WANTED, VpcSecurityGroupIds=["sg-1"])
+    aws.client.modify_db_instance(DBInstanceIdentifier="airkiln-prod", VpcSecurityGroupIds=["sg-2"])
+    aws.client.delete_db_instance(DBInstanceIdentifier="airkiln-prod", SkipFinalSnapshot=True)
+    assert aws.listed[1:] == [[("10.42.0.10", ["sg-2"])], []]
