@@ -3,8 +3,8 @@
 The variables name what differs from an environment on AWS, and nothing in the stacks or roles knows of it:
 the endpoint of the APIs, the smallest numbers of instances, DAGs from a bucket of the rehearsal's own, and
 the task execution API at the web server's own port. The internal load balancer is a record: its name has the
-addresses of its targets (``rehearsal.aws.services.resolver.names``), so that nothing ends TLS. There is no
-file system behind EFS: the automount is there, and a task that uses it fails.
+addresses of its targets (``rehearsal.aws.services.resolver.names``), so that nothing ends TLS. A folder
+of this host is behind EFS.
 
 The calling process must be in the region's network.
 """

@@ -15,6 +15,7 @@ from moto.autoscaling import urls as autoscaling_urls
 from moto.autoscaling.models import autoscaling_backends
 from moto.cloudformation import urls as cloudformation_urls
 from moto.ec2.models import amis, ec2_backends, instances
+from moto.efs.models import efs_backends
 from moto.rds.models import rds_backends
 
 from rehearsal.aws.account import DEBIAN_OWNER
@@ -23,6 +24,7 @@ from rehearsal.aws.services.cloudformation import install as cloudformation
 from rehearsal.aws.services.ec2 import install as ec2
 from rehearsal.aws.services.ec2.backend import backend
 from rehearsal.aws.services.ec2.images import Catalogue, Image
+from rehearsal.aws.services.efs import install as efs
 from rehearsal.aws.services.install import install
 from rehearsal.aws.services.patches import PATCHES
 from rehearsal.aws.services.rds import install as rds
@@ -45,6 +47,7 @@ def replaced() -> list[Any]:
         autoscaling_backends.backend,
         cloudformation_urls.url_paths["{0}/$"],
         rds_backends.backend,
+        efs_backends.backend,
     ]
 
 
@@ -56,12 +59,13 @@ def test_what_services_replace_comes_back(tmp_path: Path, monkeypatch: pytest.Mo
     try:
         for _ in range(2):
             ec2.install(region, hypervisor=object())
+            efs.install(region)
             autoscaling.install(Schedule())
             rds.install(Postgres(region))
             cloudformation.install("http://127.0.0.1:1")
         assert all(now != then for now, then in zip(replaced(), before, strict=True))
     finally:
-        for service in (cloudformation, rds, autoscaling, ec2):
+        for service in (cloudformation, rds, autoscaling, efs, ec2):
             service.uninstall()
     assert replaced() == before
 
@@ -83,7 +87,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
             install(region, Schedule(), "http://127.0.0.1:1")
             yield
         finally:
-            for service in (cloudformation, rds, autoscaling, ec2):
+            for service in (cloudformation, rds, autoscaling, efs, ec2):
                 service.uninstall()
             PATCHES.uninstall()
             drop_backends()
