@@ -2,7 +2,7 @@
 
 The variables name what differs from an environment on AWS, and nothing in the stacks or roles knows of it:
 the endpoint of the APIs, the smallest numbers of instances, and DAGs from a bucket of the rehearsal's own.
-There is no file system behind EFS: the automount is there, and a task that uses it fails.
+A folder of this host is behind EFS.
 
 People open Airflow at the internal load balancer, through a port of this host. Its certificate, which the
 operator of an environment imports, is for its host name and for 127.0.0.1. That is an address on purpose:

@@ -49,6 +49,16 @@ NSPAWN_ENVIRONMENT = {
 
 
 @dataclass(frozen=True)
+class Attachments:
+    """What a machine finds beside its disk."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    """Content of read-only files by their absolute paths; executable if it begins with ``#!``."""
+    folders: dict[str, str] = field(default_factory=dict)
+    """Absolute paths in the machine by folders of this host, which the machine may write."""
+
+
+@dataclass(frozen=True)
 class Specification:
     """A machine's properties, kept in its folder as machine.json."""
 
@@ -61,7 +71,8 @@ class Specification:
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
     """Becomes /etc/machine-id of an image that has none."""
     files: dict[str, str] = field(default_factory=dict)
-    """Content of files that the machine finds, read-only, by their absolute paths."""
+    folders: dict[str, str] = field(default_factory=dict)
+    """As in Attachments."""
 
 
 class Machine:
@@ -134,7 +145,9 @@ class Machine:
         remove_tree(self.folder / "work")
         (self.folder / "work").mkdir()
         for number, content in enumerate(specification.files.values()):
-            (self.folder / f"file-{number}").write_text(content)
+            path = self.folder / f"file-{number}"
+            path.write_text(content)
+            path.chmod(0o755 if content.startswith("#!") else 0o644)
         with self.console.open("ab") as console:
             started = subprocess.Popen(
                 ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", self._script(namespace)],
@@ -309,6 +322,10 @@ class Machine:
             *(
                 bind_option(self.folder / f"file-{number}", path)
                 for number, path in enumerate(specification.files)
+            ),
+            *(
+                bind_option(Path(folder), path, writable=True)
+                for folder, path in specification.folders.items()
             ),
         ]
         resolver = quote(root / "etc/resolv.conf")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from rehearsal.aws.services.autoscaling import install as autoscaling
 from rehearsal.aws.services.cloudformation import install as cloudformation
 from rehearsal.aws.services.ec2 import install as ec2
 from rehearsal.aws.services.ec2.backend import EmulatedEC2, backend
+from rehearsal.aws.services.efs import install as efs
+from rehearsal.aws.services.efs.backend import attachments
 from rehearsal.aws.services.elbv2 import backend as load_balancers
 from rehearsal.aws.services.elbv2 import install as elbv2
 from rehearsal.aws.services.elbv2.haproxy import HAProxy
@@ -26,6 +29,8 @@ def install(region: Region, schedule: Schedule, endpoint: str) -> None:
     """
     PATCHES.install()
     ec2.install(region)
+    efs.install(region)
+    EmulatedEC2.shown = staticmethod(partial(attachments, region))
     ec2.publish_images()
     elbv2.install(HAProxy(region), schedule, moved=_enforce)
     autoscaling.install(schedule, target_health=_target_health)

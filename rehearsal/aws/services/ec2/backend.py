@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,7 +38,7 @@ from rehearsal.aws.services.ec2.models import EmulatedImage, EmulatedInstance
 from rehearsal.aws.services.ec2.security_groups import EnforcedSecurityGroups
 from rehearsal.aws.services.patching import Moto
 from rehearsal.linux.addresses import NETWORK, RESERVED
-from rehearsal.linux.machine import Specification
+from rehearsal.linux.machine import Attachments, Specification
 from rehearsal.region import Region
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,8 @@ class EmulatedEC2(EnforcedSecurityGroups):
     """EC2 in one AWS region, backed by one rehearsal."""
 
     region: Region
+    shown: Callable[[Sequence[str]], Attachments] = staticmethod(lambda _: Attachments())
+    """What other services show a machine, by the layers of its image."""
     catalogue: Catalogue
     hypervisor: Hypervisor
 
@@ -122,6 +124,7 @@ class EmulatedEC2(EnforcedSecurityGroups):
             instance.security_groups = list(instance.nics[0].group_set)
             self.enforce()
             machine_uuid = str(uuid.uuid4())
+            attached = self.shown(image.layers)
             instance.launch(
                 Specification(
                     name=instance.id,
@@ -130,7 +133,8 @@ class EmulatedEC2(EnforcedSecurityGroups):
                     layers=image.layers,
                     mac=instance.nics[0].mac_address,
                     uuid=machine_uuid,
-                    files={"/sys/hypervisor/uuid": f"ec2{machine_uuid[3:]}\n"},
+                    files={"/sys/hypervisor/uuid": f"ec2{machine_uuid[3:]}\n"} | attached.files,
+                    folders=attached.folders,
                 )
             )
         return reservation

@@ -15,6 +15,7 @@ from moto.autoscaling import urls as autoscaling_urls
 from moto.autoscaling.models import autoscaling_backends
 from moto.cloudformation import urls as cloudformation_urls
 from moto.ec2.models import amis, ec2_backends, instances
+from moto.efs.models import efs_backends
 from moto.elbv2.models import elbv2_backends
 from moto.rds.models import rds_backends
 
@@ -24,6 +25,7 @@ from rehearsal.aws.services.cloudformation import install as cloudformation
 from rehearsal.aws.services.ec2 import install as ec2
 from rehearsal.aws.services.ec2.backend import backend
 from rehearsal.aws.services.ec2.images import Catalogue, Image
+from rehearsal.aws.services.efs import install as efs
 from rehearsal.aws.services.elbv2 import install as elbv2
 from rehearsal.aws.services.elbv2.backend import EmulatedELB
 from rehearsal.aws.services.elbv2.haproxy import HAProxy
@@ -50,6 +52,7 @@ def replaced() -> list[Any]:
         cloudformation_urls.url_paths["{0}/$"],
         elbv2_backends.backend,
         rds_backends.backend,
+        efs_backends.backend,
     ]
 
 
@@ -61,13 +64,14 @@ def test_what_services_replace_comes_back(tmp_path: Path, monkeypatch: pytest.Mo
     try:
         for _ in range(2):
             ec2.install(region, hypervisor=object())
+            efs.install(region)
             autoscaling.install(Schedule())
             elbv2.install(HAProxy(region), Schedule())
             rds.install(Postgres(region), region.run / "snapshots")
             cloudformation.install("http://127.0.0.1:1")
         assert all(now != then for now, then in zip(replaced(), before, strict=True))
     finally:
-        for service in (cloudformation, rds, elbv2, autoscaling, ec2):
+        for service in (cloudformation, rds, elbv2, autoscaling, efs, ec2):
             service.uninstall()
     assert replaced() == before
 
@@ -89,7 +93,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
             install(region, Schedule(), "http://127.0.0.1:1")
             yield
         finally:
-            for service in (cloudformation, rds, elbv2, autoscaling, ec2):
+            for service in (cloudformation, rds, elbv2, autoscaling, efs, ec2):
                 service.uninstall()
             PATCHES.uninstall()
             drop_backends()
