@@ -58,7 +58,7 @@ SIZE := two
 REHEARSE_two := deploy
 REHEARSE_one := up
 
-.PHONY: rehearse rehearse-down rehearse-logs rehearse-shell rehearse-status
+.PHONY: rehearse rehearse-down rehearse-fault rehearse-logs rehearse-shell rehearse-status
 rehearse: export AIRKILN_STARTED := $(shell date +%s.%N)
 rehearse: ## Bake an image, deploy an environment from it and run a DAG; SIZE=one: one instance alone (root)
 	@: $(or $(REHEARSE_$(SIZE)),$(error SIZE=$(SIZE) is not a size: `make rehearse` has SIZE=two and SIZE=one))
@@ -75,6 +75,10 @@ rehearse-shell: $(VENV)/stamp ## A shell as root on an instance: HOST=i-0123…,
 
 rehearse-logs: $(VENV)/stamp ## The journals of a role's instances, until Ctrl-C; ROLE=scheduler, or without it all
 	@$(PYTHON) -m rehearsal logs $(ROLE)
+
+# A fault that lasts is healed at Ctrl-C, or after SECONDS.
+rehearse-fault: $(VENV)/stamp ## The faults; FAULT=host_frozen HOST=worker injects one, ZONE=… where it needs a zone
+	@$(PYTHON) -m rehearsal fault $(FAULT) $(or $(HOST),$(ZONE)) $(if $(SECONDS),--seconds $(SECONDS))
 
 rehearse-down: $(VENV)/stamp ## Remove every trace of the rehearsal but what lies in build/
 	@$(PYTHON) -m rehearsal down

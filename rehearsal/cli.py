@@ -86,6 +86,10 @@ def parser() -> argparse.ArgumentParser:
     launch.add_argument("--public-key", type=Path, help="file of an SSH public key that may log in as admin")
     launch.add_argument("--profile", help="name of an instance profile")
     launch.add_argument("--user-data", help="text that the instance finds as its user data")
+    fault = add("fault", _fault, "list the faults of a running environment, inject one, or heal all")
+    fault.add_argument("name", nargs="?", default="", help="a fault, or `heal`, which ends all that last")
+    fault.add_argument("target", nargs="?", default="", metavar="HOST|ZONE", help="what the list names")
+    fault.add_argument("--seconds", type=float, help="heal it after so long (default: at Ctrl-C)")
     scenario = add("scenario", _scenario, "list the failure scenarios, or run one on a cluster")
     actions = scenario.add_subparsers(dest="action", required=True)
     actions.add_parser("list", help="print names, budgets and descriptions")
@@ -138,6 +142,12 @@ def _scenario(region: Region, asked: argparse.Namespace) -> int:
         say(scenario.listing())
         return 0
     return scenario.run(region, asked.name)
+
+
+def _fault(region: Region, asked: argparse.Namespace) -> int:
+    from rehearsal.commands import fault  # noqa: PLC0415 - as above
+
+    return fault.fault(region, asked.name, asked.target, asked.seconds)
 
 
 def _start(region: Region, _: argparse.Namespace) -> int:
