@@ -85,7 +85,7 @@ def test_ctrl_c_heals_it_and_is_no_failure(events: list[str], monkeypatch: pytes
         raise KeyboardInterrupt
 
     event = SimpleNamespace(wait=interrupted)
-    monkeypatch.setattr(command.threading, "Event", lambda: event)
+    monkeypatch.setattr("threading.Event", lambda: event)
     assert says("of_host", "worker", None).splitlines()[1:] == ["healed at Ctrl-C", "", "of_host is healed"]
     assert events == ["begins i-0cc3", "ends"]
 
