@@ -5,6 +5,7 @@ from __future__ import annotations
 from rehearsal.aws.services.autoscaling import install as autoscaling
 from rehearsal.aws.services.cloudformation import install as cloudformation
 from rehearsal.aws.services.ec2 import install as ec2
+from rehearsal.aws.services.elbv2 import backend as balancers
 from rehearsal.aws.services.elbv2 import install as elbv2
 from rehearsal.aws.services.elbv2.haproxy import HAProxy
 from rehearsal.aws.services.patches import PATCHES
@@ -22,7 +23,7 @@ def install(region: Region, schedule: Schedule, endpoint: str) -> None:
     PATCHES.install()
     ec2.install(region)
     ec2.publish_images()
-    autoscaling.install(schedule)
+    autoscaling.install(schedule, lambda arn: balancers.backend().states(arn))
     elbv2.install(HAProxy(region), schedule)
     rds.install(Postgres(region))
     cloudformation.install(endpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from moto.rds.models import rds_backends
 
 from rehearsal.aws.account import DEBIAN_OWNER
 from rehearsal.aws.services.autoscaling import install as autoscaling
+from rehearsal.aws.services.autoscaling.backend import EmulatedAutoScaling
 from rehearsal.aws.services.cloudformation import install as cloudformation
 from rehearsal.aws.services.ec2 import install as ec2
 from rehearsal.aws.services.ec2.backend import backend
 from rehearsal.aws.services.ec2.images import Catalogue, Image
 from rehearsal.aws.services.elbv2 import install as elbv2
+from rehearsal.aws.services.elbv2.backend import EmulatedELB
 from rehearsal.aws.services.elbv2.haproxy import HAProxy
 from rehearsal.aws.services.install import install
 from rehearsal.aws.services.patches import PATCHES
@@ -67,9 +70,9 @@ def test_what_services_replace_comes_back(tmp_path: Path, monkeypatch: pytest.Mo
     assert replaced() == before
 
 
-def test_the_daemon_offers_debian_and_the_images_of_its_predecessor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Region]:
+    """All services, as the emulated AWS installs them, after one that left an image."""
     (rootfs := tmp_path / "0123456789ab").mkdir()
     monkeypatch.setattr("rehearsal.aws.services.ec2.images.rootfs_folder", lambda _: rootfs)
     monkeypatch.setattr(Region, "home", property(lambda _: tmp_path))
@@ -80,11 +83,24 @@ def test_the_daemon_offers_debian_and_the_images_of_its_predecessor(
         drop_backends()
         try:
             install(region, Schedule(), "http://127.0.0.1:1")
-            images = {image.id: image for image in backend().describe_images()}
+            yield region
         finally:
             for service in (cloudformation, rds, elbv2, autoscaling, ec2):
                 service.uninstall()
             PATCHES.uninstall()
             drop_backends()
+
+
+def test_the_daemon_offers_debian_and_the_images_of_its_predecessor(daemon: Region) -> None:
+    assert daemon.name == "unit"
+    images = {image.id: image for image in backend().describe_images()}
     assert images["ami-earlier"].name == "airkiln-1"
     assert images["ami-00123456789ab0000"].owner_id == DEBIAN_OWNER
+
+
+def test_auto_scaling_asks_load_balancers_about_targets(
+    daemon: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert daemon.name == "unit"
+    monkeypatch.setattr(EmulatedELB, "states", lambda _, arn: {"i-1": f"of {arn}"})
+    assert EmulatedAutoScaling.target_health("arn") == {"i-1": "of arn"}
