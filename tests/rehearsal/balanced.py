@@ -19,6 +19,7 @@ from typing import Any
 
 from rehearsal.aws import authority
 from rehearsal.aws.client import client
+from rehearsal.aws.services.elbv2.haproxy import HAProxy
 from rehearsal.linux.network import Network, enter_network, wait_for_port
 from rehearsal.region import Region
 from tests.support.waiting import PATIENCE, until
@@ -181,6 +182,7 @@ class Balanced:
 @contextmanager
 def balanced(region: Region) -> Iterator[Balanced]:
     """Make all of it until the block ends."""
+    HAProxy(region).build()
     network = Network(region)
     servers: list[Web] = []
     with contextlib.ExitStack() as after:
