@@ -19,6 +19,7 @@ from typing import Any
 
 from rehearsal.aws import authority
 from rehearsal.aws.client import client
+from rehearsal.aws.services.elbv2.haproxy import HAProxy
 from rehearsal.linux.network import Network, enter_network, wait_for_port
 from rehearsal.region import Region
 from tests.support.waiting import PATIENCE, until
@@ -30,14 +31,12 @@ REFUSED = {"StatusCode": "404", "ContentType": "text/plain", "MessageBody": "It'
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers checks at /live, /slow when it is told to, and every other request with what it got."""
+    """Answers /slow when told to, paths that fail with 503, and every other request with what it got."""
 
     server: Web
 
     def do_GET(self) -> None:
-        status = 200
-        if self.path == "/live" and not self.server.healthy.is_set():
-            status = 503
+        status = 503 if self.path in self.server.failing else 200
         if self.path == "/slow":
             self.server.arrived.set()
             self.server.go.wait(PATIENCE)
@@ -58,8 +57,9 @@ class Web(ThreadingHTTPServer):
 
     def __init__(self, address: IPv4Address) -> None:
         self.name = str(address)
-        self.healthy, self.arrived, self.go = threading.Event(), threading.Event(), threading.Event()
-        self.healthy.set()
+        self.failing: set[str] = set()
+        """Paths that it answers with 503."""
+        self.arrived, self.go = threading.Event(), threading.Event()
         super().__init__((self.name, PORT), Handler)
 
     def handle_error(self, *_: object) -> None:
@@ -87,7 +87,8 @@ class Balanced:
 
     region: Region
     arn: str
-    group: str = ""
+    groups: dict[str, str] = field(default_factory=dict)
+    """ARNs of the target groups by name."""
     servers: list[Web] = field(default_factory=list)
 
     @cached_property
@@ -163,24 +164,26 @@ class Balanced:
             answer: dict[str, Any] = getattr(client("elbv2"), operation)(**given)
         return answer
 
-    def health(self) -> dict[str, str]:
+    def health(self, group: str = "web") -> dict[str, str]:
         """The state of each target."""
-        found = self.call("describe_target_health", TargetGroupArn=self.group)["TargetHealthDescriptions"]
+        asked = {"TargetGroupArn": self.groups[group]}
+        found = self.call("describe_target_health", **asked)["TargetHealthDescriptions"]
         return {each["Target"]["Id"]: each["TargetHealth"]["State"] for each in found}
 
-    def wait_for(self, *states: str) -> None:
+    def wait_for(self, *states: str, group: str = "web") -> None:
         """Wait until the targets are in these states."""
         wanted = dict(zip(map(str, TARGETS), states, strict=True))
-        until(lambda: self.health() == wanted, lambda: f"{wanted}, but {self.health()}")
+        until(lambda: self.health(group) == wanted, lambda: f"{group}: {wanted}, but {self.health(group)}")
 
-    def answering(self) -> set[str]:
+    def answering(self, path: str = "/") -> set[str]:
         """The servers that answer some requests."""
-        return {self.ask("/").seen["server"] for _ in range(6)}
+        return {self.ask(path).seen["server"] for _ in range(6)}
 
 
 @contextmanager
 def balanced(region: Region) -> Iterator[Balanced]:
     """Make all of it until the block ends."""
+    HAProxy(region).build()
     network = Network(region)
     servers: list[Web] = []
     with contextlib.ExitStack() as after:
@@ -209,8 +212,11 @@ def _serve(namespace: Path, address: IPv4Address, servers: list[Web]) -> None:
     assert ready.wait(PATIENCE)
 
 
-def _load_balancer() -> tuple[str, str]:
-    """A load balancer with its listeners and rules; returns its ARN and that of the group of the targets."""
+def _load_balancer() -> tuple[str, dict[str, str]]:
+    """A load balancer with its listeners and rules; returns its ARN, and those of the target groups by name.
+
+    Both servers are targets of two groups, which check different paths.
+    """
     elbv2 = client("elbv2")
     subnets = client("ec2").describe_subnets()["Subnets"]
     vpc = subnets[0]["VpcId"]
@@ -224,16 +230,19 @@ def _load_balancer() -> tuple[str, str]:
         LoadBalancerArn=arn,
         Attributes=[{"Key": "routing.http.drop_invalid_header_fields.enabled", "Value": "true"}],
     )
-    group, refusing, empty = (_group(elbv2, vpc, name) for name in ("web", "refusing", "empty"))
-    elbv2.register_targets(TargetGroupArn=group, Targets=[{"Id": str(each)} for each in TARGETS])
-    elbv2.register_targets(TargetGroupArn=refusing, Targets=[{"Id": str(TARGETS[0]), "Port": 9}])
+    groups = {name: _group(elbv2, vpc, name) for name in ("web", "other", "refusing", "empty")}
+    for name in ("web", "other"):
+        both = [{"Id": str(each)} for each in TARGETS]
+        elbv2.register_targets(TargetGroupArn=groups[name], Targets=both)
+    refusing = [{"Id": str(TARGETS[0]), "Port": 9}]
+    elbv2.register_targets(TargetGroupArn=groups["refusing"], Targets=refusing)
     redirect = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}
     listener = {"LoadBalancerArn": arn, "Protocol": "HTTPS", "Port": 443}
     (secure,) = elbv2.create_listener(
         **listener,
         SslPolicy="ELBSecurityPolicy-TLS13-1-3-2021-06",
         Certificates=[{"CertificateArn": imported}],
-        DefaultActions=[_forward(group)],
+        DefaultActions=[_forward(groups["web"])],
     )["Listeners"]
     elbv2.create_listener(
         **listener | {"Protocol": "HTTP", "Port": 80},
@@ -244,8 +253,9 @@ def _load_balancer() -> tuple[str, str]:
             {"RegexValues": ["^/*[Ee]xecution(/.*)?$"]},
             {"Type": "fixed-response", "FixedResponseConfig": REFUSED},
         ),
-        ({"Values": ["/refused"]}, _forward(refusing)),
-        ({"Values": ["/empt?"]}, _forward(empty)),
+        ({"Values": ["/refused"]}, _forward(groups["refusing"])),
+        ({"Values": ["/other"]}, _forward(groups["other"])),
+        ({"Values": ["/empt?"]}, _forward(groups["empty"])),
     ]
     for priority, (paths, action) in enumerate(rules, start=1):
         elbv2.create_rule(
@@ -254,7 +264,7 @@ def _load_balancer() -> tuple[str, str]:
             Conditions=[{"Field": "path-pattern", "PathPatternConfig": paths}],
             Actions=[action],
         )
-    return arn, group
+    return arn, groups
 
 
 def _group(elbv2: Any, vpc: str, name: str) -> str:  # noqa: ANN401 - boto3
@@ -264,7 +274,7 @@ def _group(elbv2: Any, vpc: str, name: str) -> str:  # noqa: ANN401 - boto3
         Port=PORT,
         VpcId=vpc,
         TargetType="ip",
-        HealthCheckPath="/live",
+        HealthCheckPath=f"/live/{name}",
         HealthCheckIntervalSeconds=5,
         HealthCheckTimeoutSeconds=2,
         HealthyThresholdCount=2,

@@ -22,17 +22,16 @@ FIRST, SECOND = map(str, TARGETS)
 @pytest.fixture(scope="module")
 def balancer(region: Region) -> Iterator[Balanced]:
     with balanced(region) as made:
-        made.wait_for("healthy", "healthy")
         yield made
 
 
 @pytest.fixture
-def whole(balancer: Balanced) -> Iterator[Balanced]:
-    """For a test that makes targets fail: afterwards they are as before."""
-    yield balancer
+def whole(balancer: Balanced) -> Balanced:
+    """With two healthy targets."""
     for server in balancer.servers:
-        server.healthy.set()
+        server.failing.clear()
     balancer.wait_for("healthy", "healthy")
+    return balancer
 
 
 class TestTheListeners:
@@ -45,9 +44,9 @@ class TestTheListeners:
         with pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"):
             balancer.connect(newest=ssl.TLSVersion.TLSv1_2)
 
-    def test_both_targets_get_requests_and_learn_of_the_client(self, balancer: Balanced) -> None:
-        assert balancer.answering() == {FIRST, SECOND}
-        seen = balancer.send("/a?b=c", {"X-Forwarded-For": "192.0.2.1", "Not_valid": "x"}).seen
+    def test_both_targets_get_requests_and_learn_of_the_client(self, whole: Balanced) -> None:
+        assert whole.answering() == {FIRST, SECOND}
+        seen = whole.send("/a?b=c", {"X-Forwarded-For": "192.0.2.1", "Not_valid": "x"}).seen
         assert seen["path"] == "/a?b=c"
         assert seen["host"] == NAME
         assert seen["x-forwarded-for"] == f"192.0.2.1, {GATEWAY}"
@@ -84,20 +83,6 @@ class TestTheListeners:
 class TestTheTargets:
     """Health checks and deregistration."""
 
-    def test_a_failing_target_is_taken_out_all_get_requests_when_all_fail_and_one_comes_back(
-        self, whole: Balanced
-    ) -> None:
-        first, second = whole.servers
-        second.healthy.clear()
-        whole.wait_for("healthy", "unhealthy")
-        assert whole.answering() == {FIRST}
-        first.healthy.clear()
-        whole.wait_for("unhealthy", "unhealthy")
-        assert whole.answering() == {FIRST, SECOND}
-        second.healthy.set()
-        whole.wait_for("unhealthy", "healthy")
-        assert whole.answering() == {SECOND}
-
     def test_a_deregistered_target_finishes_its_request_and_gets_no_other(self, whole: Balanced) -> None:
         with ThreadPoolExecutor(1) as pool:
             slow = pool.submit(whole.ask, "/slow")
@@ -105,11 +90,27 @@ class TestTheTargets:
             (busy,) = (each for each in whole.servers if each.arrived.is_set())
             (other,) = (each for each in whole.servers if each is not busy)
             target = [{"Id": busy.name}]
-            whole.call("deregister_targets", TargetGroupArn=whole.group, Targets=target)
+            whole.call("deregister_targets", TargetGroupArn=whole.groups["web"], Targets=target)
             assert whole.health()[busy.name] == "draining"
             until(lambda: whole.answering() == {other.name}, "no request goes to the target")
             assert not slow.done()
             busy.go.set()
             answer = slow.result()
         assert (answer.status, answer.seen["server"]) == (200, busy.name)
-        whole.call("register_targets", TargetGroupArn=whole.group, Targets=target)
+        whole.call("register_targets", TargetGroupArn=whole.groups["web"], Targets=target)
+
+    def test_a_failing_target_is_taken_out_and_comes_back_and_where_all_fail_all_get_requests(
+        self, whole: Balanced
+    ) -> None:
+        first, second = whole.servers
+        first.failing = {"/live/other"}
+        second.failing = {"/live/other", "/live/web"}
+        whole.wait_for("healthy", "unhealthy")
+        assert whole.answering() == {FIRST}
+        whole.wait_for("unhealthy", "unhealthy", group="other")
+        assert whole.answering("/other") == {FIRST, SECOND}
+        second.failing.clear()
+        whole.wait_for("healthy", "healthy")
+        assert whole.answering() == {FIRST, SECOND}
+        whole.wait_for("unhealthy", "healthy", group="other")
+        assert whole.answering("/other") == {SECOND}

@@ -46,8 +46,5 @@ def _enforce() -> None:
 
 
 def _target_health(arn: str) -> Mapping[str, str]:
-    """The states of a target group's targets; none for a group that does not exist."""
-    balancing = load_balancers.backend()
-    if arn not in balancing.target_groups:
-        return {}
-    return {each.instance_id: each.status for each in balancing.describe_target_health(arn, [])}
+    """The states of a target group's targets."""
+    return load_balancers.backend().states(arn)

@@ -167,44 +167,25 @@ class EmulatedELB(ELBv2Backend):
     ) -> list[FakeHealthStatus]:
         """Return the health of these targets, or of all that are registered or drain."""
         group = self._group(target_group_arn)
-        draining = [
-            {"Id": name}
-            for (arn, name), end in list(self._draining.items())
-            if arn == target_group_arn and end > self.clock()
-        ]
-        wanted = targets or [*group.targets.values(), *draining]
-        checks = self.look()
-        found = {each["Id"]: self._health(group, each["Id"], checks) for each in wanted}
         known = group.deregistered_targets | group.terminated_targets | group.targets
-        return [
-            FakeHealthStatus(
-                each["Id"],
-                each.get("Port") or known.get(each["Id"], {}).get("Port", group.port),
-                group.health_check_port,
-                found[each["Id"]].state,
-                found[each["Id"]].reason,
-                found[each["Id"]].description,
-            )
-            for each in wanted
-        ]
-
-    def unhealthy_targets(self, arns: Iterable[str]) -> set[str]:
-        """Ids of registered targets that are unhealthy in one of these target groups.
-
-        Targets that are initial, drain or are not in use are not among them.
-        """
+        wanted = targets or [{"Id": name} for name in self._listed(group)]
         checks = self.look()
-        return {
-            name
-            for group in [self.target_groups[arn] for arn in arns if arn in self.target_groups]
-            for name in list(group.targets)
-            if self._health(group, name, checks).state == "unhealthy"
-        }
+        answer = []
+        for each in wanted:
+            name = each["Id"]
+            port = each.get("Port") or known.get(name, {}).get("Port", group.port)
+            found = self._health(group, name, checks)
+            said = (found.state, found.reason, found.description)
+            answer.append(FakeHealthStatus(name, port, group.health_check_port, *said))
+        return answer
 
-    def draining_targets(self, arns: Iterable[str]) -> set[str]:
-        """Ids of targets whose deregistration delay in one of these target groups has not elapsed."""
-        wanted, now = set(arns), self.clock()
-        return {name for (arn, name), end in list(self._draining.items()) if arn in wanted and end > now}
+    def states(self, arn: str) -> dict[str, str]:
+        """The state of each target that is registered with a target group or drains."""
+        group = self.target_groups.get(arn)
+        if group is None:
+            return {}
+        checks = self.look()
+        return {name: self._health(group, name, checks).state for name in self._listed(group)}
 
     def changed(self) -> None:
         """Serve what the records say by now, in the background."""
@@ -307,6 +288,13 @@ class EmulatedELB(ELBv2Backend):
                 decided_after=0 if key in self._proven else patience,
             )
         )
+
+    def _listed(self, group: FakeTargetGroup) -> list[str]:
+        now = self.clock()
+        draining = [
+            name for (arn, name), end in list(self._draining.items()) if arn == group.arn and end > now
+        ]
+        return [*group.targets, *draining]
 
     def _check_target(self, group: FakeTargetGroup, name: str) -> None:
         if group.target_type == "instance" and self.ec2_backend.get_instance_by_id(name) is None:

@@ -21,6 +21,7 @@ from moto.rds.models import rds_backends
 
 from rehearsal.aws.account import DEBIAN_OWNER
 from rehearsal.aws.services.autoscaling import install as autoscaling
+from rehearsal.aws.services.autoscaling.backend import EmulatedAutoScaling
 from rehearsal.aws.services.cloudformation import install as cloudformation
 from rehearsal.aws.services.ec2 import install as ec2
 from rehearsal.aws.services.ec2.backend import backend
@@ -120,3 +121,11 @@ def test_the_daemon_filters_for_databases_and_load_balancers(
         make("elbv2").create_load_balancer(Name="lb", Subnets=subnets, SecurityGroups=[group])
         members = [pair for listed in backend().firewall.members for pair in listed()]
         assert [groups for _, groups in members] == [[group]]
+
+
+def test_auto_scaling_asks_load_balancers_about_targets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EmulatedELB, "states", lambda _, arn: {"i-1": f"of {arn}"})
+    with installed(tmp_path, monkeypatch):
+        assert EmulatedAutoScaling.target_health("arn") == {"i-1": "of arn"}

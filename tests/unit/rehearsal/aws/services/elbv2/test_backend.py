@@ -199,10 +199,10 @@ def test_a_target_that_never_passes_is_unhealthy_after_its_checks(
 ) -> None:
     _, group, target = served
     aws.server.found = {target: DOWN}
-    assert backend().unhealthy_targets([group]) == set()
+    assert backend().states(group) == aws.health(group) == {target: "initial"}
     aws.now += 30
-    assert aws.health(group) == {target: "unhealthy"}
-    assert backend().unhealthy_targets([group, "arn:of-a-group-that-is-gone"]) == {target}
+    assert backend().states(group) == aws.health(group) == {target: "unhealthy"}
+    assert backend().states("arn:of-a-group-that-is-gone") == {}
 
 
 def test_a_deregistered_target_drains_for_the_delay_and_gets_no_requests(
@@ -215,11 +215,9 @@ def test_a_deregistered_target_drains_for_the_delay_and_gets_no_requests(
     aws.settle()
     assert target not in aws.server.text
     assert aws.health(group) == {target: "draining"}
-    assert backend().draining_targets([group]) == {target}
     aws.now += 60
     assert aws.health(group) == {}
     assert aws.health(group, target) == {target: "unused"}
-    assert backend().draining_targets([group]) == set()
 
 
 def test_a_target_that_comes_back_is_new(aws: Balancers, served: tuple[str, str, str]) -> None:
