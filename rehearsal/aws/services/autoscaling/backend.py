@@ -3,8 +3,8 @@
 Groups keep their desired capacity and never terminate a protected instance for it. A deletion with
 ForceDelete waits for no lifecycle hook, as AWS documents it: to drain first, set minimum and desired capacity
 to 0. With CapacityRebalance an instance that EC2 recommends to replace is terminated once a replacement is in
-service. Source: the EC2 Auto Scaling API reference and user guide. The modules beside this one say what hooks,
-health checks, Standby, instance refreshes and target tracking do.
+service. Source: the EC2 Auto Scaling API reference and user guide. The modules beside this one say what
+hooks, health checks, Standby, zones, instance refreshes and target tracking do.
 
 Left out: notifications of hooks, warm pools, scheduled actions, scaling policies but target tracking (the
 others execute only when a request says so), cool-downs, maintenance policies, weights, several InstanceIds in
