@@ -59,7 +59,7 @@ def select_for_termination(group: EmulatedGroup, count: int) -> list[Member]:
 
 
 def imbalance(group: EmulatedGroup) -> tuple[str, str] | None:
-    """Return a zone that has too many of the group's members, and the one with fewest; None if it is balanced.
+    """Return a zone with too many of the group's members, and the one with fewest; None if it is balanced.
 
     A zone that the group does not have any more has too many.
     """
