@@ -185,8 +185,6 @@ class _Environment:
                 # Chosen once: another order of the zones would make other subnets.
                 value = None if exists else self._zones(own)
                 previous += ["Zones"] if exists else []
-            if value is None and parameter == "FlowLogVpcId":
-                value = self.vpc.get("VpcId")
             if exists and parameter in OWNED_BY_RELEASES:
                 previous.append(parameter)
             elif value is not None:

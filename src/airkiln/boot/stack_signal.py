@@ -23,7 +23,7 @@ from airkiln.errors import AirkilnError, DeniedError, NotPermittedError, Refused
 from airkiln.host.environment import read_optional
 from airkiln.host.layout import Layout
 from airkiln.host.metadata import Imds, NoImdsError, made_by_amazon
-from airkiln.roles import ROLES, WEBSERVER_UNIT
+from airkiln.roles import FAILOVER_UNIT, FOLLOWERS, ROLES, WEBSERVER_UNIT
 from airkiln.systemd.journal import ERROR, NOTICE, say
 from airkiln.systemd.systemctl import show
 
@@ -240,7 +240,13 @@ class Signal:
         wanted = [name for name in self.system.wants(ROLES[waiter.role].target) if name != OWN_UNIT]
         units = [unit for unit in map(self.system.unit, wanted) if not unit.skipped]
         failed = [line for unit in units if unit.state == "failed" for line in self._failed(unit)]
-        missing = [unit.name for unit in units if unit.state != "active"]
+        # What runs on the leader alone is stopped by the controller of a standby, if there is one.
+        stopped = FOLLOWERS if FAILOVER_UNIT in wanted else ()
+        missing = [
+            unit.name
+            for unit in units
+            if unit.state != "active" and not (unit.name in stopped and unit.state == "inactive")
+        ]
         if not wanted:
             failed.append(f"{ROLES[waiter.role].target} wants no unit: this image does not carry the role")
         if WEBSERVER_UNIT in wanted and not missing and not self.system.web_server_answers():

@@ -23,8 +23,6 @@ EQUIVALENT = {
     "observability.TopicPolicy AlarmsOfThisEnvironment: every resource": "a topic's policy is about it",
     "buckets.LogBucketPolicy TakeFlowLogs: every environment": "the policy of one bucket is about it",
     "buckets.LogBucketPolicy LetTheDeliveryLook: every": "the policy of one bucket is about it",
-    "network.FlowLogBucketPolicy TakeFlowLogs: every": "all of the bucket is for flow logs",
-    "network.FlowLogBucketPolicy LetTheDeliveryLook: every": "the policy of one bucket is about it",
 }
 """Beginnings of mutations that change nothing, and why."""
 

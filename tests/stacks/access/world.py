@@ -28,7 +28,6 @@ PLACES = {
     "logs": f"airkiln-test-logs-{ACCOUNT}-{REGION}",
     "releases": f"airkiln-test-releases-{ACCOUNT}-{REGION}",
     "access": f"airkiln-test-access-{ACCOUNT}-{REGION}",
-    "flow": f"airkiln-test-flow-{ACCOUNT}-{REGION}",
     "other logs": f"airkiln-other-logs-{ACCOUNT}-{REGION}",
     "other releases": f"airkiln-other-releases-{ACCOUNT}-{REGION}",
     "account": ACCOUNT,

@@ -12,7 +12,6 @@ from tests.stacks.deployed.conftest import small
 from tests.stacks.deployed.environment import Environment, Parameters
 
 KEPT = {
-    "network": {"FlowLogBucket", "FlowLogBucketPolicy"},
     "security": {"Key", "KeyAlias"},
     "buckets": {
         *(f"{name}Bucket{policy}" for name in ("Log", "Release", "Access") for policy in ("", "Policy")),

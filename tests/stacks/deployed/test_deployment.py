@@ -54,9 +54,9 @@ def test_the_two_environments_make_every_type_and_every_resource(
         for stack, name in environment.stacks.items()
         for logical in Declared(environment, stack).body["Resources"]
     }
-    # Three NAT gateways and flow logs of a given VPC are two further choices, tried in test_updates.
+    # Three NAT gateways are a further choice, tried in test_updates.
     left = {logical for _, logical in declared - made}
-    assert left == {"NatAddressB", "NatGatewayB", "NatAddressC", "NatGatewayC", "PrivateRouteC", "FlowLog"}
+    assert left == {"NatAddressB", "NatGatewayB", "NatAddressC", "NatGatewayC", "PrivateRouteC"}
 
 
 def test_what_is_only_recorded_is_said_so(most: Environment) -> None:

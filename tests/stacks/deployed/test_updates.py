@@ -32,7 +32,6 @@ COUNTED = {
 RULE = {"InternalLoadBalancerFromUsers": NEW, "InternalLoadBalancerSecurityGroup": {"CidrIp"}}
 """EC2 shows a rule with its group too."""
 CHANGES: list[tuple[str, Parameters, dict[str, set[str]]]] = [
-    ("network", {"FlowLogRetentionDays": "30"}, {"FlowLogBucket": {"Days"}}),
     ("buckets", {"TaskLogRetentionDays": "100"}, {"LogBucket": {"Days"}}),
     ("data", {"BackupRetentionDays": "30"}, {"Database": {"BackupRetentionPeriod"}}),
     ("edge", {"DeletionProtection": "false"}, {"InternalLoadBalancer": {"Value"}}),
@@ -98,11 +97,15 @@ def test_nat_gateways_are_added_zone_by_zone(least: Environment) -> None:
     assert _differences(before, _photograph(least)) == set()
 
 
-def test_flow_logs_of_a_given_network_are_kept_too(least: Environment) -> None:
-    stack = least.stack("observability")
-    assert least.update(stack, {"FlowLogVpcId": least.outputs["network"]["VpcId"]}) == "UPDATE_COMPLETE"
-    log = least.clients("ec2").describe_flow_logs(FlowLogIds=[least.id(stack, "FlowLog")])["FlowLogs"][0]
+def test_flow_logs_are_kept_unless_the_network_has_its_own(least: Environment) -> None:
+    stack = least.stack("buckets")
+    described = least.clients("ec2").describe_flow_logs
+    (log,) = described(FlowLogIds=[least.id(stack, "FlowLog")])["FlowLogs"]
+    assert log["ResourceId"] == least.outputs["network"]["VpcId"]
     assert log["LogDestination"].endswith("/flow-logs/")
+    assert least.update(stack, {"FlowLogs": "false"}) == "UPDATE_COMPLETE"
+    assert log["FlowLogId"] not in [each["FlowLogId"] for each in described()["FlowLogs"]]
+    assert least.update(stack, {"FlowLogs": "true"}) == "UPDATE_COMPLETE"
 
 
 @pytest.mark.parametrize("name", ["network", "security", "webserver"])

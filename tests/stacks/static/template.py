@@ -173,7 +173,6 @@ SAMPLES: dict[str, str] = {
     "InternalTargetsArn": f"{_TARGETS}/0123456789abcdef",
     "InternalTargetsName": "targetgroup/airkiln/0123456789abcdef",
     "KeyArn": _ARNS["AWS::KMS::Key"],
-    "LogBucketArn": f"arn:aws:s3:::airkiln-test-logs-{ACCOUNT}-{REGION}",
     "LogBucketName": f"airkiln-test-logs-{ACCOUNT}-{REGION}",
     "PrivateSubnetIds": "subnet-0123456789abcde04,subnet-0123456789abcde05,subnet-0123456789abcde06",
     "SchedulerRoleName": "airkiln-test-SchedulerRole-ABC",
@@ -223,7 +222,7 @@ EVERYTHING: dict[str, dict[str, str]] = {
         "SchedulerExtraPolicyArns": "arn:aws:iam::aws:policy/AmazonAthenaFullAccess",
         "WebserverExtraPolicyArns": "arn:aws:iam::aws:policy/SecretsManagerReadWrite",
     },
-    "observability": {"AlarmEmail": "airflow@example.com", "FlowLogVpcId": SAMPLES["VpcId"]},
+    "observability": {"AlarmEmail": "airflow@example.com"},
     "scheduler": {"ExtraSecurityGroupIds": "sg-0123456789abcde12"},
     "webserver": {
         "PublicTargetsArn": f"{_TARGETS}/fedcba9876543210",

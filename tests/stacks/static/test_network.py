@@ -87,4 +87,8 @@ def test_secrets_manager_has_an_endpoint_by_choice() -> None:
 
 
 def test_every_connection_is_logged() -> None:
-    assert Template("network").deployed()["FlowLog"]["Properties"]["TrafficType"] == "ALL"
+    assert Template("buckets").deployed()["FlowLog"]["Properties"]["TrafficType"] == "ALL"
+
+
+def test_a_vpc_that_has_flow_logs_of_its_own_gets_no_others() -> None:
+    assert "FlowLog" not in Template("buckets").deployed(FlowLogs="false")

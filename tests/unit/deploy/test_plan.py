@@ -107,7 +107,6 @@ def test_a_given_vpc_takes_the_networks_place() -> None:
     made = plan(vpc=GIVEN_VPC)
     assert made["problems"] == []
     assert not stack(made, "network")["wanted"]
-    assert stack(made, "observability")["given"]["FlowLogVpcId"] == "vpc-01234567"
     given = planning.parameters(stack(made, "data"), {"network": GIVEN_VPC})["given"]
     assert given["DatabaseSubnetIds"] == "subnet-01234567,subnet-12345678"
     assert given["ZoneCount"] == "2"

@@ -78,8 +78,6 @@ def test_the_variables_decide_where_a_value_is_only_proposed() -> None:
     later = plan(stacks={"edge": EDGE, "network": network}, present=exists)
     assert stack(later, "network")["given"]["Zones"] == TWO_ZONES
     assert stack(later, "network")["previous"] == []
-    logged = plan(vpc=GIVEN_VPC, parameters={"FlowLogVpcId": "vpc-76543210"})
-    assert stack(logged, "observability")["given"]["FlowLogVpcId"] == "vpc-76543210"
 
 
 @pytest.mark.parametrize(("count", "zones"), [(2, ["a", "b"]), (3, ["a", "b", "c"])])

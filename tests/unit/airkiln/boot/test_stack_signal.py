@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from airkiln.boot.stack_signal import ATTEMPTS, REPORT_EVERY, Signal, Systemd, Unit, health_url
 from airkiln.errors import AirkilnError, DeniedError, RefusedError, UnavailableError
 from airkiln.host.layout import Layout
+from airkiln.roles import FAILOVER_UNIT, FOLLOWERS, SCHEDULER_UNIT, TRIGGERER_UNIT
 from tests.unit.airkiln.boot.known_metadata import Metadata
 
 METADATA = {
@@ -33,6 +34,7 @@ class Machine:
     """An instance, its units and the CloudFormation that it talks to."""
 
     metadata: dict[str, str] | None = field(default_factory=lambda: dict(METADATA))
+    role: str = "webserver"
     target: tuple[str, ...] = ("airflow-webserver.service", "airkiln-signal.service")
     states: dict[str, str] = field(
         default_factory=lambda: {"airkiln-boot.service": "active", "airflow-webserver.service": "active"}
@@ -47,8 +49,13 @@ class Machine:
 
     def run(self) -> None:
         Signal(
-            Layout(Path("/nowhere")), lambda _: Metadata(self.metadata), self, self._client, self._sleep
+            Layout(Path("/nowhere")), lambda _: Metadata(self._tagged()), self, self._client, self._sleep
         ).send()
+
+    def _tagged(self) -> dict[str, str] | None:
+        """The metadata, with the role of this machine unless it has another."""
+        role = {"meta-data/tags/instance/airkiln:role": self.role} if self.role != "webserver" else {}
+        return None if self.metadata is None else self.metadata | role
 
     def _client(self, region: str | None) -> Machine:
         assert region == "eu-west-1"
@@ -67,7 +74,7 @@ class Machine:
             self.meanwhile.pop(0)()
 
     def wants(self, target: str) -> tuple[str, ...]:
-        return self.target if target == "airkiln-webserver.target" else ()
+        return self.target if target == f"airkiln-{self.role}.target" else ()
 
     def unit(self, name: str) -> Unit:
         return Unit(name, self.states.get(name, "inactive"), "exit-code", name in self.skipped)
@@ -139,6 +146,39 @@ def test_an_active_web_server_that_does_not_answer_is_waited_for(machine: Machin
     machine.run()
     assert len(machine.slept) == 1
     assert machine.signals[0]["Status"] == "SUCCESS"
+
+
+SCHEDULER_HOST = (SCHEDULER_UNIT, TRIGGERER_UNIT, FAILOVER_UNIT)
+
+
+@pytest.fixture
+def standby(machine: Machine) -> Machine:
+    """A scheduler host whose controller has stopped what runs on the leader alone."""
+    machine.role, machine.target = "scheduler", (*SCHEDULER_HOST, *FOLLOWERS)
+    machine.states |= dict.fromkeys(SCHEDULER_HOST, "active")
+    return machine
+
+
+def test_what_a_standbys_controller_has_stopped_is_not_waited_for(standby: Machine) -> None:
+    standby.run()
+    assert standby.signals[0]["Status"] == "SUCCESS"
+    assert standby.slept == []
+
+
+@pytest.mark.parametrize("unit", FOLLOWERS)
+def test_what_a_leader_starts_is_waited_for(standby: Machine, unit: str) -> None:
+    standby.states[unit] = "activating"
+    standby.meanwhile = [lambda: standby.states.update({unit: "active"})]
+    standby.run()
+    assert len(standby.slept) == 1
+
+
+@pytest.mark.parametrize("unit", FOLLOWERS)
+def test_without_a_controller_every_host_has_what_its_target_wants(standby: Machine, unit: str) -> None:
+    standby.target = (SCHEDULER_UNIT, TRIGGERER_UNIT, unit)
+    standby.meanwhile = [lambda: standby.states.update({unit: "active"})]
+    standby.run()
+    assert len(standby.slept) == 1
 
 
 def test_a_unit_that_a_condition_skips_is_not_waited_for(machine: Machine) -> None:
