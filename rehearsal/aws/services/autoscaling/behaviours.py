@@ -70,7 +70,7 @@ BEHAVIOURS = (
         "Scale-in spares protected instances, and keeps zones and the share of On-Demand Instances "
         "balanced. Then the oldest version of the launch template ends first.",
         f"{_GUIDE}/ec2-auto-scaling-termination-policies.html",
-        "Termination policies but the default.",
+        "The rule of the next billing hour, and policies by launch configuration or Lambda function.",
     ),
     Behaviour(
         "A mixed instances policy divides a group into On-Demand and Spot Instances.",

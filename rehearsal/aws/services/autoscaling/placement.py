@@ -5,15 +5,16 @@ the zones, a launch that fails in one is tried in another, and AZRebalance launc
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/auto-scaling-benefits.html) and "Configure termination
 policies" (https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-termination-policies.html).
 
-Left out: allocation strategies (the first type of a mixed instances policy is launched), weights, termination
-policies but the default, the rule of the next billing hour.
+Left out: allocation strategies (the first type of a mixed instances policy is launched), weights, the rule
+of the next billing hour, termination policies by launch configuration and by Lambda function (refused).
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from moto.autoscaling.models import ASG_NAME_TAG
 from moto.core.exceptions import ServiceException
@@ -28,13 +29,11 @@ ELSEWHERE = ("InsufficientInstanceCapacity", "Unsupported")
 
 
 def select_for_termination(group: EmulatedGroup, count: int) -> list[Member]:
-    """Select members for scale-in as AWS's default termination policy does.
+    """Select members for scale-in by the group's termination policies.
 
-    Protected ones are never selected. First come members in the zone with most members, then those of the
-    kind (Spot or On-Demand) of which the mixed instances policy has too many, then those of the oldest launch
-    template version, then those launched first.
+    Protected ones are never selected. Those in the zone with most members come first, whatever the policies.
+    Of those that the policies leave, the one that was launched first comes first.
     """
-    policy = group.mixed_instances_policy
     left, chosen = [member for member in group.counted() if not member.at_risk], list[Member]()
     for _ in range(count):
         candidates = [member for member in left if not member.protected_from_scale_in]
@@ -42,20 +41,50 @@ def select_for_termination(group: EmulatedGroup, count: int) -> list[Member]:
             break
         zones = Counter(member.availability_zone for member in left)
         most = max(zones[member.availability_zone] for member in candidates)
-        crowded = (member for member in candidates if zones[member.availability_zone] == most)
-        on_demand = sum(not _is_spot(member) for member in left)
-        spot_first = on_demand <= _on_demand_wanted(policy, len(left) - 1) if policy else None
-        first = min(
-            crowded,
-            key=lambda member: (
-                spot_first is not None and _is_spot(member) != spot_first,
-                member.version,
-                member.instance.launch_time,
-            ),
-        )
+        candidates = [member for member in candidates if zones[member.availability_zone] == most]
+        for policy in group.termination_policies:
+            for rule in RULES[policy]:
+                candidates = rule(group, left, candidates)
+        first = min(candidates, key=lambda member: member.instance.launch_time)
         left.remove(first)
         chosen.append(first)
     return chosen
+
+
+def _by_share(group: EmulatedGroup, left: list[Member], candidates: list[Member]) -> list[Member]:
+    """Keep those of the kind, Spot or On-Demand, of which a mixed instances policy has too many."""
+    if not group.mixed_instances_policy:
+        return candidates
+    on_demand = sum(not _is_spot(member) for member in left)
+    spot_first = on_demand <= _on_demand_wanted(group.mixed_instances_policy, len(left) - 1)
+    return [member for member in candidates if _is_spot(member) == spot_first] or candidates
+
+
+def _by_version(_: EmulatedGroup, __: list[Member], candidates: list[Member]) -> list[Member]:
+    oldest = min(member.version for member in candidates)
+    return [member for member in candidates if member.version == oldest]
+
+
+def _oldest(_: EmulatedGroup, __: list[Member], candidates: list[Member]) -> list[Member]:
+    launched = min(member.instance.launch_time for member in candidates)
+    return [member for member in candidates if member.instance.launch_time == launched]
+
+
+def _newest(_: EmulatedGroup, __: list[Member], candidates: list[Member]) -> list[Member]:
+    launched = max(member.instance.launch_time for member in candidates)
+    return [member for member in candidates if member.instance.launch_time == launched]
+
+
+Rule: TypeAlias = Callable[[EmulatedGroup, list[Member], list[Member]], list[Member]]
+RULES: dict[str, tuple[Rule, ...]] = {
+    "Default": (_by_share, _by_version),
+    "AllocationStrategy": (_by_share,),
+    "OldestLaunchTemplate": (_by_version,),
+    "OldestInstance": (_oldest,),
+    "NewestInstance": (_newest,),
+    "ClosestToNextInstanceHour": (),
+}
+"""What each termination policy keeps of the candidates."""
 
 
 def imbalance(group: EmulatedGroup) -> tuple[str, str] | None:

@@ -73,6 +73,8 @@ class Reconciliation(AutoScalingBackend):
         self.reconcile(group)
         if group.deleting and not group.instance_states:
             self.autoscaling_groups.pop(group.name, None)
+            for policy in self.describe_policies(group.name):
+                self.delete_policy(policy.name)
 
     def rebalance(self, group: EmulatedGroup) -> None:
         """Move an instance from a zone that has too many, when nothing else changes (AZRebalance).

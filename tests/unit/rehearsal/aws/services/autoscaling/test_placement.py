@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from botocore.exceptions import ClientError
 from moto.ec2.exceptions import EC2ClientError
 
 from rehearsal.aws.services.ec2.backend import EmulatedEC2
@@ -115,6 +116,42 @@ def test_protected_instances_are_not_moved(aws: EmulatedAws) -> None:
     aws.update(AvailabilityZones=ZONES[:1])
     aws.wait(700)
     assert aws.ids() == before
+
+
+@pytest.mark.parametrize(
+    ("policies", "ends"),
+    [
+        ([], 0),
+        (["Default"], 0),
+        (["OldestInstance"], 0),
+        (["NewestInstance"], 2),
+        (["OldestLaunchTemplate", "NewestInstance"], 1),
+        (["AllocationStrategy"], 0),
+        (["ClosestToNextInstanceHour", "NewestInstance"], 2),
+    ],
+)
+def test_termination_policies_apply_in_their_order(aws: EmulatedAws, policies: list[str], ends: int) -> None:
+    template = aws.template()
+    aws.group(2, AvailabilityZones=ZONES[:1], LaunchTemplate={"LaunchTemplateId": template, "Version": "1"})
+    data = {"ImageId": "ami-1", "InstanceType": "m7i.large"}
+    aws.ec2.create_launch_template_version(LaunchTemplateId=template, LaunchTemplateData=data)
+    options = {"TerminationPolicies": policies} if policies else {}
+    aws.update(LaunchTemplate={"LaunchTemplateId": template, "Version": "2"}, DesiredCapacity=3, **options)
+    aws.wait()
+    before = aws.ids()
+    aws.resize(2)
+    aws.wait()
+    assert aws.ids() == [each for at, each in enumerate(before) if at != ends]
+
+
+def test_what_is_no_policy_or_process_is_refused(aws: EmulatedAws) -> None:
+    aws.group(0)
+    with pytest.raises(ClientError, match="The termination policy Cheapest is not one of Default"):
+        aws.update(TerminationPolicies=["Cheapest"])
+    with pytest.raises(ClientError, match="The process Health is not one of Launch"):
+        aws.suspend("Health")
+    with pytest.raises(ClientError, match="AutoScalingGroup name not found"):
+        aws.autoscaling.suspend_processes(AutoScalingGroupName="gone")
 
 
 def test_scale_in_keeps_the_share_of_on_demand_instances(aws: EmulatedAws) -> None:
