@@ -193,6 +193,7 @@ lock: $(VENV)/stamp ## The locks of what an image installs and of the operator's
 			--python-platform $$architecture-manylinux_2_28 --exclude-newer $(AIRFLOW_LOCK_DATE); \
 	done
 
-docs: $(VENV)/stamp ## The tables in the roles' READMEs, the figures in README.md, docs/benchmarks.md and its plots
+docs: $(VENV)/stamp ## The tables in the roles' READMEs, docs/emulation.md, docs/benchmarks.md and the figures in README.md
 	$(PYTHON) -m tools.role_docs
+	$(PYTHON) -m tools.emulation
 	$(PYTHON) -m benchmarks.document

@@ -4,7 +4,7 @@ Groups keep their desired capacity and never terminate a protected instance for 
 ForceDelete waits for no lifecycle hook, as AWS documents it: to drain first, set minimum and desired capacity
 to 0. With CapacityRebalance an instance that EC2 recommends to replace is terminated once a replacement is in
 service. Source: the EC2 Auto Scaling API reference and user guide. The modules beside this one say what
-hooks, health checks, Standby, instance refreshes and target tracking do.
+hooks, health checks, Standby, zones, instance refreshes and target tracking do.
 
 Left out: notifications of hooks, warm pools, scheduled actions, scaling policies but target tracking (the
 others execute only when a request says so), cool-downs, maintenance policies, weights, several InstanceIds in
@@ -28,11 +28,24 @@ from rehearsal.aws.account import ACCOUNT, aws_region
 from rehearsal.aws.services.autoscaling import lifecycle
 from rehearsal.aws.services.autoscaling.health import TYPES, is_valid
 from rehearsal.aws.services.autoscaling.models import RETENTIONS, EmulatedGroup, Member, invalid
+from rehearsal.aws.services.autoscaling.placement import RULES
 from rehearsal.aws.services.autoscaling.policies import Tracking
 from rehearsal.aws.services.patching import Moto
 
 LAUNCH_SOURCES = ("launch_template", "mixed_instances_policy", "launch_config_name")
 """Options of an update that change what a group launches."""
+PROCESSES = (
+    "Launch",
+    "Terminate",
+    "AddToLoadBalancer",
+    "AlarmNotification",
+    "AZRebalance",
+    "HealthCheck",
+    "InstanceRefresh",
+    "ReplaceUnhealthy",
+    "ScheduledActions",
+)
+"""Processes of a group that can be suspended (SuspendProcesses)."""
 MOST_HOOKS = 50
 """Lifecycle hooks of a group (PutLifecycleHook's API reference)."""
 RESULTS = ("CONTINUE", "ABANDON")
@@ -186,7 +199,19 @@ class EmulatedAutoScaling(Tracking):
             raise invalid(f"LifecycleTransition must be one of {', '.join(lifecycle.HOOKS)}.")
         if result not in (None, *RESULTS):
             raise invalid("DefaultResult must be CONTINUE or ABANDON.")
-        return super().create_lifecycle_hook(name, as_name, transition, timeout, result)  # type: ignore[arg-type]
+        made = super().create_lifecycle_hook(name, as_name, transition, timeout, result)  # type: ignore[arg-type]
+        vars(made).update(role_arn=None, notification_target_arn=None)  # moto answers some of its own
+        return made
+
+    def suspend_processes(self, group_name: str, scaling_processes: list[str]) -> None:
+        """Suspend processes of a group, or all."""
+        _check_processes(scaling_processes)
+        super().suspend_processes(self.group(group_name).name, scaling_processes)
+
+    def resume_processes(self, group_name: str, scaling_processes: list[str]) -> None:
+        """Resume processes of a group, or all."""
+        _check_processes(scaling_processes)
+        super().resume_processes(self.group(group_name).name, scaling_processes)
 
     def delete_lifecycle_hook(self, as_name: str, name: str) -> None:
         """Delete a hook. ABANDON completes the open actions of launches, CONTINUE those of terminations."""
@@ -270,6 +295,22 @@ def check_lifecycle_policy(policy: dict[str, Moto] | None) -> None:
     retention = ((policy or {}).get("RetentionTriggers") or {}).get("TerminateHookAbandon", RETENTIONS[0])
     if retention not in RETENTIONS:
         raise invalid(f"TerminateHookAbandon must be {' or '.join(RETENTIONS)}, not {retention}.")
+
+
+def check_termination_policies(policies: list[str] | None) -> None:
+    """Refuse termination policies that are not emulated.
+
+    :raises AutoscalingClientError: with those that are.
+    """
+    for policy in policies or []:
+        if policy not in RULES:
+            raise invalid(f"The termination policy {policy} is not one of {', '.join(RULES)}.")
+
+
+def _check_processes(processes: list[str]) -> None:
+    for process in processes:
+        if process not in PROCESSES:
+            raise invalid(f"The process {process} is not one of {', '.join(PROCESSES)}.")
 
 
 def check_health_types(types: str | None) -> None:

@@ -129,6 +129,11 @@ class EmulatedGroup(FakeAutoScalingGroup):
         self.launch_again_at = 0.0
         self.surplus = 0
         """Instances above the desired capacity that an instance refresh has for the time being."""
+        self.loads: deque[float] = deque(maxlen=60)
+        """The last values of the metric that its target tracking policies follow, one a minute."""
+        self.rebalancing: tuple[str, str] | None = None
+        """The instance that AZRebalance has launched, and the zone where another ends for it."""
+        self.rebalance_again_at = 0.0
         self.default_instance_warmup: int | None = None
         self.instance_lifecycle_policy: dict[str, Any] | None = None
         super().__init__(*args, **options)

@@ -223,6 +223,11 @@ class Refreshing(Membership):
             self._advance_refresh(group, found)
         super().advance_group(group)
 
+    def rebalance(self, group: EmulatedGroup) -> None:
+        """Move instances between zones, but begin nothing while a refresh replaces them anyway."""
+        if group.rebalancing is not None or self.active_refresh(group.name) is None:
+            super().rebalance(group)
+
     def _advance_refresh(self, group: EmulatedGroup, found: Refresh) -> None:
         if found.status == "Pending":
             found.become("InProgress")

@@ -11,6 +11,7 @@ from rehearsal.aws.services.autoscaling.backend import (
     EmulatedAutoScaling,
     check_health_types,
     check_lifecycle_policy,
+    check_termination_policies,
 )
 from rehearsal.aws.services.autoscaling.models import invalid
 
@@ -58,6 +59,7 @@ class EmulatedResponse(AutoScalingResponse):
     def _check_settings(self) -> None:
         check_lifecycle_policy(self._get_param("InstanceLifecyclePolicy"))
         check_health_types(self._get_param("HealthCheckType"))
+        check_termination_policies(self._get_param("TerminationPolicies"))
 
     def _configure(self) -> None:
         named = {SETTINGS[each]: self._get_param(each) for each in SETTINGS}

@@ -250,6 +250,19 @@ def test_a_suspended_process_pauses_a_refresh(aws: EmulatedAws, process: str) ->
     assert group.status == "Successful"
 
 
+def test_nothing_moves_between_zones_during_a_refresh(aws: EmulatedAws) -> None:
+    group = Refreshed(aws, AvailabilityZones=["us-east-1a", "us-east-1b"])
+    group.start(CheckpointPercentages=[50, 100], CheckpointDelay=600, MinHealthyPercentage=50)
+    aws.wait(WARMUP + 5)
+    aws.update(AvailabilityZones=["us-east-1c"])
+    present = aws.ids()
+    aws.wait(300)
+    assert aws.ids() == present
+    aws.wait(1200)
+    zones = {each["AvailabilityZone"] for each in aws.described()["Instances"]}
+    assert (group.status, zones) == ("Successful", {"us-east-1c"})
+
+
 def test_another_configuration_is_refused_while_a_refresh_deploys_one(aws: EmulatedAws) -> None:
     group = Refreshed(aws)
     group.start()

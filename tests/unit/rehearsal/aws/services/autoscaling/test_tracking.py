@@ -66,6 +66,13 @@ def test_a_group_grows_and_shrinks_within_its_bounds(aws: EmulatedAws) -> None:
     assert aws.described()["DesiredCapacity"] == 1, "the minimum"
 
 
+def test_policies_go_with_their_group(aws: EmulatedAws) -> None:
+    follow(aws)
+    aws.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
+    aws.wait()
+    assert not aws.autoscaling.describe_policies()["ScalingPolicies"]
+
+
 @pytest.mark.parametrize("reason", ["no data", "suspended"])
 def test_without_data_and_while_alarms_are_suspended_nothing_changes(aws: EmulatedAws, reason: str) -> None:
     follow(aws)
