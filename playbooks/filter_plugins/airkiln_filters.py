@@ -34,6 +34,7 @@ class FilterModule:
             "airkiln_reasons": stacks.reasons,
             "airkiln_refusals": template.refusals,
             "airkiln_setting_problems": settings.problems,
+            "airkiln_settings_in_force": settings.in_force,
             "airkiln_stack_parameters": plan.parameters,
             "airkiln_tag_problems": tags.problems,
             "airkiln_templates": template.templates,

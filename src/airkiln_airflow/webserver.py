@@ -57,7 +57,7 @@ def settings(environment: Mapping[str, str]) -> Settings:
         proxies = Proxies.parse(environment.get(PROXIES, ""))
     except ValueError as error:
         raise RefusedError(f"{PROXIES}: {error}; write networks such as 10.20.0.0/16") from error
-    port = environment.get(PUBLIC_PORT, "").strip() or str(DEFAULT_PUBLIC_PORT)
+    port = environment.get(PUBLIC_PORT) or str(DEFAULT_PUBLIC_PORT)
     if not port.isascii() or not port.isdecimal() or int(port) > 65535:
         raise RefusedError(f"{PUBLIC_PORT} is not a port: write a number up to 65535, or 0 for none")
     if int(port) == conf.getint("api", "port"):

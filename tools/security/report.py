@@ -61,9 +61,16 @@ def text(found: Findings) -> str:
         *_section("Exposure of other services that start at boot", _scores(others)),
         *_lynis(found),
         *_cis(found),
-        *_section("Open", open_points(found) or ["Nothing."]),
+        *_section("Open", open_points(found) or ["Nothing of what was examined."]),
+        *_section("Not examined", _not_examined(found)),
     ]
     return "\n".join(lines)
+
+
+def _not_examined(found: Findings) -> list[str]:
+    if found.cis is not None:
+        return ["Nothing."]
+    return [f"debian-cis: whether {cis.TARGET:.0f} % of its checks of level {cis.LEVEL} pass is not known."]
 
 
 def _lynis(found: Findings) -> list[str]:

@@ -129,7 +129,7 @@ class Boot:
             )
         role = load.role_named(here.role or "")
         status(f"loading parameters of {here.environment} for {role.name}")
-        loaded = load.collect(self.source(settings), here.environment, role, self.layout.static_env)
+        loaded = load.collect(self.source(settings), here.environment, role, self.layout)
         self._check_authorities(loaded)
         self._check_heartbeat(loaded, role)
         pool = self._own_pool(loaded, role, here.pool) if WORKER_UNIT in role.units else None

@@ -21,10 +21,10 @@ from pathlib import Path
 import psycopg
 from psycopg import errors, sql
 
+from airkiln import numbers
 from airkiln.database.connect import Connection, connect, explain
 from airkiln.database.target import parse
 from airkiln.errors import RefusedError
-from airkiln.parameters import own
 from airkiln.roles import DATABASE
 from airkiln.systemd.journal import WARNING, say
 
@@ -112,10 +112,9 @@ def days(variables: Mapping[str, str]) -> int | None:
     text = variables.get(DAYS, "")
     if not text:
         return None
-    try:
-        return own.days(text)
-    except ValueError as error:
-        raise RefusedError([f"{DAYS}: {error}"]) from None
+    if reason := numbers.reason(DAYS, text):
+        raise RefusedError([f"{DAYS}: {reason}"])
+    return int(text)
 
 
 def login(

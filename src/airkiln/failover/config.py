@@ -6,18 +6,17 @@ scheduler's own, and is taken from its settings: two places for one value would 
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from airkiln import numbers
 from airkiln.errors import RefusedError
 
 PATH = Path("/etc/airkiln/failover.toml")
 HEARTBEAT = "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC"
 """The scheduler's setting that says how often it writes its heartbeat."""
-_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 LONGEST = 3600.0
 """Seconds: the largest value of any key."""
 MOST_OFTEN = 0.4
@@ -221,6 +220,6 @@ def _heartbeat(variables: Mapping[str, str]) -> dict[str, float]:
     text = variables.get(HEARTBEAT)
     if text is None:
         return {}
-    if not _SECONDS.fullmatch(text):
-        raise RefusedError([f"{HEARTBEAT}: must be a number of seconds in digits, such as 2 or 2.5"])
+    if reason := numbers.reason(HEARTBEAT, text):
+        raise RefusedError([f"{HEARTBEAT}: {reason}"])
     return {"scheduler_heartbeat": float(text)}

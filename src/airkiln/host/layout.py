@@ -32,6 +32,11 @@ class Layout:
         return self.root / "etc/airkiln/airflow.env"
 
     @property
+    def airflow_cfg(self) -> Path:
+        """Airflow's configuration file, which holds no option."""
+        return self.root / "etc/airkiln/airflow.cfg"
+
+    @property
     def failover_toml(self) -> Path:
         """The failover controller's timings."""
         return self.root / "etc/airkiln/failover.toml"

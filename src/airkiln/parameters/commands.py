@@ -31,4 +31,4 @@ def _collect(options: argparse.Namespace) -> Loaded:
     if options.source == "file" and options.file is None:
         raise RefusedError(["--source file: no file given: add --file F"])
     source = open_source(options.source, options.file or LOCAL_FILE, options.region)
-    return collect(source, options.environment, role, Layout().static_env)
+    return collect(source, options.environment, role, Layout())

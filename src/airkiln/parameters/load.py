@@ -12,6 +12,7 @@ from airkiln import receivers
 from airkiln.errors import AirkilnError, RefusedError
 from airkiln.host.environment import read_optional
 from airkiln.host.files import Ownership, write
+from airkiln.host.layout import Layout
 from airkiln.parameters import rules
 from airkiln.parameters.source import Source
 from airkiln.roles import ROLES, Role
@@ -61,10 +62,32 @@ def environment_named(name: str) -> str:
     return name
 
 
-def collect(source: Source, environment: str, role: Role, static_env: Path) -> Loaded:
+def options_of_a_file(path: Path) -> list[str]:
+    """A sentence where Airflow's configuration file holds an option; none where it is empty or not there.
+
+    Airflow would follow it, past every rule of `rules`, and Airkiln's programs, which read the environment
+    alone, would not: the web server would look for logs at a port at which no log server listens.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        return [f"{path}: cannot be read ({error.strerror}): run as root"]
+    held = [number for number, line in enumerate(lines, 1) if line.strip() and line.lstrip()[0] not in "#;["]
+    if not held:
+        return []
+    return [
+        f"{path}: line {held[0]} holds an option, and Airkiln's programs read the environment alone: store "
+        "it as a parameter, or in airflow_extra_configuration of the image, and leave the file empty"
+    ]
+
+
+def collect(source: Source, environment: str, role: Role, layout: Layout) -> Loaded:
     """Read and check; raises what the source raises, and RefusedError with every problem at once."""
     parameters = source.read(environment_named(environment), role.folders)
-    problems = rules.check(parameters, role, read_optional(static_env))
+    problems = rules.check(parameters, role, read_optional(layout.static_env))
+    problems += options_of_a_file(layout.airflow_cfg)
     if problems:
         raise RefusedError(problems)
     values = {parameter.name: parameter.value for parameter in parameters}

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 
+from airkiln.parameters import own
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _SHELL = "what shells read when they start"
@@ -101,11 +103,9 @@ ALLOWED_NAMES = frozenset(
 _LIBPQ = re.compile(r"PG[A-Z]+")
 """https://www.postgresql.org/docs/17/libpq-envars.html: each sets what a connection's URL leaves open."""
 
-_OURS = "AIRKILN_"
-_SETTABLE = re.compile(
-    r"AIRKILN_(?:(?:ADMIN|CONTROLLER|LIFECYCLE|EFS|RETENTION|WEB)_[A-Z_]+|POOLS|DATABASE_UNVERIFIED)"
-)
-"""Of Airkiln's own variables, those that a parameter sets. The units set the others, such as AIRKILN_GATE."""
+_OURS = "AIRKILN"
+_ALIKE = 0.6
+"""How much of a name must agree with a known one for the latter to be meant: difflib's own default."""
 
 _READ_BY_US = ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC")
 _ELSEWHERE = ("_CMD", "_SECRET")
@@ -126,8 +126,8 @@ def bad_name_reason(name: str) -> str | None:
         what = "how libpq connects to the database"
     if what is not None:
         return f"the name is refused, because it changes {what}: remove the parameter"
-    if name.startswith(_OURS) and not _SETTABLE.fullmatch(name):
-        return "the name is refused, because Airkiln sets its own variables: remove the parameter"
+    if name.upper().startswith(_OURS):
+        return _unknown_reason(name)
     for suffix in _ELSEWHERE:
         if name.endswith(suffix) and name.removesuffix(suffix) in _READ_BY_US:
             return (
@@ -135,3 +135,17 @@ def bad_name_reason(name: str) -> str | None:
                 f"store the URL itself as {name.removesuffix(suffix)}"
             )
     return None
+
+
+def _unknown_reason(name: str) -> str | None:
+    """Why a name of Airkiln's own is not one of its parameters, or None."""
+    if name in own.VALUES:
+        return None
+    if name in own.SET_BY_AIRKILN:
+        return "the name is refused, because Airkiln sets this variable itself: remove the parameter"
+    import difflib  # noqa: PLC0415 - start-up counts, and most boots have no use for it
+
+    known = {each.removeprefix(_OURS): each for each in own.VALUES}
+    near = difflib.get_close_matches(name.upper().removeprefix(_OURS), known, n=1, cutoff=_ALIKE)
+    do = f"write {known[near[0]]} if that is meant" if near else "remove the parameter"
+    return f"the name is refused, because no program of Airkiln reads a parameter of this name: {do}"

@@ -7,13 +7,14 @@ the EFS tunnel runs on Debian's Python. Tests hold that each accepts what is acc
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
 
+from airkiln import numbers
 from airkiln.errors import RefusedError
 
-LEAST_DAYS, MOST_DAYS = 1, 3650
 DEFAULT_PUBLIC_PORT = 8081
 """The web server's second port (airkiln_airflow.webserver)."""
 DEFAULT_API_PORT = 8080
@@ -29,32 +30,13 @@ ALLOWED = "allowed"
 """Its only value that does."""
 
 
-def days(text: str) -> int:
-    """The number of days after which history is removed. Raises ValueError."""
-    if not text.isascii() or not text.isdecimal() or not LEAST_DAYS <= int(text) <= MOST_DAYS:
-        raise ValueError(f"must be a whole number of days from {LEAST_DAYS} to {MOST_DAYS}")
-    return int(text)
-
-
-def _days(text: str) -> str | None:
-    try:
-        if text:
-            days(text)
-    except ValueError as error:
-        return f"the value {error}"
-    return None
+def _number(name: str) -> Callable[[str], str | None]:
+    return functools.partial(numbers.reason, name)
 
 
 def port(text: str) -> int | None:
     """A port, or 0 for none; None for what is neither."""
-    text = text.strip()
-    return int(text) if text.isascii() and text.isdecimal() and int(text) <= 65535 else None
-
-
-def _public_port(text: str) -> str | None:
-    if text.strip() and port(text) is None:
-        return "the value is not a port: write a number up to 65535, or 0 for none"
-    return None
+    return int(text) if numbers.reason(_PUBLIC_PORT, text) is None else None
 
 
 def _proxies(text: str) -> str | None:
@@ -111,11 +93,32 @@ VALUES: Mapping[str, Callable[[str], str | None]] = {
     "AIRKILN_EFS_ID": _file_system,
     "AIRKILN_LIFECYCLE_PASSWORD": _any,
     "AIRKILN_POOLS": _pools,
-    "AIRKILN_RETENTION_DAYS": _days,
-    _PUBLIC_PORT: _public_port,
+    "AIRKILN_RETENTION_DAYS": _number("AIRKILN_RETENTION_DAYS"),
+    _PUBLIC_PORT: _number(_PUBLIC_PORT),
     "AIRKILN_WEB_TRUSTED_PROXIES": _proxies,
 }
 """Every parameter of Airkiln's own that a component reads, and why a value of it is refused."""
+
+SET_BY_AIRKILN = frozenset({"AIRKILN_EPOCH", "AIRKILN_GATE", "AIRKILN_QUEUES"})
+"""What its units and programs hand to each other in the environment."""
+
+_DATABASE_ADMINISTRATOR = frozenset(
+    {
+        "AIRKILN_ADMIN_DATABASE_PASSWORD",
+        "AIRKILN_ADMIN_DATABASE_USER",
+        "AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD",
+    }
+)
+_FIRST_ADMINISTRATOR = frozenset({"AIRKILN_ADMIN_EMAIL", "AIRKILN_ADMIN_PASSWORD", "AIRKILN_ADMIN_USERNAME"})
+DATABASE_STEP = (
+    # The user has a default, and what the failover controller logs in with has a reader of its own.
+    (
+        _DATABASE_ADMINISTRATOR,
+        _DATABASE_ADMINISTRATOR - {"AIRKILN_ADMIN_DATABASE_USER"} | {"AIRKILN_CONTROLLER_DATABASE_PASSWORD"},
+    ),
+    (_FIRST_ADMINISTRATOR, _FIRST_ADMINISTRATOR),
+)
+"""Parameters of which each one asks the database step for something, and what it then needs."""
 
 
 def reason(name: str, value: str) -> str | None:
@@ -125,10 +128,22 @@ def reason(name: str, value: str) -> str | None:
 
 def conflicts(in_force: Mapping[str, str]) -> list[str]:
     """A sentence for what two values together make impossible."""
-    public = port(in_force.get(_PUBLIC_PORT, "").strip() or str(DEFAULT_PUBLIC_PORT))
-    if public and public == port(in_force.get(_API_PORT, "").strip() or str(DEFAULT_API_PORT)):
+    public = port(in_force.get(_PUBLIC_PORT) or str(DEFAULT_PUBLIC_PORT))
+    if public and public == port(in_force.get(_API_PORT) or str(DEFAULT_API_PORT)):
         return [
             f"{_PUBLIC_PORT} ({DEFAULT_PUBLIC_PORT} by default) is {_API_PORT}: write another port, "
             "or 0 for none"
         ]
     return []
+
+
+def incomplete(in_force: Mapping[str, str]) -> list[str]:
+    """A sentence for each parameter that the database step lacks, where another one says what it is to do."""
+    given = {name for name, value in in_force.items() if value}
+    return [
+        f"{name}: missing, and {' and '.join(sorted(given & group))} cannot be followed without it: store it "
+        "too, or remove the others"
+        for group, needed in DATABASE_STEP
+        for name in sorted(needed - given)
+        if given & group
+    ]

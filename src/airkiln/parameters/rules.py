@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from airkiln import roles, urls
+from airkiln import numbers, roles, urls
 from airkiln.parameters import own, strength
 from airkiln.parameters.names import bad_name_reason
 from airkiln.roles import Role
@@ -23,16 +23,12 @@ MAX_TOTAL_BYTES = 1_572_864
 MiB at the usual 8 MiB (execve(2)); a quarter of that stays for what systemd and the image add. Above it no
 unit starts."""
 
-_OUR_PASSWORD = re.compile(r"AIRKILN_(ADMIN|CONTROLLER|LIFECYCLE)_([A-Z_]+_)?PASSWORD")
+_OUR_PASSWORDS = frozenset(name for name in own.VALUES if name.endswith("_PASSWORD"))
 
 _AIRFLOW = "AIRFLOW__"
 _EXPANDED = re.compile(r"\$(?:\w+|\{[^}]*\})|^~", re.ASCII)
 """What Airflow's expand_env_var replaces in every value of its configuration (posixpath.expandvars and
 expanduser)."""
-
-_NUMBERS = ("AIRFLOW__API__PORT", "AIRFLOW__CELERY__WORKER_CONCURRENCY")
-"""Airflow's numbers that Airkiln's programs and units read too. Airflow takes 8.0, 1_6 and blanks as well."""
-_NUMBER = re.compile(r"[0-9]{1,9}")
 
 _WORKER = "airflow_worker"
 """The database login of workers."""
@@ -101,15 +97,31 @@ def check(parameters: Iterable[Parameter], role: Role | None, settled: Mapping[s
     `settled` are the image's own settings: they satisfy a requirement too. Without a role nothing is
     required. Among parameters of one name the last one is the one in force; every one is checked.
     """
+    parameters = list(parameters)
+    problems = contradictions(parameters, role, settled)
+    if role is not None:
+        problems.extend(missing(role, _in_force(parameters, settled)))
+    return problems
+
+
+def _in_force(parameters: Iterable[Parameter], settled: Mapping[str, str]) -> dict[str, str]:
+    return {**settled, **{parameter.name: parameter.value for parameter in parameters}}
+
+
+def contradictions(
+    parameters: Iterable[Parameter], role: Role | None, settled: Mapping[str, str]
+) -> list[str]:
+    """Every problem but a parameter that the role lacks; the rest is as `check` has it."""
     problems: list[str] = []
     parameters = list(parameters)
-    in_force = {**settled, **{parameter.name: parameter.value for parameter in parameters}}
+    in_force = _in_force(parameters, settled)
     verified = in_force.get(UNVERIFIED) != ALLOWED
     for parameter in parameters:
         reason = bad_name_reason(parameter.name) or unusable_reason(parameter.value)
         if reason is None:
             reason = (
                 own.reason(parameter.name, parameter.value)
+                or numbers.reason(parameter.name, parameter.value)
                 or ambiguous_reason(parameter.name, parameter.value)
                 or weak_reason(parameter.name, parameter.value)
                 or open_reason(parameter.name, parameter.value)
@@ -128,8 +140,8 @@ def check(parameters: Iterable[Parameter], role: Role | None, settled: Mapping[s
         )
     problems.extend(shared(in_force))
     problems.extend(own.conflicts(in_force))
-    if role is not None:
-        problems.extend(missing(role, in_force))
+    if role is not None and roles.DATABASE_UNIT in role.steps:
+        problems.extend(own.incomplete(in_force))
     return problems
 
 
@@ -202,8 +214,6 @@ def ambiguous_reason(name: str, value: str) -> str | None:
             "Airflow replaces $NAME and a first ~ in the value: write %24 for $ in a URL, \\u0024 in JSON, "
             "and paths in full"
         )
-    if name in _NUMBERS and not _NUMBER.fullmatch(value):
-        return "the value must be a whole number, in the digits 0 to 9 alone: Airkiln's programs read it too"
     try:
         if name == roles.EXECUTION_API:
             urls.parse_execution_api(value)
@@ -235,7 +245,7 @@ def weak_reason(name: str, value: str) -> str | None:
         return strength.weak_fernet_reason(value)
     if name in (roles.JWT_KEY, roles.API_KEY):
         return strength.weak_key_reason(value)
-    if _OUR_PASSWORD.fullmatch(name):
+    if name in _OUR_PASSWORDS:
         return strength.weak_password_reason(value)
     for url, options in _urls(name, value):
         reason = _weak_url(name, url, options)

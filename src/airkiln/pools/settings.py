@@ -13,6 +13,7 @@ from dataclasses import fields
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from airkiln import numbers
 from airkiln.errors import RefusedError
 from airkiln.pools.model import DEFAULT, Pool, Scheduled
 
@@ -78,9 +79,8 @@ def own(variables: Mapping[str, str], name: str) -> Pool:
 
 def _only(variables: Mapping[str, str]) -> Pool:
     text = variables.get(CONCURRENCY) or str(AIRFLOWS_CONCURRENCY)
-    low, high = NUMBERS["slots"][1:]
-    if not text.isdecimal() or not low <= int(text) <= high:
-        raise RefusedError([f"{CONCURRENCY}: must be a whole number from {low:g} to {high:g}"])
+    if reason := numbers.reason(CONCURRENCY, text):
+        raise RefusedError([f"{CONCURRENCY}: {reason}"])
     return Pool(DEFAULT, int(text), (variables.get(DEFAULT_QUEUE) or DEFAULT,))
 
 

@@ -126,6 +126,8 @@ def test_a_change_is_made_and_nothing_else_is(changed: Step) -> None:
         "scheduler/AIRFLOW__SMTP__SMTP_PASSWORD",
     }
     assert after["parameters"]["scheduler/AIRFLOW__SMTP__SMTP_PASSWORD"][0] == "SecureString"
+    # The derived one would hide the setting from the scheduler.
+    assert set(before["parameters"]) - set(after["parameters"]) == {"scheduler/AIRFLOW__CORE__PARALLELISM"}
 
 
 def test_a_deployment_never_undoes_a_release(changed: Step, image: str) -> None:

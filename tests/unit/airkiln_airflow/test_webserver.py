@@ -143,7 +143,7 @@ def test_the_boot_refuses_the_ports_that_this_process_refuses(webserver: Any, te
         assert refused
     else:
         assert not refused
-        assert found == own.port(text.strip() or str(own.DEFAULT_PUBLIC_PORT))
+        assert found == own.port(text or str(own.DEFAULT_PUBLIC_PORT))
 
 
 def test_uvicorn_reads_no_headers_of_proxies_itself(webserver: Any) -> None:  # noqa: ANN401

@@ -111,6 +111,20 @@ def test_an_environment_that_keeps_everything_has_no_days_of_retention(
 
 def test_the_days_of_retention_are_checked_before_anything_is_changed() -> None:
     preflight = (VARIABLES.parents[1] / "tasks/deploy/preflight.yml").read_text(encoding="utf-8")
-    assert "{'scheduler': __airkiln_retention}" in preflight
+    assert "{'scheduler': __airkiln_retention, 'database': __airkiln_administrators}" in preflight
     (problem,) = problems({}, {}, {"scheduler": {"AIRKILN_RETENTION_DAYS": "4000"}})
     assert problem.startswith("scheduler/AIRKILN_RETENTION_DAYS: ")
+
+
+@pytest.mark.parametrize("given", [None, {}, {"username": "ada"}, {"email": "ada@example.com"}])
+def test_an_administrator_without_an_address_is_found_before_anything_is_changed(
+    given: dict[str, str] | None,
+) -> None:
+    jinja = Environment(undefined=ChainableUndefined)
+    jinja.filters["combine"] = lambda first, second: first | second
+    expression = VARIABLES_READ["__airkiln_administrators"].strip().removeprefix("{{").removesuffix("}}")
+    known = {} if given is None else {"airkiln_administrator": given}
+    written = jinja.compile_expression(expression)(**known)
+    found = problems({"database": written}, {}, secrets=VARIABLES_READ["airkiln_secrets"])
+    assert len(found) == (0 if "email" in (given or {}) else 1)
+    assert all(each.startswith("AIRKILN_ADMIN_EMAIL: missing") for each in found)

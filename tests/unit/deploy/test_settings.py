@@ -14,7 +14,7 @@ from airkiln.parameters import rules
 from airkiln.parameters.rules import Parameter
 from airkiln_deploy import parameter_store
 from airkiln_deploy.errors import DeployError
-from airkiln_deploy.settings import problems
+from airkiln_deploy.settings import in_force, problems
 from airkiln_deploy.yaml_values import text
 
 
@@ -91,3 +91,67 @@ def test_an_empty_value_is_refused_and_an_empty_folder_is_not() -> None:
 def test_a_reference_to_a_secret_is_checked_as_the_drawn_secret() -> None:
     url = "postgresql+psycopg://airflow:{secret-in-url:deploy/PASSWORD}@db/airflow?sslmode=verify-full&sslrootcert=system"
     assert problems({"scheduler": {roles.DATABASE: url}}) == []
+
+
+def test_a_folder_that_no_instance_reads_is_refused() -> None:
+    (problem,) = problems({"schduler": {"AIRFLOW__CORE__X": "x"}, "scheduler": {"AIRFLOW__CORE__X": "x"}})
+    assert problem == (
+        "schduler: no instance reads a folder of this name: write one of common, webserver, scheduler, "
+        "worker, database."
+    )
+
+
+def test_values_are_compared_for_each_role_as_its_boot_reads_them() -> None:
+    ports = ({"AIRFLOW__API__PORT": "9000"}, {"AIRKILN_WEB_PUBLIC_PORT": "9000"})
+    assert problems({"scheduler": ports[0], "webserver": ports[1]}) == []
+    for first in ("common", "webserver"):
+        assert len(problems({first: ports[0]}, {"webserver": ports[1]})) == 1
+    assert len(problems({"common": ports[0] | ports[1]})) == 1
+
+
+def test_the_last_of_two_values_is_in_force() -> None:
+    own = {"webserver": {"AIRKILN_WEB_PUBLIC_PORT": "8080"}}
+    assert len(problems(own)) == 1
+    assert problems(own, {"webserver": {"AIRKILN_WEB_PUBLIC_PORT": "8082"}}) == []
+
+
+def test_a_permission_in_the_settings_holds_for_a_secret_setting() -> None:
+    url = {"scheduler": {roles.DATABASE: "postgresql://airflow:Tq7-xwRm41@db/airflow"}}
+    assert len(problems({}, url)) == 1
+    assert problems({"common": {rules.UNVERIFIED: rules.ALLOWED}}, url) == []
+
+
+SECRETS = {
+    "database/AIRKILN_ADMIN_PASSWORD": "password",
+    "database/AIRKILN_CONTROLLER_DATABASE_PASSWORD": "password",
+    "deploy/FERNET_KEY": "fernet",
+}
+
+
+def test_an_administrator_in_part_is_refused_and_what_the_deployment_draws_counts() -> None:
+    name, address = {"AIRKILN_ADMIN_USERNAME": "ada"}, {"AIRKILN_ADMIN_EMAIL": "ada@example.com"}
+    (problem,) = problems({"database": name}, secrets=SECRETS)
+    assert problem.startswith("AIRKILN_ADMIN_EMAIL: missing, and ")
+    assert problems({"database": name}, {"common": address}, secrets=SECRETS) == []
+    assert len(problems({"database": name | address})) == 1
+
+
+DERIVED = {"common": {"A": "d", "B": "d"}, "scheduler": {"C": "d", "D": "d"}, "worker": {"C": "d"}}
+
+
+def test_a_setting_overrides_what_the_deployment_derives_in_the_same_folder() -> None:
+    assert in_force(DERIVED, {"scheduler": {"C": "s"}}, {}) == DERIVED | {"scheduler": {"C": "s", "D": "d"}}
+    assert in_force(DERIVED, {"webserver": {"C": "s"}}, {}) == DERIVED | {"webserver": {"C": "s"}}
+
+
+def test_a_setting_for_all_roles_overrides_what_is_derived_for_one_of_them() -> None:
+    everywhere = {"common": {"A": "d", "B": "d", "C": "s"}, "scheduler": {"D": "d"}, "worker": {}}
+    assert in_force(DERIVED, {"common": {"C": "s"}}, {}) == everywhere
+    assert in_force(DERIVED, {}, {"common": {"C": "s"}}) == everywhere | {"common": DERIVED["common"]}
+    own = in_force(DERIVED, {"common": {"C": "s"}, "worker": {"C": "w"}}, {})
+    assert own == everywhere | {"worker": {"C": "w"}}
+
+
+@pytest.mark.parametrize("nothing", [{}, {"common": None}, {"common": {}}])
+def test_without_settings_what_is_derived_stands(nothing: dict[str, Any]) -> None:
+    assert in_force(DERIVED, nothing, nothing) == DERIVED

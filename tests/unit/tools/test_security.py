@@ -168,6 +168,19 @@ class TestWhatIsOpen:
     def test_what_was_not_run_is_said(self) -> None:
         assert f"{cis.VARIABLE}=" in text(findings())
 
+    def test_the_end_of_the_report_promises_nothing_of_what_was_not_run(self) -> None:
+        def end(report: str) -> list[str]:
+            return [line.strip() for line in report.splitlines()[-6:] if line.strip()]
+
+        assert end(text(findings())) == [
+            "Open",
+            "Nothing of what was examined.",
+            "Not examined",
+            "debian-cis: whether 90 % of its checks of level 1 pass is not known.",
+        ]
+        ran = text(findings(cis=cis.Result(20, 20, ())))
+        assert end(ran)[-2:] == ["Not examined", "Nothing."]
+
 
 class TestTheWaivers:
     """tools/security/waivers.yaml."""

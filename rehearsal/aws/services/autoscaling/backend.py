@@ -6,8 +6,8 @@ as AWS documents it: to drain first, set minimum and desired capacity to 0. With
 that EC2 recommends to replace is terminated once a replacement is in service. Source: the EC2 Auto Scaling
 API reference and user guide.
 
-Left out: hooks for launching, notifications of hooks, warm pools, scheduled actions, alarms (scaling policies
-execute only when a request says so), health as load balancers see it, cool-downs, instance refresh and
+Left out: notifications of hooks, warm pools, scheduled actions, alarms (scaling policies
+execute only when a request says so), cool-downs, instance refresh and
 maintenance policies, weights, allocation strategies (the first type is launched), termination policies but
 the default, moving instances between zones, several InstanceIds in one TerminateInstanceInAutoScalingGroup.
 """
@@ -26,15 +26,19 @@ from moto.autoscaling.models import (
 )
 
 from rehearsal.aws.account import ACCOUNT, aws_region
-from rehearsal.aws.services.autoscaling.models import EmulatedGroup, Member, invalid
-from rehearsal.aws.services.autoscaling.reconciliation import Reconciliation
+from rehearsal.aws.services.autoscaling import lifecycle
+from rehearsal.aws.services.autoscaling.health import TYPES, is_valid
+from rehearsal.aws.services.autoscaling.membership import Membership
+from rehearsal.aws.services.autoscaling.models import RETENTIONS, EmulatedGroup, Member, invalid
 from rehearsal.aws.services.patching import Moto
 
-PROTECTABLE = ("InService", "EnteringStandby", "Standby")
-"""Lifecycle states in which SetInstanceProtection is accepted."""
+MOST_HOOKS = 50
+"""Lifecycle hooks of a group (PutLifecycleHook's API reference)."""
+RESULTS = ("CONTINUE", "ABANDON")
+"""Results of a lifecycle action."""
 
 
-class EmulatedAutoScaling(Reconciliation):
+class EmulatedAutoScaling(Membership):
     """Auto Scaling in one AWS region. Requests and the schedule are several threads: each holds ``lock``."""
 
     def __init__(self, *args: Moto, **options: Moto) -> None:
@@ -78,6 +82,11 @@ class EmulatedAutoScaling(Reconciliation):
         group = self.group(group_name)
         if not force:
             group.check_empty()
+        elif group.retains:
+            raise invalid(
+                f"The instance lifecycle policy of AutoScalingGroup {group_name} retains instances, which "
+                "ForceDelete would terminate. Set TerminateHookAbandon to terminate before."
+            )
         group.deleting = True
         group.min_size = group.max_size = group.desired_capacity = 0
         self.lifecycle_hooks = {
@@ -87,8 +96,9 @@ class EmulatedAutoScaling(Reconciliation):
         }
         for member in list(group.instance_states):
             member.actions.clear()
-            self.terminate(group, member, "the group is deleted")
-            self.proceed(member)
+            if member.lifecycle_state != lifecycle.DETACHING:
+                self.terminate(group, member, "the group is deleted", hooks=False)
+            self.proceed(group, member)
         self.advance_group(group)
 
     def set_desired_capacity(self, group_name: str, desired_capacity: int | None) -> None:
@@ -102,25 +112,23 @@ class EmulatedAutoScaling(Reconciliation):
         self, group_name: str, instance_ids: list[str], protected_from_scale_in: bool | None
     ) -> None:
         """Protect instances from scale-in, or end their protection."""
-        group = self.group(group_name)
-        members = {member.instance_id: member for member in group.instance_states}
-        for instance_id in instance_ids:
-            if instance_id not in members:
-                raise invalid(f"The instance {instance_id} is not part of Auto Scaling group {group_name}.")
-            if members[instance_id].lifecycle_state not in PROTECTABLE:
+        members = self.members(self.group(group_name), instance_ids)
+        for member in members:
+            if member.lifecycle_state not in lifecycle.PROTECTABLE:
                 raise invalid(
-                    f"The instance {instance_id} is not in InService or EnteringStandby or Standby."
+                    f"The instance {member.instance_id} is not in InService or EnteringStandby or Standby."
                 )
-        for instance_id in instance_ids:
-            members[instance_id].protected_from_scale_in = protected_from_scale_in
+        for member in members:
+            member.protected_from_scale_in = protected_from_scale_in
 
     def set_instance_health(self, instance_id: str, health_status: str, respect_grace: bool = True) -> None:
         """Set an instance's health. ``Unhealthy`` within a respected grace period is ignored."""
         group, member = self._find(instance_id)
-        grace = (group.health_check_grace_period or 0) if respect_grace else 0
+        grace = group.checks.grace if respect_grace else 0
         if health_status == "Unhealthy" and self.clock() < member.in_service_at + grace:
             return
         member.health_status = health_status
+        member.unhealthy_because = "SetInstanceHealth said so"
 
     def terminate_instance(self, instance_id: str, should_decrement: bool) -> TerminateInstanceActivity:
         """Terminate an instance, protected or not. One that is terminating already only gets its activity."""
@@ -129,6 +137,10 @@ class EmulatedAutoScaling(Reconciliation):
         if member.terminating:
             return TerminateInstanceActivity(member.instance, before)
         if should_decrement:
+            if member.lifecycle_state == lifecycle.TERMINATING_RETAINED:
+                raise invalid(
+                    f"The instance {instance_id} is retained: it does not count towards the desired capacity."
+                )
             if before <= (group.min_size or 0):
                 raise invalid(
                     f"Currently, desiredSize equals minSize ({group.min_size}). Terminating instance without "
@@ -144,19 +156,44 @@ class EmulatedAutoScaling(Reconciliation):
     def notify_terminate_instances(self, instance_ids: list[str]) -> None:
         """Do nothing: the next health check finds terminated instances. moto replaces them at once."""
 
+    def configure(self, name: str, settings: dict[str, Moto]) -> None:
+        """Keep settings of a group that moto drops: its attributes by their names."""
+        group = self.group(name)
+        for attribute, value in settings.items():
+            setattr(group, attribute, value)
+        self.reconcile(group)
+
     def create_lifecycle_hook(
-        self, name: str, as_name: str, transition: str, timeout: int | None, result: str
+        self, name: str, as_name: str, transition: str | None, timeout: int | None, result: str | None
     ) -> LifecycleHook:
-        """Create or change a hook of an existing group; open actions keep their time-outs."""
-        self.group(as_name)
-        return super().create_lifecycle_hook(name, as_name, transition, timeout, result)
+        """Create a hook of an existing group, or change what the request names of one.
+
+        Open actions keep their time-outs.
+        """
+        group = self.group(as_name)
+        found = self.describe_lifecycle_hooks(as_name)
+        known = next((hook for hook in found if hook.name == name), None)
+        if known is not None:
+            transition = transition or known.lifecycle_transition
+            timeout, result = timeout or known.heartbeat_timeout, result or known.default_result
+        elif len(found) >= MOST_HOOKS:
+            message = f"AutoScalingGroup {group.name} has {MOST_HOOKS} lifecycle hooks already. Delete one."
+            raise AutoscalingClientError("LimitExceeded", message)
+        if transition not in lifecycle.HOOKS:
+            raise invalid(f"LifecycleTransition must be one of {', '.join(lifecycle.HOOKS)}.")
+        if result not in (None, *RESULTS):
+            raise invalid("DefaultResult must be CONTINUE or ABANDON.")
+        return super().create_lifecycle_hook(name, as_name, transition, timeout, result)  # type: ignore[arg-type]
 
     def delete_lifecycle_hook(self, as_name: str, name: str) -> None:
-        """Delete a hook and close its open actions with CONTINUE."""
-        for member in self.group(as_name).instance_states:
-            if member.actions.pop(name, None):
-                self.proceed(member)
+        """Delete a hook. ABANDON completes the open actions of launches, CONTINUE those of terminations."""
+        group = self.group(as_name)
+        for member in list(group.instance_states):
+            if name in member.actions:
+                launching = member.lifecycle_state == lifecycle.PENDING_WAIT
+                self.complete(group, member, name, "ABANDON" if launching else "CONTINUE")
         super().delete_lifecycle_hook(as_name, name)
+        self.reconcile(group)
 
     def record_heartbeat(
         self, group_name: str, hook: str, token: str | None, instance_id: str | None
@@ -169,14 +206,16 @@ class EmulatedAutoScaling(Reconciliation):
         self, group_name: str, hook: str, token: str | None, instance_id: str | None, result: str
     ) -> None:
         """Close an open lifecycle action."""
-        if result not in ("CONTINUE", "ABANDON"):
+        if result not in RESULTS:
             raise invalid("LifecycleActionResult must be CONTINUE or ABANDON")
-        self.complete(self._with_open_action(group_name, hook, token, instance_id), hook, result)
+        group = self.group(group_name)
+        self.complete(group, self._with_open_action(group_name, hook, token, instance_id), hook, result)
+        self.reconcile(group)
 
     def recommend_rebalance(self, instance_id: str) -> None:
         """Launch a replacement for an instance at risk, if its group has CapacityRebalance."""
         with self.lock:
-            for group in self._groups():
+            for group in self.groups():
                 for member in group.instance_states:
                     if member.instance_id == instance_id and group.capacity_rebalance:
                         member.at_risk = True
@@ -185,31 +224,17 @@ class EmulatedAutoScaling(Reconciliation):
     def advance(self) -> None:
         """Take every group to the state that it has reached by now."""
         with self.lock:
-            for group in self._groups():
+            for group in self.groups():
                 self.advance_group(group)
 
     def check_health(self) -> None:
-        """Replace unhealthy instances of every group whose process HealthCheck is not suspended."""
+        """Check the instances of every group, and replace unhealthy ones."""
         with self.lock:
-            for group in self._groups():
-                if not group.suspended("HealthCheck"):
-                    self.replace_unhealthy(group)
-
-    def group(self, name: str) -> EmulatedGroup:
-        """Return the group with this name.
-
-        :raises AutoscalingClientError: there is none.
-        """
-        found = self.autoscaling_groups.get(name)
-        if not isinstance(found, EmulatedGroup):
-            raise invalid(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
-        return found
-
-    def _groups(self) -> list[EmulatedGroup]:
-        return [group for group in self.autoscaling_groups.values() if isinstance(group, EmulatedGroup)]
+            for group in self.groups():
+                self.replace_unhealthy(group)
 
     def _find(self, instance_id: str) -> tuple[EmulatedGroup, Member]:
-        for group in self._groups():
+        for group in self.groups():
             for member in group.instance_states:
                 if member.instance_id == instance_id:
                     return group, member
@@ -227,6 +252,25 @@ class EmulatedAutoScaling(Reconciliation):
                 return member
         named = f"token {token}" if token is not None else f"instance ID {instance_id}"
         raise invalid(f"No active Lifecycle Action found with {named}")
+
+
+def check_lifecycle_policy(policy: dict[str, Moto] | None) -> None:
+    """Refuse an InstanceLifecyclePolicy with an unknown retention.
+
+    :raises AutoscalingClientError: with what is allowed.
+    """
+    retention = ((policy or {}).get("RetentionTriggers") or {}).get("TerminateHookAbandon", RETENTIONS[0])
+    if retention not in RETENTIONS:
+        raise invalid(f"TerminateHookAbandon must be {' or '.join(RETENTIONS)}, not {retention}.")
+
+
+def check_health_types(types: str | None) -> None:
+    """Refuse a HealthCheckType that names an unknown health check.
+
+    :raises AutoscalingClientError: with those that are known.
+    """
+    if types is not None and not is_valid(types):
+        raise invalid(f"HealthCheckType {types} is not valid. Name one or more of {', '.join(TYPES)}.")
 
 
 def backend() -> EmulatedAutoScaling:

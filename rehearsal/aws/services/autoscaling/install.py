@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from moto.autoscaling import models, urls
 from moto.autoscaling.models import autoscaling_backends
 
 from rehearsal.aws.services.autoscaling.backend import EmulatedAutoScaling, backend
 from rehearsal.aws.services.autoscaling.models import EmulatedGroup, Member
+from rehearsal.aws.services.autoscaling.reconciliation import TargetHealth
 from rehearsal.aws.services.autoscaling.responses import EmulatedResponse
 from rehearsal.aws.services.patching import Substitutions
 from rehearsal.aws.timers import Schedule
@@ -19,15 +22,23 @@ CHECK_HEALTH_EVERY = 5.0
 _substitutions = Substitutions()
 
 
-def install(schedule: Schedule) -> None:
+def all_healthy(_: str) -> Mapping[str, str]:
+    """Say nothing against any target of a target group."""
+    return {}
+
+
+def install(schedule: Schedule, target_health: TargetHealth = all_healthy) -> None:
     """Serve every later request with the emulated Auto Scaling, and keep groups up to date on the schedule.
 
     Install the emulated EC2 before. After ``uninstall`` the schedule must not run any more.
+
+    :param target_health: what the load balancers say, for groups with HealthCheckType ELB.
     """
     _substitutions.attribute(models, "FakeAutoScalingGroup", EmulatedGroup)
     _substitutions.attribute(models, "InstanceState", Member)
     _substitutions.item(urls.url_paths, "{0}/$", EmulatedResponse.dispatch)
     _substitutions.attribute(EmulatedAutoScaling, "clock", staticmethod(schedule.clock))
+    _substitutions.attribute(EmulatedAutoScaling, "target_health", staticmethod(target_health))
     _substitutions.attribute(autoscaling_backends, "backend", EmulatedAutoScaling)
     schedule.every(ADVANCE_EVERY, lambda: backend().advance())
     schedule.every(CHECK_HEALTH_EVERY, lambda: backend().check_health())

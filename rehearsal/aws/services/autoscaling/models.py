@@ -20,15 +20,15 @@ from moto.autoscaling.models import (
     LifecycleHook,
 )
 
+from rehearsal.aws.services.autoscaling import lifecycle
+from rehearsal.aws.services.autoscaling.health import Checks
 from rehearsal.aws.services.patching import Moto
 
 LONGEST_WAIT = 48 * 3600
 """Seconds. A lifecycle action ends after 48 hours or a hundred heartbeat time-outs, whichever is less
 (https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html)."""
-COUNTED = ("Pending", "InService")
-"""Lifecycle states that count towards the desired capacity."""
-TARGETS = {"Pending": "InService", "InService": "InService", "Standby": "Standby", "Detached": "Detached"}
-"""Metadata autoscaling/target-lifecycle-state by lifecycle state; in all others it is Terminated."""
+RETENTIONS = ("retain", "terminate")
+"""Values of InstanceLifecyclePolicy.RetentionTriggers.TerminateHookAbandon (API reference)."""
 
 
 def invalid(message: str) -> AutoscalingClientError:
@@ -67,10 +67,17 @@ class Member(InstanceState):
         self.instance: Moto = instance
         super().__init__(instance, lifecycle_state, **options)
         self.template: dict[str, str] | None = None
+        self.launched = False
+        """Whether its launch is over. It does not start again when the instance leaves Standby."""
         self.in_service_at = 0.0
+        self.balanced = True
+        """Whether the group registers it with its load balancers: AddToLoadBalancer was not suspended."""
         self.actions: dict[str, LifecycleAction] = {}
+        self.abandoned = False
+        """Whether a lifecycle action of its present transition ended with ABANDON."""
         self.at_risk = False
         """Whether EC2 recommended to replace it and its group has CapacityRebalance."""
+        self.unhealthy_because = ""
         self.activity: Activity | None = None
         """Its scaling activity in progress."""
 
@@ -81,8 +88,9 @@ class Member(InstanceState):
 
     @lifecycle_state.setter
     def lifecycle_state(self, state: str) -> None:
+        lifecycle.check_transition(vars(self).get("_lifecycle_state"), state)
         self._lifecycle_state = state
-        self.instance.target_lifecycle_state = TARGETS.get(state, "Terminated")
+        self.instance.target_lifecycle_state = lifecycle.TARGETS.get(state, lifecycle.TERMINATED)
 
     @property
     def launch_template(self) -> dict[str, Any] | None:
@@ -97,17 +105,17 @@ class Member(InstanceState):
     @property
     def counted(self) -> bool:
         """Whether it counts towards the desired capacity."""
-        return self.lifecycle_state in COUNTED
+        return self.lifecycle_state in lifecycle.COUNTED
 
     @property
     def terminating(self) -> bool:
-        """Whether its termination has begun."""
-        return self.lifecycle_state.startswith("Terminating")
+        """Whether its termination has begun, and was not given up."""
+        return self.lifecycle_state in lifecycle.ENDING
 
-    def finish_activity(self) -> None:
-        """Record that the activity in progress has succeeded."""
+    def finish_activity(self, status: str = "Successful") -> None:
+        """Record that the activity in progress is over."""
         if self.activity is not None:
-            self.activity.status_code = "Successful"
+            self.activity.status_code = status
             self.activity.progress = 100
             self.activity = None
 
@@ -121,6 +129,8 @@ class EmulatedGroup(FakeAutoScalingGroup):
         self.activities: deque[Activity] = deque(maxlen=100)
         self.deleting = False
         self.launch_again_at = 0.0
+        self.default_instance_warmup: int | None = None
+        self.instance_lifecycle_policy: dict[str, Any] | None = None
         super().__init__(*args, **options)
 
     @property
@@ -132,6 +142,17 @@ class EmulatedGroup(FakeAutoScalingGroup):
     def capacity(self) -> int:
         """The desired capacity."""
         return self.desired_capacity or 0
+
+    @property
+    def checks(self) -> Checks:
+        """The group's health checks."""
+        return Checks(self.health_check_type or "EC2", float(self.health_check_grace_period or 0))
+
+    @property
+    def retains(self) -> bool:
+        """Whether instances are kept whose termination a lifecycle hook abandons."""
+        triggers = (self.instance_lifecycle_policy or {}).get("RetentionTriggers") or {}
+        return bool(triggers.get("TerminateHookAbandon") == "retain")
 
     def set_desired_capacity(self, new_capacity: int | None) -> None:
         """Set the number; the backend reconciles."""
@@ -169,7 +190,7 @@ class EmulatedGroup(FakeAutoScalingGroup):
         :raises AutoscalingClientError: with AWS's message.
         """
         refused = "You cannot delete an AutoScalingGroup while there are"
-        if self.counted():
+        if any(not member.terminating for member in self.instance_states):
             message = f"{refused} instances or pending Spot instance request(s) still in the group."
             raise AutoscalingClientError("ResourceInUse", message)
         if self.instance_states:

@@ -69,15 +69,17 @@ def _update(original: Moto) -> Moto:
 
 def _update_attached_target_groups(_: Moto) -> Moto:
     def update_attached_target_groups(self: AutoScalingBackend, group_name: str) -> None:
-        """Register the instances that are in service; deregister the group's others."""
+        """Register the instances in service unless the group is told not to; deregister its others."""
         group = self.autoscaling_groups[group_name]
-        serving = [each.instance.id for each in group.instance_states if each.lifecycle_state == "InService"]
+        in_service = [each for each in group.instance_states if each.lifecycle_state == "InService"]
+        serving = [each.instance.id for each in in_service]
+        balanced = [each.instance.id for each in in_service if getattr(each, "balanced", True)]
         for arn in group.target_group_arns:
             try:
                 (found,) = self.elbv2_backend.describe_target_groups(None, [arn], None)
             except TargetGroupNotFoundError:
                 continue  # It was deleted before the group.
-            new = [{"Id": each, "Port": found.port} for each in serving if each not in found.targets]
+            new = [{"Id": each, "Port": found.port} for each in balanced if each not in found.targets]
             others = [each for each in found.targets if each not in serving]
             left = [{"Id": each} for each in others if _group_of(self, each) == group_name]
             self.elbv2_backend.register_targets(arn, new)

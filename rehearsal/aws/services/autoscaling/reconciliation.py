@@ -1,34 +1,40 @@
 """Brings Auto Scaling groups to their desired capacity, one step of each instance at a time.
 
-An instance is ``Pending`` until its machine runs, then ``InService``. Whatever ends it (a lower desired
-capacity, TerminateInstanceInAutoScalingGroup, bad health), it is ``Terminating:Wait`` while a lifecycle
-action of a hook for ``autoscaling:EC2_INSTANCE_TERMINATING`` is open, then ``Terminating:Proceed`` until EC2
-has terminated it. Source: the EC2 Auto Scaling user guide, "Amazon EC2 Auto Scaling instance lifecycle".
+An instance is ``Pending`` until its machine runs, ``Pending:Wait`` while a lifecycle action of a hook for
+``autoscaling:EC2_INSTANCE_LAUNCHING`` is open, then ``Pending:Proceed`` and ``InService``. Whatever ends it
+(a lower desired capacity, TerminateInstanceInAutoScalingGroup, bad health, a launch that a hook abandons), it
+is ``Terminating``, ``Terminating:Wait`` while a lifecycle action of a hook for
+``autoscaling:EC2_INSTANCE_TERMINATING`` is open, then ``Terminating:Proceed`` until EC2 has terminated it; or
+``Terminating:Retained``, where the group's InstanceLifecyclePolicy retains instances whose hook ended with
+ABANDON. ``rehearsal.aws.services.autoscaling.lifecycle`` has the table and its sources.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 from moto.autoscaling.models import Activity, AutoScalingBackend
 from moto.core.exceptions import ServiceException
 
-from rehearsal.aws.services.autoscaling.models import EmulatedGroup, LifecycleAction, Member
+from rehearsal.aws.services.autoscaling import lifecycle
+from rehearsal.aws.services.autoscaling.health import ENDED, unhealthy_because
+from rehearsal.aws.services.autoscaling.models import EmulatedGroup, LifecycleAction, Member, invalid
 
 log = logging.getLogger(__name__)
+TargetHealth: TypeAlias = Callable[[str], Mapping[str, str]]
+"""Returns the state of each target of a target group, by the group's ARN and the instances' ids."""
 LAUNCH_AGAIN_AFTER = 30.0
 """Seconds after a launch that failed."""
-TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
-ENDED = ("stopping", "stopped", "shutting-down", "terminated")
-"""EC2 states in which an instance is unhealthy, whatever the grace period."""
 
 
 class Reconciliation(AutoScalingBackend):
     """The steps that launch and terminate instances. Callers hold the backend's lock."""
 
     clock: Callable[[], float] = time.monotonic
+    target_health: TargetHealth
 
     def reconcile(self, group: EmulatedGroup) -> None:
         """Launch what is missing and terminate what is too much."""
@@ -44,7 +50,7 @@ class Reconciliation(AutoScalingBackend):
             return
         for member in group.select_for_termination(len(steady) - group.capacity):
             self.terminate(group, member, f"the desired capacity is {group.capacity}")
-        if sum(member.lifecycle_state == "InService" for member in steady) >= group.capacity:
+        if sum(member.lifecycle_state == lifecycle.IN_SERVICE for member in steady) >= group.capacity:
             for member in members:
                 if member.at_risk:
                     self.terminate(group, member, "it is at risk and its replacement is in service")
@@ -58,20 +64,44 @@ class Reconciliation(AutoScalingBackend):
             self.autoscaling_groups.pop(group.name, None)
 
     def replace_unhealthy(self, group: EmulatedGroup) -> None:
-        """Terminate members in service that ended or are marked unhealthy, and reconcile the group."""
-        for member in list(group.instance_states):
-            if member.lifecycle_state != "InService":
-                continue
-            if member.instance.state in ENDED:
-                member.health_status = "Unhealthy"
-            if member.health_status == "Unhealthy" and not group.suspended("ReplaceUnhealthy"):
-                self.terminate(group, member, f"it is unhealthy; EC2 says {member.instance.state}")
+        """Mark members in service that are unhealthy, terminate marked ones, and reconcile the group.
+
+        A member that SetInstanceHealth marked is terminated even where the process HealthCheck is suspended.
+        """
+        if not group.suspended("HealthCheck"):
+            self._mark_unhealthy(group)
+        if not (group.suspended("ReplaceUnhealthy") or group.suspended("Terminate")):
+            for member in list(group.instance_states):
+                if member.lifecycle_state == lifecycle.IN_SERVICE and member.health_status == "Unhealthy":
+                    self.terminate(group, member, f"it is unhealthy: {member.unhealthy_because}")
         self.reconcile(group)
 
+    def _mark_unhealthy(self, group: EmulatedGroup) -> None:
+        balanced = "ELB" in group.checks.types.split(",")
+        health = [self.target_health(arn) for arn in group.target_group_arns] if balanced else []
+        for member in group.instance_states:
+            if member.lifecycle_state != lifecycle.IN_SERVICE:
+                continue
+            targets = [states.get(member.instance_id, "unused") for states in health]
+            in_service = self.clock() - member.in_service_at
+            reason = unhealthy_because(group.checks, member.instance.state, targets, in_service)
+            if reason is not None:
+                member.health_status = "Unhealthy"
+                member.unhealthy_because = reason
+
     def terminate(
-        self, group: EmulatedGroup, member: Member, cause: str, activity: Activity | None = None
+        self,
+        group: EmulatedGroup,
+        member: Member,
+        cause: str,
+        activity: Activity | None = None,
+        *,
+        hooks: bool = True,
     ) -> None:
-        """Begin to terminate a member: open its lifecycle actions. Does nothing where that has begun."""
+        """Begin to terminate a member: open its lifecycle actions. Does nothing where that has begun.
+
+        :param hooks: whether the termination waits for the group's hooks.
+        """
         if member.terminating:
             return
         log.info("%s terminates %s: %s", group.name, member.instance_id, cause)
@@ -79,29 +109,74 @@ class Reconciliation(AutoScalingBackend):
             f"Terminating EC2 instance: {member.instance_id}", cause, group
         )
         group.activities.appendleft(member.activity)
-        member.actions = {
-            hook.name: LifecycleAction(hook, self.clock())
-            for hook in self.lifecycle_hooks.values()
-            if hook.auto_scaling_group_name == group.name and hook.lifecycle_transition == TERMINATING
-        }
-        member.lifecycle_state = "Terminating:Wait"
+        member.lifecycle_state = lifecycle.TERMINATING
+        member.actions = self._actions(group, lifecycle.TERMINATING_HOOK) if hooks else {}
+        member.abandoned = False
         self.update_attached_target_groups(group.name)
         if member.actions:
+            member.lifecycle_state = lifecycle.TERMINATING_WAIT
             member.activity.status_code = "MidTerminatingLifecycleAction"
-        self.proceed(member)
+        else:
+            self.ec2_backend.terminate_instances([member.instance_id])
 
-    def complete(self, member: Member, hook: str, result: str) -> None:
+    def complete(self, group: EmulatedGroup, member: Member, hook: str, result: str) -> None:
         """Close a lifecycle action; with ABANDON close the member's others too."""
         del member.actions[hook]
         if result == "ABANDON":
             member.actions.clear()
-        self.proceed(member)
+            member.abandoned = True
+        self.proceed(group, member)
 
-    def proceed(self, member: Member) -> None:
-        """Have EC2 terminate a member that has no open lifecycle action."""
-        if member.lifecycle_state == "Terminating:Wait" and not member.actions:
-            member.lifecycle_state = "Terminating:Proceed"
-            self.ec2_backend.terminate_instances([member.instance_id])
+    def proceed(self, group: EmulatedGroup, member: Member) -> None:
+        """Take a member on that waited for lifecycle actions, if none is open any more."""
+        if member.actions:
+            return
+        if member.lifecycle_state == lifecycle.PENDING_WAIT:
+            if member.abandoned:
+                member.finish_activity("Cancelled")
+                self.terminate(group, member, "a lifecycle hook abandoned its launch")
+            else:
+                member.lifecycle_state = lifecycle.PENDING_PROCEED
+        elif member.lifecycle_state == lifecycle.TERMINATING_WAIT:
+            member.lifecycle_state = lifecycle.TERMINATING_PROCEED
+            if member.abandoned and group.retains:
+                member.lifecycle_state = lifecycle.TERMINATING_RETAINED
+                member.finish_activity("Cancelled")
+            else:
+                self.ec2_backend.terminate_instances([member.instance_id])
+
+    def group(self, name: str) -> EmulatedGroup:
+        """Return a group.
+
+        :raises AutoscalingClientError: there is none of that name.
+        """
+        found = self.autoscaling_groups.get(name)
+        if not isinstance(found, EmulatedGroup):
+            raise invalid(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
+        return found
+
+    def groups(self) -> list[EmulatedGroup]:
+        """Return all groups."""
+        return [group for group in self.autoscaling_groups.values() if isinstance(group, EmulatedGroup)]
+
+    def members(self, group: EmulatedGroup, instance_ids: Iterable[str]) -> list[Member]:
+        """Return the group's members of these ids.
+
+        :raises AutoscalingClientError: one is not in the group.
+        """
+        known = {member.instance_id: member for member in group.instance_states}
+        for instance_id in instance_ids:
+            if instance_id not in known:
+                raise invalid(f"The instance {instance_id} is not part of Auto Scaling group {group.name}.")
+        return [known[instance_id] for instance_id in instance_ids]
+
+    def _actions(self, group: EmulatedGroup, transition: str) -> dict[str, LifecycleAction]:
+        """Open an action of each of the group's hooks for a transition."""
+        return {
+            hook.name: LifecycleAction(hook, self.clock())
+            for hook in self.lifecycle_hooks.values()
+            if hook.auto_scaling_group_name == group.name and hook.lifecycle_transition == transition
+        }
 
     def _launch(self, group: EmulatedGroup) -> bool:
         """Launch one instance. Return False if EC2 refused, or refused a short while ago."""
@@ -127,22 +202,46 @@ class Reconciliation(AutoScalingBackend):
             vars(activity)["status_message"] = reason
 
     def _advance_member(self, group: EmulatedGroup, member: Member) -> None:
-        state = member.instance.state
-        if member.lifecycle_state == "Pending" and state == "running":
-            member.lifecycle_state = "InService"
-            member.in_service_at = self.clock()
-            member.finish_activity()
-            self.update_attached_target_groups(group.name)
-        elif member.lifecycle_state == "Pending" and state in ENDED:
-            reason = f"{member.instance_id} is {state} before it was in service"
-            self._launch_failed(group, member.activity, reason)
-            self.terminate(group, member, "it did not start")
-            member.actions.clear()
-            self.proceed(member)
+        ec2 = member.instance.state
+        if member.lifecycle_state in lifecycle.COUNTED - {lifecycle.IN_SERVICE}:
+            if ec2 in ENDED:
+                self._never_served(group, member)
+            elif ec2 == "running":
+                self._advance_launch(group, member)
         for name, action in list(member.actions.items()):
             if name in member.actions and self.clock() >= action.deadline:
-                self.complete(member, name, action.hook.default_result)
-        if member.lifecycle_state == "Terminating:Proceed" and state == "terminated":
-            member.lifecycle_state = "Terminated"
+                self.complete(group, member, name, action.hook.default_result)
+        if member.lifecycle_state == lifecycle.ENTERING_STANDBY:
+            member.lifecycle_state = lifecycle.STANDBY
             member.finish_activity()
-            group.instance_states.remove(member)
+        elif member.lifecycle_state == lifecycle.DETACHING:
+            self._leave(group, member, lifecycle.DETACHED)
+        elif member.lifecycle_state in lifecycle.ENDING and not member.actions and ec2 == "terminated":
+            self._leave(group, member, lifecycle.TERMINATED)
+
+    def _advance_launch(self, group: EmulatedGroup, member: Member) -> None:
+        """Take a member whose machine runs towards its service, by way of the group's launch hooks."""
+        if member.lifecycle_state == lifecycle.PENDING and not member.launched:
+            member.launched = True
+            member.actions = self._actions(group, lifecycle.LAUNCHING_HOOK)
+            if member.actions:
+                member.lifecycle_state = lifecycle.PENDING_WAIT
+                if member.activity is not None:
+                    member.activity.status_code = "MidLifecycleAction"
+        if member.lifecycle_state != lifecycle.PENDING_WAIT:
+            member.lifecycle_state = lifecycle.IN_SERVICE
+            member.in_service_at = self.clock()
+            member.balanced = not group.suspended("AddToLoadBalancer")
+            member.finish_activity()
+            self.update_attached_target_groups(group.name)
+
+    def _never_served(self, group: EmulatedGroup, member: Member) -> None:
+        """End a member whose machine ended before it was in service. Nothing is left for a hook to do."""
+        reason = f"{member.instance_id} is {member.instance.state} before it was in service"
+        self._launch_failed(group, member.activity, reason)
+        self.terminate(group, member, "it did not start", hooks=False)
+
+    def _leave(self, group: EmulatedGroup, member: Member, state: str) -> None:
+        member.lifecycle_state = state
+        member.finish_activity()
+        group.instance_states.remove(member)

@@ -7,8 +7,21 @@ from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.responses import ActionResult, EmptyResult
 
-from rehearsal.aws.services.autoscaling.backend import EmulatedAutoScaling
+from rehearsal.aws.services.autoscaling.backend import (
+    EmulatedAutoScaling,
+    check_health_types,
+    check_lifecycle_policy,
+)
 from rehearsal.aws.services.autoscaling.models import invalid
+
+SETTINGS = {
+    "CapacityRebalance": "capacity_rebalance",
+    "DefaultCooldown": "default_cooldown",
+    "DefaultInstanceWarmup": "default_instance_warmup",
+    "InstanceLifecyclePolicy": "instance_lifecycle_policy",
+    "TerminationPolicies": "termination_policies",
+}
+"""Settings of a group that moto drops when it creates or updates one, with the group's attributes."""
 
 
 class EmulatedResponse(AutoScalingResponse):
@@ -27,6 +40,29 @@ class EmulatedResponse(AutoScalingResponse):
         with self.autoscaling_backend.lock:
             answer: TYPE_RESPONSE = super().call_action()
             return answer
+
+    def create_auto_scaling_group(self) -> ActionResult:
+        """Answer CreateAutoScalingGroup."""
+        self._check_settings()
+        answer: ActionResult = super().create_auto_scaling_group()
+        self._configure()
+        return answer
+
+    def update_auto_scaling_group(self) -> ActionResult:
+        """Answer UpdateAutoScalingGroup."""
+        self._check_settings()
+        answer: ActionResult = super().update_auto_scaling_group()
+        self._configure()
+        return answer
+
+    def _check_settings(self) -> None:
+        check_lifecycle_policy(self._get_param("InstanceLifecyclePolicy"))
+        check_health_types(self._get_param("HealthCheckType"))
+
+    def _configure(self) -> None:
+        named = {SETTINGS[each]: self._get_param(each) for each in SETTINGS}
+        settings = {attribute: value for attribute, value in named.items() if value is not None}
+        self.autoscaling_backend.configure(self._get_param("AutoScalingGroupName"), settings)
 
     def delete_auto_scaling_group(self) -> ActionResult:
         """Answer DeleteAutoScalingGroup; a group with instances needs ForceDelete."""

@@ -101,6 +101,51 @@ def test_a_pause_in_which_nobody_leads_is_told_once_a_minute_with_what_to_do() -
     assert host.said[-1].priority == WARNING
 
 
+def test_the_lines_about_a_pause_are_a_minute_apart() -> None:
+    host = standby()
+    told: list[float] = []
+    for _ in range(125):
+        host.said.clear()
+        host.hears(view=Row("b/1", remaining=-1.0, paused=True))
+        if "paused" in host.events():
+            told.append(host.observed.now)
+        host.goes(now=host.state.due_at)
+    assert host.state.free_since is not None
+    first, second = told
+    assert T.poll_interval == 1.0
+    assert 60.0 <= first - host.state.free_since < 61.0
+    assert 60.0 <= second - first < 61.0
+
+
+def test_a_pause_is_told_of_when_the_minute_is_over_and_not_later() -> None:
+    host = standby(now=1024.0)
+    host.hears(view=Row("b/1", remaining=-1.0, paused=True))
+    assert host.state.free_since is not None
+    host.goes(now=host.state.free_since + 60.0)
+    assert host.events().count("paused") == 1
+
+
+def test_a_pause_in_which_no_host_has_led_yet_is_told_without_a_name() -> None:
+    host = standby()
+    (told,) = paused_for(host, 61.0, "")
+    assert told.startswith("no host leads: takeovers are paused and no host led last: ")
+
+
+def test_a_free_lease_that_this_host_cannot_take_is_not_told_of_as_a_pause() -> None:
+    host = standby(warm=None)
+    for _ in range(130):
+        host.hears(view=Row("b/1", remaining=-1.0))
+        host.goes(now=host.state.due_at)
+    assert "paused" not in host.events()
+
+
+def test_a_lease_for_another_host_that_ends_between_two_polls_waits_for_the_next_one() -> None:
+    host = standby()
+    host.hears(view=Row(remaining=0.5, switchover_to="c", standbys=1))
+    assert host.state.free_since is None
+    assert host.after(0.5) == []
+
+
 def test_a_pause_while_somebody_leads_or_this_host_may_lead_needs_no_line() -> None:
     host = standby(warm=None)
     assert paused_for(host, 200.0, "a/0") == []

@@ -12,7 +12,7 @@ from airkiln import errors, roles
 from airkiln.cli import run as airkiln
 from airkiln.host.files import Ownership
 from airkiln.host.layout import Layout
-from airkiln.parameters import load
+from airkiln.parameters import load, ssm
 from airkiln.systemd import envfile
 from tests.unit.airkiln.parameters import fake_ssm
 from tests.unit.airkiln.parameters.fake_ssm import FakeSsm, Fault
@@ -38,6 +38,10 @@ def good(store: FakeSsm) -> FakeSsm:
 def output(machine: Layout) -> Path:
     machine.run_env.write_text('OLD="1"\n')
     return machine.run_env
+
+
+def _source() -> ssm.SsmSource:
+    return ssm.SsmSource(ssm.create_client("eu-west-1"))
 
 
 def run(action: str, *arguments: str, role: str = "webserver") -> int:
@@ -84,7 +88,11 @@ def test_check_prints_names_and_no_value(good: FakeSsm, capfd: pytest.CaptureFix
 def test_the_first_administrators_parameters_stay_out_of_the_service_users_file(
     good: FakeSsm, output: Path
 ) -> None:
-    admin = {"AIRKILN_ADMIN_USERNAME": "ada", "AIRKILN_ADMIN_PASSWORD": "orange lamp 9"}
+    admin = {
+        "AIRKILN_ADMIN_EMAIL": "ada@example.com",
+        "AIRKILN_ADMIN_PASSWORD": "orange lamp 9",
+        "AIRKILN_ADMIN_USERNAME": "ada",
+    }
     good.parameters = {**good.parameters, **{f"/airkiln/prod/database/{k}": v for k, v in admin.items()}}
     assert run("load", "--output", str(output), role="database") == errors.OK
     assert envfile.read(output) == GOOD
@@ -204,6 +212,38 @@ def test_a_failure_in_the_middle_says_the_path_and_no_value_and_leaves_the_old_f
     assert output.read_text() == 'OLD="1"\n'
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[logging]\nworker_log_server_port = 9000\n",
+        "; a comment\n\n[api]\nport: 9000\n",
+        "[fab]\n  auth_role_public=Admin\n",
+        "\xff=1\n",
+    ],
+)
+def test_an_option_in_airflows_own_file_is_refused_with_its_line(
+    good: FakeSsm, machine: Layout, text: str
+) -> None:
+    machine.airflow_cfg.write_text(text, encoding="latin-1")
+    with pytest.raises(errors.RefusedError) as refused:
+        load.collect(_source(), "prod", roles.ROLES["webserver"], machine)
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"{machine.airflow_cfg}: line {len(text.splitlines())} holds an option")
+    assert "9000" not in problem
+
+
+@pytest.mark.parametrize("text", ["", "# Left empty on purpose.\n", "\n [core]\n; x = 1\n"])
+def test_a_file_without_options_is_as_good_as_none(good: FakeSsm, machine: Layout, text: str) -> None:
+    machine.airflow_cfg.write_text(text)
+    assert load.collect(_source(), "prod", roles.ROLES["webserver"], machine).airflow == GOOD
+
+
+def test_a_file_that_cannot_be_read_is_refused(good: FakeSsm, machine: Layout) -> None:
+    machine.airflow_cfg.mkdir()
+    with pytest.raises(errors.RefusedError, match="cannot be read"):
+        load.collect(_source(), "prod", roles.ROLES["webserver"], machine)
+
+
 @pytest.mark.parametrize(("fault", "code"), FAILURES.values(), ids=FAILURES)
 def test_even_a_traceback_of_a_failure_holds_no_value(
     good: FakeSsm, machine: Layout, fault: Fault, code: int
@@ -215,10 +255,8 @@ def test_even_a_traceback_of_a_failure_holds_no_value(
     }
     good.faults = [None, None]
     good.always = fault
-    ssm = __import__("airkiln.parameters.ssm", fromlist=["ssm"])
-    source = ssm.SsmSource(ssm.create_client("eu-west-1"))
     with pytest.raises(errors.AirkilnError) as failure:
-        load.collect(source, "prod", roles.ROLES["webserver"], machine.static_env)
+        load.collect(_source(), "prod", roles.ROLES["webserver"], machine)
     assert CANARY not in "".join(traceback.format_exception(failure.value))
 
 

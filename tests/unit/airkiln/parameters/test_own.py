@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import itertools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from airkiln.database import retention
+from airkiln import receivers, roles
+from airkiln.boot import changes
+from airkiln.database import prepare, retention
 from airkiln.errors import RefusedError
-from airkiln.parameters import own, rules
-from airkiln.parameters.names import bad_name_reason
+from airkiln.parameters import load, own, rules
 from airkiln.parameters.rules import Parameter
 from airkiln.pools import settings as pools
+from airkiln_airflow import fab_users
 from airkiln_deploy.settings import problems
 
 ROOT = Path(__file__).parents[4]
@@ -27,18 +31,75 @@ def check(**values: str) -> list[str]:
     return rules.check([Parameter(name, value, name) for name, value in values.items()], None, {})
 
 
-def read_somewhere() -> Iterator[str]:
-    """Every name of a variable of Airkiln's own in the programs on an instance."""
-    for folder in ("src/airkiln", "src/airkiln_airflow", "roles"):
-        for path in (ROOT / folder).rglob("*"):
-            if path.is_file() and path.suffix in (".py", ".j2", ""):
-                yield from re.findall(r"\bAIRKILN_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8"))
+def named_in(*folders: str) -> set[str]:
+    """Every name of a variable of Airkiln's own in these folders."""
+    return {
+        name
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and path.suffix in (".py", ".j2", ".yml", ".yaml", "")
+        for name in re.findall(r"\bAIRKILN_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8"))
+    }
 
 
-def test_every_parameter_that_a_program_reads_has_its_rule() -> None:
-    settable = {name for name in read_somewhere() if bad_name_reason(name) is None}
-    prefixes = {name for name in settable if any(f"{name}_" in other for other in own.VALUES)}
-    assert settable - prefixes == set(own.VALUES)
+def test_every_variable_of_the_programs_and_the_stacks_is_a_parameter_or_set_by_airkiln() -> None:
+    of_the_release_file = {"AIRKILN_VERSION"}
+    found = named_in("src/airkiln", "src/airkiln_airflow", "src/airkiln_deploy", "roles")
+    assert found == set(own.VALUES) | own.SET_BY_AIRKILN
+    assert named_in("cloudformation", "playbooks") - of_the_release_file <= set(own.VALUES)
+    assert not own.SET_BY_AIRKILN & set(own.VALUES)
+
+
+@pytest.mark.parametrize("table", [changes.READERS, receivers.RECEIVERS, dict.fromkeys(load.ROOT_PREFIXES)])
+def test_every_entry_of_a_table_stands_for_a_variable_that_exists(table: dict[str, object]) -> None:
+    entries = {entry for entry in table if entry.startswith("AIRKILN_")}
+    known = set(own.VALUES) | own.SET_BY_AIRKILN
+    assert {entry for entry in entries if not any(name.startswith(entry) for name in known)} == set()
+
+
+MISSPELLED = [
+    ("AIRKILN_WEB_TRUSTED_PROXY", "AIRKILN_WEB_TRUSTED_PROXIES"),
+    ("AIRKILN_RETENTION_DAY", "AIRKILN_RETENTION_DAYS"),
+    ("AIRKILN_POOL", "AIRKILN_POOLS"),
+    ("AIRKILN__POOLS", "AIRKILN_POOLS"),
+    ("AIRKILNPOOLS", "AIRKILN_POOLS"),
+    ("airkiln_pools", "AIRKILN_POOLS"),
+    ("AIRKILN_ADMIN_USER", "AIRKILN_ADMIN_USERNAME"),
+    ("AIRKILN_ADMIN_PASSWORD_OLD", "AIRKILN_ADMIN_PASSWORD"),
+    ("AIRKILN_CONTROLLER_PASSWORD", "AIRKILN_CONTROLLER_DATABASE_PASSWORD"),
+    ("AIRKILN_LIFECYCLE_PASSWORD_CMD", "AIRKILN_LIFECYCLE_PASSWORD"),
+    ("AIRKILN_DATABASE_UNVERIFIABLE", "AIRKILN_DATABASE_UNVERIFIED"),
+    ("AIRKILN_EFS_IDS", "AIRKILN_EFS_ID"),
+]
+
+
+@pytest.mark.parametrize(("name", "meant"), MISSPELLED)
+def test_a_misspelled_name_is_refused_with_the_one_that_is_meant(name: str, meant: str) -> None:
+    (problem,) = check(**{name: "x"})
+    assert problem.startswith(f"{name}: the name is refused")
+    assert problem.endswith(f"write {meant} if that is meant")
+    assert len(problems({"common": {name: "x"}})) == 1
+
+
+@given(st.sampled_from(sorted(own.VALUES)), st.integers(8), st.sampled_from(["", "X", "_"]))
+def test_a_name_with_one_character_more_less_or_replaced_is_refused(
+    name: str, place: int, letter: str
+) -> None:
+    place %= len(name)
+    for other in (f"{name[:place]}{letter}{name[place:]}", f"{name[:place]}{letter}{name[place + 1 :]}"):
+        if other not in own.VALUES and other.upper().startswith("AIRKILN"):
+            assert check(**{other: "x"})
+
+
+def test_a_name_that_resembles_none_is_refused_without_a_guess() -> None:
+    (problem,) = check(AIRKILN_ZZZZ="x")
+    assert problem.endswith("reads a parameter of this name: remove the parameter")
+
+
+@pytest.mark.parametrize("name", sorted(own.SET_BY_AIRKILN))
+def test_what_airkiln_sets_itself_is_refused_as_such(name: str) -> None:
+    (problem,) = check(**{name: "x"})
+    assert problem.endswith("because Airkiln sets this variable itself: remove the parameter")
 
 
 REFUSED = [
@@ -135,3 +196,52 @@ def test_the_public_port_and_the_port_of_the_api_are_two() -> None:
     assert len(check(AIRFLOW__API__PORT="9000", AIRKILN_WEB_PUBLIC_PORT="9000")) == 1
     assert check(AIRFLOW__API__PORT="8081", AIRKILN_WEB_PUBLIC_PORT="8080") == []
     assert check(AIRFLOW__API__PORT="8081", AIRKILN_WEB_PUBLIC_PORT="0") == []
+
+
+OF_THE_DATABASE = (
+    prepare.ADMIN_USER,
+    prepare.ADMIN_PASSWORD,
+    prepare.WORKER_PASSWORD,
+    prepare.CONTROLLER_PASSWORD,
+)
+STEP = (*fab_users.ADMIN_VARIABLES, *OF_THE_DATABASE)
+VALUE = "Tq7-xwRm41Kz"
+
+
+def ignored_or_refused(given: dict[str, str]) -> bool:
+    """Whether the database step refuses these parameters, or does not do what one of them asks for."""
+    try:
+        fab_users.administrator(given)
+        planned = prepare.plan({**given, roles.DATABASE: "postgresql://airflow:x@db/airflow"})
+    except (RefusedError, fab_users.RefusedError):
+        return True
+    return planned is None and bool({prepare.ADMIN_USER, prepare.WORKER_PASSWORD} & set(given))
+
+
+def test_the_boot_refuses_the_parameters_of_the_database_step_that_it_could_not_follow() -> None:
+    for present in itertools.product((False, True), repeat=len(STEP)):
+        given = {name: VALUE for name, there in zip(STEP, present, strict=True) if there}
+        assert bool(own.incomplete(given)) is ignored_or_refused(given), given
+        assert own.incomplete(dict.fromkeys(STEP, "") | given) == own.incomplete(given)
+
+
+@pytest.mark.parametrize("role", roles.ROLES)
+def test_a_first_administrator_without_an_address_is_refused_where_the_database_step_runs(role: str) -> None:
+    given = {"AIRKILN_ADMIN_PASSWORD": VALUE, "AIRKILN_ADMIN_USERNAME": "ada"}
+    parameters = [Parameter(name, value, name) for name, value in given.items()]
+    found = rules.check(parameters, roles.ROLES[role], {})
+    assert [each for each in found if "ADMIN" in each] == (
+        [
+            "AIRKILN_ADMIN_EMAIL: missing, and AIRKILN_ADMIN_PASSWORD and AIRKILN_ADMIN_USERNAME cannot be "
+            "followed without it: store it too, or remove the others"
+        ]
+        if role in ("database", "all")
+        else []
+    )
+
+
+def test_what_the_image_settles_counts_for_the_database_step() -> None:
+    settled = {"AIRKILN_ADMIN_EMAIL": "ada@example.com", "AIRKILN_ADMIN_USERNAME": "ada"}
+    password = Parameter("AIRKILN_ADMIN_PASSWORD", VALUE, "it")
+    found = rules.check([password], roles.ROLES["database"], settled)
+    assert not any("ADMIN" in each for each in found)

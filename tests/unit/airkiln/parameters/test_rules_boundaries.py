@@ -13,7 +13,7 @@ from airkiln.parameters.rules import Parameter
 SECRETS = [roles.JWT_KEY, roles.API_KEY]
 PASSWORDS = [
     "AIRKILN_ADMIN_PASSWORD",
-    "AIRKILN_CONTROLLER_PASSWORD",
+    "AIRKILN_ADMIN_WORKER_DATABASE_PASSWORD",
     "AIRKILN_LIFECYCLE_PASSWORD",
     "AIRKILN_CONTROLLER_DATABASE_PASSWORD",
 ]
@@ -110,7 +110,7 @@ def test_every_published_fernet_key_is_refused(key: str) -> None:
     assert "published example" in problem
 
 
-@pytest.mark.parametrize("name", ["XAIRKILN_ADMIN_PASSWORD", "AIRKILN_ADMIN_PASSWORD_OLD", "PASSWORD"])
+@pytest.mark.parametrize("name", ["XAIRKILN_ADMIN_PASSWORD", "AIRFLOW_ADMIN_PASSWORD", "PASSWORD"])
 def test_a_name_that_is_not_one_of_our_passwords_may_hold_anything(name: str) -> None:
     assert check((name, "admin")) == []
 

@@ -68,7 +68,7 @@ def test_without_the_variable_there_is_one_pool_of_airflows_own_settings() -> No
 
 @pytest.mark.parametrize("concurrency", ["0", "many", "-3", "1.5"])
 def test_a_concurrency_that_is_no_number_is_refused(concurrency: str) -> None:
-    with pytest.raises(RefusedError, match="WORKER_CONCURRENCY: must be a whole number"):
+    with pytest.raises(RefusedError, match="WORKER_CONCURRENCY: the value must be a whole number"):
         parse({"AIRFLOW__CELERY__WORKER_CONCURRENCY": concurrency})
 
 

@@ -89,7 +89,8 @@ class EmulatedAws:
         """What nft was told, in order."""
         self.now = 1000.0
         self.schedule = Schedule(lambda: self.now)
-        autoscaling_install.install(self.schedule)
+        self.target_health: dict[str, dict[str, str]] = {}
+        autoscaling_install.install(self.schedule, lambda arn: self.target_health.get(arn, {}))
         self.faults = FaultApi(
             self.schedule,
             ec2.backend().emulated,
@@ -109,6 +110,18 @@ class EmulatedAws:
             self.now = due
         self.now = until
 
+    def target_group(self, name: str = "web") -> str:
+        """Create a target group and return its ARN."""
+        vpc = self.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        made = self.elbv2.create_target_group(Name=name, Protocol="HTTP", Port=8080, VpcId=vpc)
+        return str(made["TargetGroups"][0]["TargetGroupArn"])
+
+    def suspend(self, *processes: str) -> None:
+        self.autoscaling.suspend_processes(AutoScalingGroupName=GROUP, ScalingProcesses=processes)
+
+    def resume(self) -> None:
+        self.autoscaling.resume_processes(AutoScalingGroupName=GROUP)
+
     def template(self, **more: Any) -> str:  # noqa: ANN401 - a request's data
         """Create a launch template and return its id."""
         data = {"ImageId": "ami-1", "InstanceType": "m7i.xlarge", "UserData": "aGVsbG8="} | more
@@ -126,11 +139,13 @@ class EmulatedAws:
         self.autoscaling.create_auto_scaling_group(AutoScalingGroupName=GROUP, **options)
         self.wait()
 
-    def hook(self, seconds: int = 60, name: str = HOOK, result: str = "CONTINUE") -> None:
+    def hook(
+        self, seconds: int = 60, name: str = HOOK, result: str = "CONTINUE", event: str = "TERMINATING"
+    ) -> None:
         self.autoscaling.put_lifecycle_hook(
             AutoScalingGroupName=GROUP,
             LifecycleHookName=name,
-            LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
+            LifecycleTransition=f"autoscaling:EC2_INSTANCE_{event}",
             HeartbeatTimeout=seconds,
             DefaultResult=result,
         )
@@ -144,6 +159,12 @@ class EmulatedAws:
     def states(self) -> dict[str, str]:
         """Return the lifecycle state of each instance."""
         return {each["InstanceId"]: each["LifecycleState"] for each in self.described()["Instances"]}
+
+    def resize(self, desired: int) -> None:
+        self.autoscaling.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=desired)
+
+    def update(self, **settings: Any) -> None:  # noqa: ANN401 - a request's data
+        self.autoscaling.update_auto_scaling_group(AutoScalingGroupName=GROUP, **settings)
 
     def ids(self) -> list[str]:
         return list(self.states())

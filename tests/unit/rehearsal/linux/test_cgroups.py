@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.linux import cgroups
 from rehearsal.linux.cgroups import ControlGroup
 from rehearsal.region import Region
 
@@ -15,20 +14,9 @@ REGION = Region("unit")
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A v2 hierarchy without controllers, as on a host that uses v1 for them."""
-    (tmp_path / "unified").mkdir()
-    for name in ("cgroup.procs", "cgroup.controllers"):
-        (tmp_path / "unified" / name).write_text("")
-    monkeypatch.setattr(cgroups, "CGROUP_ROOT", tmp_path)
-    monkeypatch.setattr(cgroups, "CPU", tmp_path / "cpu")
-    return tmp_path
-
-
-@pytest.fixture
-def of_processor(root: Path) -> Path:
+def of_processor(cgroup_root: Path) -> Path:
     """v1's controller of the processor beside it."""
-    folder = root / "cpu"
+    folder = cgroup_root / "cpu"
     folder.mkdir()
     (folder / "cpu.shares").write_text("1024\n")
     return folder
@@ -60,10 +48,10 @@ def test_any_other_leaves_the_processor_to_the_kernel(
 
 @pytest.mark.parametrize("nice", [0, 8])
 def test_in_version_2_the_weight_is_that_of_the_nice_value(
-    root: Path, monkeypatch: pytest.MonkeyPatch, nice: int
+    cgroup_root: Path, monkeypatch: pytest.MonkeyPatch, nice: int
 ) -> None:
     starts_with(nice, monkeypatch)
-    weight = root / "unified" / REGION.namespace / "cpu.weight.nice"
+    weight = cgroup_root / "unified" / REGION.namespace / "cpu.weight.nice"
     weight.parent.mkdir()
     weight.write_text("5\n")
     ControlGroup(REGION, "daemon").create()
@@ -71,7 +59,7 @@ def test_in_version_2_the_weight_is_that_of_the_nice_value(
 
 
 def test_the_group_is_removed_from_every_hierarchy(
-    root: Path, of_processor: Path, monkeypatch: pytest.MonkeyPatch
+    of_processor: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starts_with(8, monkeypatch)
     ControlGroup(REGION, "daemon").create()

@@ -197,7 +197,7 @@ def test_a_heartbeat_out_of_range_is_refused(aws: EmulatedAws, seconds: int) -> 
 def test_deletion_by_force_waits_for_no_hook(aws: EmulatedAws) -> None:
     ending(aws, desired=2)
     aws.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=GROUP, ForceDelete=True)
-    assert set(aws.states().values()) == {"Terminating:Proceed"}
+    assert set(aws.states().values()) == {"Terminating:Proceed", "Terminating"}
     aws.wait()
     assert not aws.autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"]
 
