@@ -5,24 +5,29 @@ It is of the tests' own. With AIRKILN_KEEP=1 it is left running for their next r
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, TypeVar
 
 from rehearsal.aws import session
+from rehearsal.commands.logs import logs
 from rehearsal.deployment.airflow_api import Airflow
+from rehearsal.errors import RehearsalError
 from rehearsal.region import REPOSITORY, Region
 from tests.support.ports import free_port
 
 ADDRESS = re.compile(r"^Airflow +(https?://127\.0\.0\.1:\d+)$", re.MULTILINE)
 LOGIN = re.compile(r"^login +(\S+) / (\S+)$", re.MULTILINE)
 STAGE = re.compile(r"^\[(\d+)/(\d+)\] (\S.*?) {2,}\d+\.\d s(?:  (.+))?$", re.MULTILINE)
+LINES = 40
+"""How much of each machine's journal a failure shows."""
 LONGEST = 1500
 """Seconds for the command: a bake beside other tests."""
 
@@ -92,13 +97,27 @@ Made = TypeVar("Made", bound=Rehearsed)
 
 @contextmanager
 def rehearsed(made: Made) -> Iterator[Made]:
-    """Make a rehearsal anew for the tests of a block, and remove it after them unless it is to be kept."""
+    """Make a rehearsal anew for the tests of a block, and remove it after them unless it is to be kept.
+
+    Where it could not be made, the error has the end of the machines' journals.
+    """
     keep = bool(os.environ.get("AIRKILN_KEEP"))
     if not keep:
         session.down(made.region)
     try:
-        made.make()
+        try:
+            made.make()
+        except Exception as failure:
+            failure.add_note(_journals(made.region))
+            raise
         yield made
     finally:
         if not keep:
             session.down(made.region)
+
+
+def _journals(region: Region) -> str:
+    said = io.StringIO()
+    with suppress(RehearsalError):
+        logs(region, "", lines=LINES, follow=False, out=said)
+    return said.getvalue()
