@@ -32,4 +32,10 @@ BEHAVIOURS = (
         f"{_GUIDE}/spot-instance-termination-notices.html",
         "The shutdown that EC2 begins first, and notices to stop or hibernate.",
     ),
+    Behaviour(
+        "Security groups are enforced between machines, load balancers and databases, with connection "
+        "tracking. A change counts at once, and connections that exist continue.",
+        f"{_GUIDE}/security-group-connection-tracking.html",
+        "Network ACLs, the way to the AWS APIs, what is opened from outside of the VPC.",
+    ),
 )

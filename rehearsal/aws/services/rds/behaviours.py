@@ -23,6 +23,12 @@ BEHAVIOURS = (
         "ModifyDBInstance changes the master user's password, and DeleteDBInstance removes the server "
         "with its data.",
         f"{_DOCUMENTS}/APIReference/API_ModifyDBInstance.html",
-        "Replicas, Multi-AZ and its failover, snapshots and backups, IAM authentication.",
+        "Replicas, Multi-AZ and its failover, IAM authentication.",
+    ),
+    Behaviour(
+        "A snapshot has the data of one moment and outlives its instance. An instance that is restored from "
+        "it has its users, passwords and databases.",
+        f"{_DOCUMENTS}/UserGuide/USER_RestoreFromSnapshot.html",
+        "Automated backups, recovery to a point in time, snapshots of other accounts and Regions.",
     ),
 )
