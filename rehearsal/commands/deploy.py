@@ -79,5 +79,6 @@ def _deploy(environment: Environment, stages: Stages) -> Login:
     with stages.stage("Airflow is healthy"):
         wait_until("every component of Airflow is healthy", lambda: not airflow.unhealthy(), STARTED)
     with stages.stage(f"DAG {DAG} on the workers"):
-        stages.remark(f"on {len(run_dag(airflow))} of {environment.hosts}")
+        ran = run_dag(airflow, region.make("rehearse-logs"))
+        stages.remark(f"on {len(ran)} of {environment.hosts}")
     return login
