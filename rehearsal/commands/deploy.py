@@ -54,7 +54,7 @@ def deploy(region: Region, port: int, hosts: int = HOSTS, stages: Stages | None 
         with network.visit():
             login = _deploy(environment, stages)
             network.forward(port, environment.load_balancer(), HTTPS)
-        _use(environment.airflow(port, login), hosts, stages)
+        _use(environment.airflow(port, login), environment, stages)
         with network.visit():
             rows = environment.table()
     stages.note("")
@@ -84,9 +84,10 @@ def _deploy(environment: Environment, stages: Stages) -> Login:
     return environment.login()
 
 
-def _use(airflow: Airflow, hosts: int, stages: Stages) -> None:
+def _use(airflow: Airflow, environment: Environment, stages: Stages) -> None:
     """Wait for Airflow and run the example DAG, by the way that a person takes."""
     with stages.stage("Airflow is healthy"):
         wait_until("every component of Airflow is healthy", lambda: not airflow.unhealthy(), STARTED)
     with stages.stage(f"DAG {DAG} on the workers"):
-        stages.remark(f"on {len(run_dag(airflow))} of {hosts}")
+        ran = run_dag(airflow, environment.region.make("rehearse-logs"))
+        stages.remark(f"on {len(ran)} of {environment.hosts}")

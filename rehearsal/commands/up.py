@@ -27,6 +27,7 @@ from rehearsal.deployment.airflow_api import Airflow
 from rehearsal.deployment.image import baked_image
 from rehearsal.deployment.instances import (
     ENVIRONMENT_TAG,
+    STARTED,
     WEB_PORT,
     launch_role,
     prepare_database,
@@ -173,18 +174,22 @@ def _boot(region: Region, stages: Stages) -> tuple[str, Login]:
             machine.execute(["systemctl", "reload", "airkiln-boot.service"])
         wait_for_airflow(machine, airflow_at(address))
     with stages.stage(f"DAG {DAG}"):
-        run_dag(airflow_at(address))
+        run_dag(airflow_at(address), region.make("rehearse-logs"))
     return address, login
 
 
-def run_dag(airflow: Airflow) -> set[str]:
+def run_dag(airflow: Airflow, logs: str) -> set[str]:
     """Run the example DAG. RehearsalError unless it succeeds.
 
+    :param logs: the command that shows why a DAG is not parsed or its tasks do not run.
     :returns: the addresses of the hosts that ran its tasks.
     """
-    wait_until(f"the DAG {DAG} is parsed", lambda: airflow.knows(DAG), 60)
+    hint = f"See {logs}."
+    wait_until(f"the DAG {DAG} is parsed", lambda: airflow.knows(DAG), STARTED, hint)
     run = airflow.run(DAG)
-    state = airflow.wait_for(DAG, run, 120)
+    state = airflow.wait_for(DAG, run, STARTED)
     if state != "success":
-        raise RehearsalError(f"The run {run} of {DAG} is {state}, not success; see {airflow.url}/dags/{DAG}.")
+        raise RehearsalError(
+            f"The run {run} of {DAG} is {state}, not success; see {airflow.url}/dags/{DAG}, and {logs}."
+        )
     return {str(task["hostname"]) for task in airflow.task_instances(DAG, run)}

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from rehearsal import cli
+from rehearsal.aws import session
 from rehearsal.commands.deploy import HOSTS
 from rehearsal.deployment.environment import Environment
+from rehearsal.deployment.parameters import DAGS_BUCKET
 from rehearsal.region import Region
 
 IMAGE = "ami-0123456789abcdef0"
@@ -38,6 +40,12 @@ def test_each_role_has_as_many_instances_as_asked_for(hosts: int) -> None:
 def test_no_variable_of_an_environment_is_a_secret() -> None:
     assert "airkiln_secret_settings" not in variables(1)
     assert "assword" not in str(variables(1))
+
+
+def test_no_variable_of_an_environment_has_the_text_that_ansible_masks() -> None:
+    region = Region("unit")
+    masked = session.environment(region)["AWS_SECRET_ACCESS_KEY"]
+    assert masked not in f"{variables(2)} {region.home} {DAGS_BUCKET}"
 
 
 def test_a_playbook_is_run_with_the_environments_name_and_inventory() -> None:
