@@ -26,6 +26,9 @@ from rehearsal.linux.processes import Process
 from rehearsal.linux.rootfs import build_rootfs
 from rehearsal.region import REPOSITORY, Region
 
+SECRET = "not-checked-by-the-emulated-aws"
+"""A secret access key. Ansible's modules mask the text of theirs in all that they return, such as a host name
+with that word in it."""
 DAEMON = "daemon"
 """Control group of the emulated AWS."""
 COMMANDS = "commands"
@@ -86,7 +89,7 @@ def environment(region: Region) -> dict[str, str]:
     return kept | {
         "AWS_ENDPOINT_URL": endpoint_url(),
         "AWS_ACCESS_KEY_ID": "rehearsal",
-        "AWS_SECRET_ACCESS_KEY": "rehearsal",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_DEFAULT_REGION": aws_region(),
         "AWS_REGION": aws_region(),
         "AWS_EC2_METADATA_DISABLED": "true",
