@@ -26,7 +26,7 @@ from rehearsal.linux.processes import Process
 from rehearsal.linux.rootfs import build_rootfs
 from rehearsal.region import REPOSITORY, Region
 
-SECRET = "not-checked-by-the-emulated-aws"
+SECRET = "not-checked-by-the-emulated-aws"  # noqa: S105 - nobody checks it
 """A secret access key. Ansible's modules mask the text of theirs in all that they return, such as a host name
 with that word in it."""
 DAEMON = "daemon"
