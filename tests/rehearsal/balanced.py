@@ -117,6 +117,13 @@ class Balanced:
         with Network(self.region).visit():
             return wait_for_port(self.address, 80, 1)
 
+    def complete(self) -> bool:
+        """Whether the rule that was made last is followed."""
+        try:
+            return self.ask("/empty").status == 503
+        except OSError:
+            return False
+
     @contextmanager
     def another(self) -> Iterator[Balanced]:
         """A second load balancer, which redirects elsewhere, until the block ends."""
@@ -195,6 +202,7 @@ def balanced(region: Region) -> Iterator[Balanced]:
         with network.visit():
             made = Balanced(region, *_load_balancer(), servers)
         after.callback(made.call, "delete_load_balancer", LoadBalancerArn=made.arn)
+        until(made.complete, "the load balancer follows its last rule")
         yield made
 
 
