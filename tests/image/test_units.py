@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from testinfra.host import Host
 
-from airkiln.roles import FOLLOWERS, LEADER_UNITS
+from airkiln.roles import AUTOSCALE_UNIT, DAG_PROCESSOR_UNIT, FAILOVER_UNIT, LEADER_UNITS
 from tests.image.conftest import ROOT, lines
 from tests.support.waiting import until
 from tools.security import exposure
@@ -54,12 +54,12 @@ def test_every_role_tells_the_stack_that_waits_for_it(host: Host, role: str) -> 
     assert "Wants=airkiln-signal.service" in text.splitlines()
 
 
-def test_a_scheduler_host_starts_the_controller_and_leaves_what_follows_the_leader_to_it(host: Host) -> None:
+def test_a_scheduler_host_starts_the_controller_and_loads_a_dag_processor(host: Host) -> None:
     folder = "/etc/systemd/system"
     target = host.file(f"{folder}/airkiln-scheduler.target").content_string
     added = host.file(f"{folder}/airkiln-scheduler.target.d/20-failover.conf").content_string
-    assert "Wants=airkiln-failover.service" in added.splitlines()
-    assert not [unit for unit in FOLLOWERS if unit in target + added]
+    assert f"Wants={FAILOVER_UNIT} {DAG_PROCESSOR_UNIT}" in added.splitlines()
+    assert AUTOSCALE_UNIT not in target + added, "the controller starts it where its host leads"
     controller = host.file(f"{folder}/airkiln-failover.service").content_string
     assert f"PropagatesStopTo={' '.join(LEADER_UNITS)}" in controller.splitlines()
 
