@@ -51,15 +51,34 @@ $(STACKS_TOOLS): uv.lock tests/stacks/tools/package-lock.json $(BUILD_UV)
 .PHONY: stacks-tools
 stacks-tools: $(STACKS_TOOLS) ## The tools that read the CloudFormation templates, in build/stacks (needs npm)
 
-# The main job
+# The rehearsal. AIRKILN_REHEARSAL=<name> selects another one beside it.
 
-.PHONY: rehearse rehearse-down
+# SIZE=two is the environment that playbooks/deploy.yml deploys, two instances of each role; SIZE=one is one instance.
+SIZE := two
+REHEARSE_two := deploy
+REHEARSE_one := up
+
+.PHONY: rehearse rehearse-down rehearse-fault rehearse-logs rehearse-shell rehearse-status
 rehearse: export AIRKILN_STARTED := $(shell date +%s.%N)
-rehearse: ## Bake an image, boot Airflow from it and run a DAG, all on this machine (root)
+rehearse: ## Bake an image, deploy an environment from it and run a DAG; SIZE=one: one instance alone (root)
+	@: $(or $(REHEARSE_$(SIZE)),$(error SIZE=$(SIZE) is not a size: `make rehearse` has SIZE=two and SIZE=one))
 	@mkdir -p build; echo 'Set-up of the tools …'
 	@$(MAKE) --no-print-directory setup >build/setup.log 2>&1 || \
 		{ tail -n 20 build/setup.log; echo 'The whole log: build/setup.log'; exit 1; }
-	@$(PYTHON) -m rehearsal up
+	@$(PYTHON) -m rehearsal $(REHEARSE_$(SIZE))
+
+rehearse-status: $(VENV)/stamp ## What runs, until Ctrl-C
+	@$(PYTHON) -m rehearsal status --watch
+
+rehearse-shell: $(VENV)/stamp ## A shell as root on an instance: HOST=i-0123…, the end of its id, or a role
+	@$(PYTHON) -m rehearsal shell $(HOST)
+
+rehearse-logs: $(VENV)/stamp ## The journals of a role's instances, until Ctrl-C; ROLE=scheduler, or without it all
+	@$(PYTHON) -m rehearsal logs $(ROLE)
+
+# A fault that lasts is healed at Ctrl-C, or after SECONDS.
+rehearse-fault: $(VENV)/stamp ## The faults; FAULT=host_frozen HOST=worker injects one, ZONE=… where it needs a zone
+	@$(PYTHON) -m rehearsal fault $(FAULT) $(or $(HOST),$(ZONE)) $(if $(SECONDS),--seconds $(SECONDS))
 
 rehearse-down: $(VENV)/stamp ## Remove every trace of the rehearsal but what lies in build/
 	@$(PYTHON) -m rehearsal down
@@ -174,6 +193,7 @@ lock: $(VENV)/stamp ## The locks of what an image installs and of the operator's
 			--python-platform $$architecture-manylinux_2_28 --exclude-newer $(AIRFLOW_LOCK_DATE); \
 	done
 
-docs: $(VENV)/stamp ## The tables in the roles' READMEs, the figures in README.md, docs/benchmarks.md and its plots
+docs: $(VENV)/stamp ## The tables in the roles' READMEs, docs/emulation.md, docs/benchmarks.md and the figures in README.md
 	$(PYTHON) -m tools.role_docs
+	$(PYTHON) -m tools.emulation
 	$(PYTHON) -m benchmarks.document

@@ -13,14 +13,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rehearsal.aws import session
 from rehearsal.aws.instances import LaunchOptions, find_machine, launch_instance
-from rehearsal.commands.status import status
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.rootfs import build_rootfs
 from rehearsal.region import PORT_VARIABLE, Region, current
 
-INTERRUPTED = """
-rehearsal: interrupted. `make rehearse` continues from here; `make rehearse-down` removes what is left.
-"""
+RESUMED = {"up": ("rehearse", "SIZE=one"), "deploy": ("rehearse",)}
+"""The targets of the Makefile that continue a command after an interruption."""
 Command = Callable[[Region, argparse.Namespace], int]
 """Runs a command and returns its exit status."""
 
@@ -49,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     main_job = add("up", _up, "bake an image, boot Airflow, run a DAG, print address and login")
-    stacks = add("deploy", _deploy, "the same by playbooks/deploy.yml: the stacks, and what they declare")
+    stacks = add("deploy", _deploy, "the same by playbooks/deploy.yml: an environment's stacks run")
     for opens in (main_job, stacks):
         opens.add_argument(
             "--port",
@@ -58,11 +56,19 @@ def parser() -> argparse.ArgumentParser:
             help=f"where the UI opens on 127.0.0.1 (default: ${PORT_VARIABLE}, or 8080)",
         )
     stacks.add_argument(
-        "--hosts", type=int, choices=(1, 2), default=1, help="instances of each role (default: 1)"
+        "--hosts", type=int, choices=(1, 2), default=2, help="instances of each role (default: 2)"
     )
     add("start", _start, "start the network and the emulated AWS")
     add("down", _down, "end everything and remove every trace outside build/")
-    add("status", _status, "show what runs and which images exist")
+    shows = add("status", _status, "show what runs and which images exist")
+    shows.add_argument("--watch", action="store_true", help="on a terminal, show it again until Ctrl-C")
+    enters = add("shell", _shell, "open a shell as root on an instance, or on the first of a role")
+    enters.add_argument("host", nargs="?", default="", help="an instance, the end of its id, or a role")
+    tells = add("logs", _logs, "show the journals of a role's instances; on a terminal until Ctrl-C")
+    tells.add_argument(
+        "host", nargs="?", default="", metavar="ROLE", help="a role or an instance (default: all)"
+    )
+    tells.add_argument("--lines", type=int, default=50, help="of each instance, from before (default: 50)")
     add("base", _base, "build the root filesystem of Debian 13 and print its folder")
     inside = add("run-in-region", _run_in_region, "run a command where the AWS endpoint is")
     inside.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
@@ -80,6 +86,10 @@ def parser() -> argparse.ArgumentParser:
     launch.add_argument("--public-key", type=Path, help="file of an SSH public key that may log in as admin")
     launch.add_argument("--profile", help="name of an instance profile")
     launch.add_argument("--user-data", help="text that the instance finds as its user data")
+    fault = add("fault", _fault, "list the faults of a running environment, inject one, or heal all")
+    fault.add_argument("name", nargs="?", default="", help="a fault, or `heal`, which ends all that last")
+    fault.add_argument("target", nargs="?", default="", metavar="HOST|ZONE", help="what the list names")
+    fault.add_argument("--seconds", type=float, help="heal it after so long (default: at Ctrl-C)")
     scenario = add("scenario", _scenario, "list the failure scenarios, or run one on a cluster")
     actions = scenario.add_subparsers(dest="action", required=True)
     actions.add_parser("list", help="print names, budgets and descriptions")
@@ -101,8 +111,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"rehearsal: the emulated AWS refused: {refused}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write(INTERRUPTED)
+        sys.stderr.write(interrupted(current(), asked.command))
         return 130
+
+
+def interrupted(region: Region, command: str) -> str:
+    """The line after Ctrl-C: how to go on, and how to remove what is left."""
+    again = f" {region.make(*RESUMED[command])} continues from here;" if command in RESUMED else ""
+    return f"\nrehearsal: interrupted.{again} {region.make('rehearse-down')} removes what is left.\n"
 
 
 def _up(region: Region, asked: argparse.Namespace) -> int:
@@ -128,6 +144,12 @@ def _scenario(region: Region, asked: argparse.Namespace) -> int:
     return scenario.run(region, asked.name)
 
 
+def _fault(region: Region, asked: argparse.Namespace) -> int:
+    from rehearsal.commands import fault  # noqa: PLC0415 - as above
+
+    return fault.fault(region, asked.name, asked.target, asked.seconds)
+
+
 def _start(region: Region, _: argparse.Namespace) -> int:
     session.start(region)
     return 0
@@ -138,10 +160,26 @@ def _down(region: Region, _: argparse.Namespace) -> int:
     return 0
 
 
-def _status(region: Region, _: argparse.Namespace) -> int:
-    code, lines = status(region)
+def _status(region: Region, asked: argparse.Namespace) -> int:
+    from rehearsal.commands import status  # noqa: PLC0415 - as above
+
+    if asked.watch:
+        return status.watch(region)
+    code, lines = status.status(region)
     say(lines)
     return code
+
+
+def _shell(region: Region, asked: argparse.Namespace) -> int:
+    from rehearsal.commands import hosts  # noqa: PLC0415 - as above
+
+    return hosts.shell(region, asked.host)
+
+
+def _logs(region: Region, asked: argparse.Namespace) -> int:
+    from rehearsal.commands.logs import logs  # noqa: PLC0415 - as above
+
+    return logs(region, asked.host, lines=asked.lines)
 
 
 def _base(region: Region, _: argparse.Namespace) -> int:

@@ -15,6 +15,8 @@ from rehearsal.errors import RehearsalError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+NAME_VARIABLE = "AIRKILN_REHEARSAL"
+"""Names the rehearsal that a command is for."""
 PORT_VARIABLE = "AIRKILN_PORT"
 """Names the port of the UI on 127.0.0.1, as in ``make rehearse AIRKILN_PORT=8081``."""
 
@@ -29,7 +31,7 @@ class Region:
         if not re.fullmatch(r"[a-z0-9]{0,12}", self.name):
             raise RehearsalError(
                 f"{self.name!r} is not a name for a rehearsal: use at most 12 lower-case letters and "
-                "digits in AIRKILN_REHEARSAL."
+                f"digits in {NAME_VARIABLE}."
             )
 
     @property
@@ -71,6 +73,14 @@ class Region:
         """Folder of log files, which ``down`` leaves."""
         return self.home / "logs"
 
+    def make(self, *words: str) -> str:
+        """The command line of a target of the Makefile for this rehearsal, as error messages name it.
+
+        :param words: the target, and variables such as ``SIZE=one``.
+        """
+        name = [f"{NAME_VARIABLE}={self.name}"] if self.name else []
+        return f"`{' '.join(['make', *words, *name])}`"
+
     def prepare(self) -> None:
         """Make the folders. Other users cannot enter them, because they hold keys and disks."""
         for folder in (self.home, self.machines, self.images, self.run, self.logs):
@@ -80,4 +90,4 @@ class Region:
 
 def current() -> Region:
     """Return the rehearsal that ``AIRKILN_REHEARSAL`` names; without it, the unnamed one."""
-    return Region(os.environ.get("AIRKILN_REHEARSAL", ""))
+    return Region(os.environ.get(NAME_VARIABLE, ""))

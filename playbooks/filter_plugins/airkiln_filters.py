@@ -11,7 +11,7 @@ SOURCES = str(Path(__file__).resolve().parents[2] / "src")
 if SOURCES not in sys.path:  # it is there already in .venv, where this repository is installed
     sys.path.append(SOURCES)
 
-from airkiln_deploy import plan, pools, settings, stacks, tags, template  # noqa: E402 - needs the path above
+from airkiln_deploy import plan, pools, settings, stacks, tags, template, unchanged  # noqa: E402 - needs the path above
 
 
 class FilterModule:
@@ -38,4 +38,5 @@ class FilterModule:
             "airkiln_stack_parameters": plan.parameters,
             "airkiln_tag_problems": tags.problems,
             "airkiln_templates": template.templates,
+            "airkiln_unchanged": unchanged.unchanged,
         }

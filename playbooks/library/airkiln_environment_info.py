@@ -82,7 +82,9 @@ infra:
   returned: success
   type: dict
 stacks:
-  description: The environment's stacks by name, each with its status, reason, parameters and outputs.
+  description:
+    - The environment's stacks by name, each with its status, reason, parameters, outputs and tags.
+    - Where no stack is moving, each has the digest of its C(template) too; empty where that is not known.
   returned: success
   type: dict
 moving:

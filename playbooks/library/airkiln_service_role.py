@@ -9,44 +9,54 @@ from airkiln_deploy.errors import DeployError
 
 DOCUMENTATION = """
 module: airkiln_service_role
-short_description: Ensure a service-linked role in an AWS account
+short_description: Ensure service-linked roles in an AWS account
 description:
-  - Creates the service-linked role of an AWS service where the account has none yet.
-  - The role belongs to the account and not to an environment, so this module never deletes one.
+  - Creates the service-linked role of each AWS service for which the account has none yet.
+  - The roles belong to the account and not to an environment, so this module never deletes one.
 options:
-  service:
-    description: Name of the service, such as V(autoscaling.amazonaws.com).
-    type: str
+  services:
+    description: Names of the services, such as V(autoscaling.amazonaws.com).
+    type: list
+    elements: str
     required: true
 attributes:
   check_mode:
     support: full
-    description: Reports whether the role is missing and creates nothing.
+    description: Reports which roles are missing and creates nothing.
 extends_documentation_fragment: [amazon.aws.common.modules, amazon.aws.region.modules, amazon.aws.boto3]
 author: The Airkiln authors
 """
 
 EXAMPLES = """
-- name: Ensure the role of Auto Scaling
+- name: Ensure the roles of Auto Scaling and of load balancers
   airkiln_service_role:
-    service: autoscaling.amazonaws.com
+    services:
+      - autoscaling.amazonaws.com
+      - elasticloadbalancing.amazonaws.com
 """
 
-RETURN = """ # """
+RETURN = """
+missing:
+  description: The services whose role was missing.
+  returned: success
+  type: list
+  elements: str
+"""
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleAWSModule(
-        argument_spec={"service": {"type": "str", "required": True}}, supports_check_mode=True
+        argument_spec={"services": {"type": "list", "elements": "str", "required": True}},
+        supports_check_mode=True,
     )
     try:
-        missing = service_role.ensure(
-            module.client("iam"), module.params["service"], check_mode=module.check_mode
+        missing = service_role.ensure_each(
+            module.client("iam"), module.params["services"], check_mode=module.check_mode
         )
     except DeployError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=missing)
+    module.exit_json(changed=bool(missing), missing=missing)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,10 @@ class LaunchOptions(TypedDict, total=False):
     profile: str | None
     """Name of an instance profile."""
     instance_type: str
+    zone: str | None
+    """Name of an availability zone; by default the region's first."""
+    security_groups: list[str]
+    """Ids of security groups; by default the VPC's default group."""
 
 
 def launch_instance(
@@ -58,6 +62,10 @@ def _launch(region: Region, image: str, tags: dict[str, str], options: LaunchOpt
         request["IamInstanceProfile"] = {"Name": profile}
     if user_data := options.get("user_data"):
         request["UserData"] = user_data
+    if zone := options.get("zone"):
+        request["Placement"] = {"AvailabilityZone": zone}
+    if security_groups := options.get("security_groups"):
+        request["SecurityGroupIds"] = security_groups
     instance = ec2.run_instances(**request)["Instances"][0]
     name = str(instance["InstanceId"])
     deadline = time.monotonic() + 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rehearsal.chaos.faults import zones
 from rehearsal.chaos.faults.network import heal
 from rehearsal.chaos.observer import Leader, Observer
 from rehearsal.deployment.host import SCHEDULER_UNIT
@@ -18,6 +19,7 @@ def wait_until_ready(observer: Observer, *, controllers: bool = True, seconds: f
     :param controllers: wait for a leader and its standbys; otherwise for a running job on every host.
     """
     hosts = observer.cluster.schedulers
+    zones.heal(hosts[0].region)
     for host in hosts:
         heal(host)
     if controllers:

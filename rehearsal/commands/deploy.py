@@ -1,19 +1,17 @@
-"""``python -m rehearsal deploy``: playbooks/deploy.yml on the emulated AWS, and what its stacks declare runs.
+"""``make rehearse``: playbooks/deploy.yml on the emulated AWS, and what its stacks declare runs.
 
-What exists already is used again, as an operator's second run does. Ends with a table of the environment.
+What exists already is used again, as an operator's second run does. Ends with a table of the environment and
+the ways into it.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from dataclasses import astuple, fields
-
 from rehearsal.aws import session
 from rehearsal.aws.services.elbv2.haproxy import HAProxy
-from rehearsal.commands.up import build_parts, only_one, require_free_port, run_dag
+from rehearsal.commands.summary import say_ways_in, table
+from rehearsal.commands.up import DAG, build_parts, first_stages, only_one, require_free_port, run_dag
 from rehearsal.deployment.airflow_api import Airflow
-from rehearsal.deployment.environment import HTTPS, Environment, Row
+from rehearsal.deployment.environment import HTTPS, Environment
 from rehearsal.deployment.image import baked_image, run_logged
 from rehearsal.deployment.instances import ENVIRONMENT_TAG, STARTED, present
 from rehearsal.deployment.seed import Login
@@ -21,20 +19,23 @@ from rehearsal.errors import RehearsalError
 from rehearsal.linux.machine import AUTOFS
 from rehearsal.linux.network import Network
 from rehearsal.progress import Stages
-from rehearsal.region import Region
+from rehearsal.region import NAME_VARIABLE, Region
 from rehearsal.waiting import wait_until
 
 STAGES = 10
+"""Of this command; `make rehearse` has one more before it."""
+HOSTS = 2
+"""Instances of each role, as an environment has them by default."""
 
 
-def deploy(region: Region, port: int, hosts: int = 1, stages: Stages | None = None) -> None:
+def deploy(region: Region, port: int, hosts: int = HOSTS, stages: Stages | None = None) -> None:
     """Deploy an environment, run the example DAG, and print the table and the way in.
 
     :param port: where the UI opens on 127.0.0.1.
     :param hosts: number of instances of each role.
     :raises RehearsalError: something failed; the text says what to look at.
     """
-    stages = stages or Stages(STAGES, sys.stdout)
+    stages = stages or first_stages(STAGES)
     session.require_root()
     if not AUTOFS.exists():
         raise RehearsalError(
@@ -53,28 +54,17 @@ def deploy(region: Region, port: int, hosts: int = 1, stages: Stages | None = No
         with network.visit():
             login = _deploy(environment, stages)
             network.forward(port, environment.load_balancer(), HTTPS)
-        _use(environment.airflow(port, login), stages)
+        _use(environment.airflow(port, login), environment, stages)
         with network.visit():
             rows = environment.table()
     stages.note("")
     for line in table(rows):
         stages.note(line)
-    stages.note("")
-    stages.note(f"Airflow   https://127.0.0.1:{port}")
-    stages.note(f"trust     {environment.authority}, or accept the browser's warning")
-    stages.note(f"login     {login.username} / {login.password}")
-    stages.note("hosts     python -m rehearsal exec INSTANCE, python -m rehearsal journal INSTANCE")
-    stages.note(f"took      {stages.elapsed():.0f} s; `python -m rehearsal down` removes every trace")
-
-
-def table(rows: Sequence[Row]) -> list[str]:
-    """The lines of a table with a heading."""
-    cells = [tuple(field.name for field in fields(Row)), *(astuple(row) for row in rows)]
-    widths = [max(len(line[at]) for line in cells) for at in range(len(cells[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in cells
+    address = [
+        f"Airflow   https://127.0.0.1:{port}",
+        f"trust     {environment.authority}, or accept the browser's warning",
     ]
+    say_ways_in(region, stages, address, login, "webserver")
 
 
 def _deploy(environment: Environment, stages: Stages) -> Login:
@@ -82,8 +72,8 @@ def _deploy(environment: Environment, stages: Stages) -> Login:
     others = [each for each in present() if each["tags"].get(ENVIRONMENT_TAG) not in (None, environment.name)]
     if others:
         raise RehearsalError(
-            "Another environment runs in this rehearsal. Name another rehearsal (AIRKILN_REHEARSAL=stacks), "
-            "or end this one: `python -m rehearsal down`."
+            f"Another environment runs in this rehearsal. Name another rehearsal ({NAME_VARIABLE}=stacks), "
+            f"or end this one: {region.make('rehearse-down')}."
         )
     image = baked_image(region, stages)
     with stages.stage("DAGs, certificate, hosted zone, inventory"):
@@ -94,9 +84,10 @@ def _deploy(environment: Environment, stages: Stages) -> Login:
     return environment.login()
 
 
-def _use(airflow: Airflow, stages: Stages) -> None:
+def _use(airflow: Airflow, environment: Environment, stages: Stages) -> None:
     """Wait for Airflow and run the example DAG, by the way that a person takes."""
     with stages.stage("Airflow is healthy"):
         wait_until("every component of Airflow is healthy", lambda: not airflow.unhealthy(), STARTED)
-    with stages.stage("DAG hello_airkiln on a worker"):
-        run_dag(airflow)
+    with stages.stage(f"DAG {DAG} on the workers"):
+        ran = run_dag(airflow, environment.region.make("rehearse-logs"))
+        stages.remark(f"on {len(ran)} of {environment.hosts}")

@@ -19,7 +19,7 @@ from rehearsal.deployment.instances import present
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.network import Network
 from rehearsal.progress import Stages
-from rehearsal.region import Region
+from rehearsal.region import NAME_VARIABLE, Region
 
 WIDTH = 28
 """Columns for a scenario's name."""
@@ -69,7 +69,7 @@ def bench_for(region: Region, scenario: Scenario, stages: Stages) -> Bench:
         if present():
             raise RehearsalError(
                 f"Another environment runs in this rehearsal, and {scenario.name} needs a cluster. Name "
-                "another rehearsal (AIRKILN_REHEARSAL=chaos), or end this one: `python -m rehearsal down`."
+                f"another rehearsal ({NAME_VARIABLE}=chaos), or end this one: {region.make('rehearse-down')}."
             )
         image = baked_image(region, stages)
         with stages.stage("Cluster"):

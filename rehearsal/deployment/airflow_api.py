@@ -64,6 +64,14 @@ class Airflow:
         """Whether the DAG is parsed and listed."""
         return any(known["dag_id"] == dag for known in self._call("GET", "/api/v2/dags?limit=100")["dags"])
 
+    def set_variable(self, name: str, value: str) -> None:
+        """Create a variable of Airflow."""
+        self._call("POST", "/api/v2/variables", {"key": name, "value": value})
+
+    def variable(self, name: str) -> str:
+        """The value of a variable of Airflow."""
+        return str(self._call("GET", f"/api/v2/variables/{quote(name)}")["value"])
+
     def state(self, dag: str, run: str) -> str:
         """State of a run: queued, running, success or failed."""
         return str(self._call("GET", f"/api/v2/dags/{dag}/dagRuns/{quote(run)}")["state"])

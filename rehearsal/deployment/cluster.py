@@ -13,6 +13,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from rehearsal.aws import session
+from rehearsal.aws.account import aws_region
 from rehearsal.aws.client import client
 from rehearsal.aws.instances import LaunchOptions, launch_instance, list_instances
 from rehearsal.aws.services.rds.postgres import Postgres
@@ -35,6 +36,8 @@ from rehearsal.region import Region
 from rehearsal.waiting import ignoring, wait_until
 
 EXECUTION_API = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL"
+ZONES = "bcd"
+"""The zones of scheduler hosts, one after the other. Web server and worker are in the region's first."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,10 @@ class Cluster:
         parameters.put({"common": {EXECUTION_API: f"http://{web.address}:{WEB_PORT}/execution/"}})
         user_data = extension.scheduler_user_data if layout.controllers else WITHOUT_CONTROLLER
         worker = _launch(region, image, "worker") if layout.workers else None
-        hosts = [_launch(region, image, "scheduler", user_data) for _ in range(layout.schedulers)]
+        hosts = [
+            _launch(region, image, "scheduler", user_data, zone=aws_region() + ZONES[number % len(ZONES)])
+            for number in range(layout.schedulers)
+        ]
         airflow = Airflow(f"http://{web.address}:{WEB_PORT}", login.username, login.password)
         cluster = cls(region, image, postgres, web, worker, hosts, airflow)
         cluster.wait_until_ready(extension.dag_ids)
@@ -194,7 +200,9 @@ def wait_until_gone(region: Region, names: Sequence[str]) -> None:
     wait_until("the instances have gone", lambda: not any(each.exists() for each in folders), 90)
 
 
-def _launch(region: Region, image: str, role: str, user_data: str | None = None) -> Host:
+def _launch(
+    region: Region, image: str, role: str, user_data: str | None = None, zone: str | None = None
+) -> Host:
     tags = {"Name": role, ENVIRONMENT_TAG: parameters.NAME, ROLE_TAG: role} | parameters.task_role_tag()
-    options: LaunchOptions = {"profile": parameters.PROFILE, "user_data": user_data}
+    options: LaunchOptions = {"profile": parameters.PROFILE, "user_data": user_data, "zone": zone}
     return Host(region, *launch_instance(region, image, tags, **options))

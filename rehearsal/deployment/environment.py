@@ -2,7 +2,7 @@
 
 The variables name what differs from an environment on AWS, and nothing in the stacks or roles knows of it:
 the endpoint of the APIs, the smallest numbers of instances, and DAGs from a bucket of the rehearsal's own.
-There is no file system behind EFS: the automount is there, and a task that uses it fails.
+A folder of this host is behind EFS.
 
 People open Airflow at the internal load balancer, through a port of this host. Its certificate, which the
 operator of an environment imports, is for its host name and for 127.0.0.1. That is an address on purpose:
@@ -127,10 +127,15 @@ class Environment:
         }
 
     def playbook(self, name: str, *arguments: str) -> list[str]:
-        """The command line of a playbook on this environment, for the region's network."""
+        """The command line of a playbook on this environment, for the region's network.
+
+        What an interrupted one leaves of its jobs goes with the rehearsal.
+        """
+        jobs = json.dumps({"ansible_async_dir": str(self.region.run / "jobs")})
         return [
             *(str(ANSIBLE_PLAYBOOK), "--inventory", str(self.inventory)),
-            *(str(REPOSITORY / f"playbooks/{name}.yml"), "--extra-vars", f"environment_name={self.name}"),
+            *(str(REPOSITORY / f"playbooks/{name}.yml"), "--extra-vars", jobs),
+            *("--extra-vars", f"environment_name={self.name}"),
             *arguments,
         ]
 

@@ -21,11 +21,22 @@ INGREDIENTS = (
     "playbooks",
     "roles",
     "src",
+    "src/airkiln_deploy/requirements.py",
     "rehearsal/aws/stub_agents",
     "rehearsal/deployment/bake.py",
     "pyproject.toml",
 )
 """What an image is made of, besides the root filesystem."""
+OF_DEPLOYMENTS = (
+    "playbooks/deploy.yml",
+    "playbooks/destroy.yml",
+    "playbooks/filter_plugins",
+    "playbooks/library",
+    "playbooks/tasks/deploy",
+    "playbooks/tasks/destroy",
+    "src/airkiln_deploy",
+)
+"""What of it no bake uses, unless INGREDIENTS names the file itself: a change of it needs no other image."""
 
 _TASK = re.compile(r"TASK \[(.+?)\] \*+")
 
@@ -55,11 +66,16 @@ def ingredients_digest() -> str:
     for name in INGREDIENTS:
         top = REPOSITORY / name
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and "__pycache__" not in path.parts and (path == top or _baked(path)):
                 digest.update(f"{path.relative_to(REPOSITORY)}\0".encode())
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
     digest.update(authority.certificate().encode())
     return digest.hexdigest()
+
+
+def _baked(path: Path) -> bool:
+    """Whether a bake uses a file of a folder of INGREDIENTS."""
+    return not any(path.is_relative_to(REPOSITORY / name) for name in OF_DEPLOYMENTS)
 
 
 def run_logged(region: Region, command: list[str], log: Path, stages: Stages) -> None:
@@ -89,4 +105,7 @@ def run_logged(region: Region, command: list[str], log: Path, stages: Stages) ->
     finally:
         ControlGroup(region, session.BAKE).end(grace=2.0)
     if process.returncode:
-        raise RehearsalError(f"{Path(command[0]).name} failed with status {process.returncode}; see {log}.")
+        raise RehearsalError(
+            f"{Path(command[0]).name} failed with status {process.returncode}; see {log}. When the cause is "
+            "fixed, run the same command again: it continues from there."
+        )

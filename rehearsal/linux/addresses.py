@@ -5,6 +5,8 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 
 NETWORK = IPv4Network("10.42.0.0/16")
+RESERVED = IPv4Network("10.42.0.0/24")
+"""Addresses of the rehearsal's own services; no instance gets one."""
 GATEWAY = IPv4Address("10.42.0.1")
 """The bridge's own address: every machine's default route."""
 ENDPOINT = IPv4Address("10.42.0.2")
@@ -14,6 +16,8 @@ POSTGRES = IPv4Address("10.42.0.10")
 LOAD_BALANCER = IPv4Address("10.42.0.11")
 """The machine behind load balancers. Each of them has an address of its own there, in its subnet."""
 METADATA = IPv4Address("169.254.169.254")
+LINK_LOCAL = IPv4Network("169.254.0.0/16")
+"""Where instances find the services of their own host, such as METADATA and RESOLVER."""
 UPLINK = IPv4Network("10.41.0.0/24")
 """The network of slirp4netns; used inside the rehearsal's namespace only."""
 DNS = IPv4Address("10.41.0.3")

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -29,6 +29,7 @@ from rehearsal.linux.mounts import PROPAGATE, bind_option, overlay_command, quot
 from rehearsal.linux.network import RESOLV_CONF, Network
 from rehearsal.linux.processes import Process, run
 from rehearsal.region import Region
+from rehearsal.waiting import wait_until
 
 REBOOT = 133
 """Exit status of systemd-nspawn when the machine reboots (EXIT_FORCE_RESTART)."""
@@ -48,6 +49,16 @@ NSPAWN_ENVIRONMENT = {
 
 
 @dataclass(frozen=True)
+class Attachments:
+    """What a machine finds beside its disk."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    """Content of read-only files by their absolute paths; executable if it begins with ``#!``."""
+    folders: dict[str, str] = field(default_factory=dict)
+    """Absolute paths in the machine by folders of this host, which the machine may write."""
+
+
+@dataclass(frozen=True)
 class Specification:
     """A machine's properties, kept in its folder as machine.json."""
 
@@ -60,7 +71,8 @@ class Specification:
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
     """Becomes /etc/machine-id of an image that has none."""
     files: dict[str, str] = field(default_factory=dict)
-    """Content of files that the machine finds, read-only, by their absolute paths."""
+    folders: dict[str, str] = field(default_factory=dict)
+    """As in Attachments."""
 
 
 class Machine:
@@ -133,7 +145,9 @@ class Machine:
         remove_tree(self.folder / "work")
         (self.folder / "work").mkdir()
         for number, content in enumerate(specification.files.values()):
-            (self.folder / f"file-{number}").write_text(content)
+            path = self.folder / f"file-{number}"
+            path.write_text(content)
+            path.chmod(0o755 if content.startswith("#!") else 0o644)
         with self.console.open("ab") as console:
             started = subprocess.Popen(
                 ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", self._script(namespace)],
@@ -230,11 +244,36 @@ class Machine:
         with contextlib.suppress(OSError):
             (PROPAGATE / self._label).rmdir()
 
+    def freeze(self, seconds: float = 5) -> None:
+        """Stop every process of a running machine; return when all have stopped.
+
+        :raises RehearsalError: they have not within ``seconds``.
+        """
+        group = self._group.folders[0]
+        (group / "cgroup.freeze").write_text("1")
+        events = group / "cgroup.events"
+        wait_until(f"{self.name} is frozen", lambda: "frozen 1" in events.read_text(), seconds, every=0.001)
+
+    def thaw(self) -> None:
+        """Let a frozen machine continue. No effect on one that is not frozen, or off."""
+        frozen = self._group.folders[0] / "cgroup.freeze"
+        if frozen.exists():
+            frozen.write_text("0")
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Freeze a running machine for the time of the block: it writes nothing meanwhile."""
+        try:
+            self.freeze()
+            yield
+        finally:
+            self.thaw()
+
     def snapshot(self, target: Path) -> list[Path]:
         """Save the disk as a new layer at ``target``, and return the layers of an image of it.
 
         A stopped machine's own layer is moved there, and the machine gets an empty one above it, which takes
-        no time. A running machine's is copied as it is.
+        no time. A running machine's is copied as it is; `frozen` keeps it as it was at one moment.
         """
         specification = self.specification
         layers = [target, *(Path(layer) for layer in specification.layers)]
@@ -283,6 +322,10 @@ class Machine:
             *(
                 bind_option(self.folder / f"file-{number}", path)
                 for number, path in enumerate(specification.files)
+            ),
+            *(
+                bind_option(Path(folder), path, writable=True)
+                for folder, path in specification.folders.items()
             ),
         ]
         resolver = quote(root / "etc/resolv.conf")

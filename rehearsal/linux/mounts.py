@@ -33,9 +33,9 @@ def overlay_command(layers: Sequence[Path], upper: Path, work: Path, target: Pat
     return f"mount -t overlay overlay -o {quote(options)} {quote(target)}"
 
 
-def bind_option(source: Path, destination: str) -> str:
-    """Return the option of systemd-nspawn that shows a file or folder of the host, read-only."""
-    return f"--bind-ro={escape(source, ':')}:{destination}"
+def bind_option(source: Path, destination: str, *, writable: bool = False) -> str:
+    """Return the option of systemd-nspawn that shows a file or folder of the host, read-only by default."""
+    return f"--bind{'' if writable else '-ro'}={escape(source, ':')}:{destination}"
 
 
 def escape(path: Path, separators: str) -> str:

@@ -4,8 +4,14 @@ The host keeps its addresses, routes, firewall rules and sysctls. Everything is 
 uplink is slirp4netns, a process in user space. Machines reach each other, the services on the bridge, and the
 internet. Ports are opened on the host at 127.0.0.1 only.
 
-Left out: subnets as separate networks, packet filters between machines, public addresses, IPv6. The host's
-loopback device cannot be reached from inside.
+The bridge's ports are isolated: no frame passes from one machine to another. The bridge itself answers when a
+machine asks for the hardware address of another (``proxy_arp_pvlan``) and routes the packet, so that all of
+them pass the hook ``forward`` of this one namespace, with connection tracking (``packet_filter``). A filter
+on the bridge would need a module for connections on bridges (nf_conntrack_bridge), which not every kernel
+has; one in a machine's own namespace could be removed by root on the machine.
+
+Left out: subnets as separate networks, public addresses, IPv6. The host's loopback device cannot be reached
+from inside.
 """
 
 from __future__ import annotations
@@ -47,6 +53,19 @@ table ip airkiln {{
 }}
 """
 
+SYSCTLS = (
+    "net.ipv4.ip_forward=1",
+    f"net.ipv4.conf.{BRIDGE}.proxy_arp_pvlan=1",
+    f"net.ipv4.neigh.{BRIDGE}.proxy_delay=0",
+    "net.ipv4.conf.all.send_redirects=0",
+    f"net.ipv4.conf.{BRIDGE}.send_redirects=0",
+    # A machine that was frozen, or lost packets, goes on with its connections at any sequence number.
+    "net.netfilter.nf_conntrack_tcp_be_liberal=1",
+    # Where the kernel hands bridged packets to the rules of IP too, routed ones would meet them twice.
+    "net.bridge.bridge-nf-call-iptables=0",
+)
+"""Of the region's namespace alone. Not every kernel has the last one."""
+
 
 class Network:
     """The network of one rehearsal. Every method is idempotent."""
@@ -82,8 +101,8 @@ class Network:
             f"address add {RESOLVER}/32 dev {BRIDGE}",
         )
         self._start_slirp()
-        run(self.inside("sysctl", "-q", "-w", "net.ipv4.ip_forward=1"))
-        run(self.inside("nft", "-f", "-"), text=RULES)
+        self.apply(RULES)
+        run(self.inside("sysctl", "-e", "-q", "-w", *SYSCTLS))
 
     def teardown(self) -> None:
         """Remove the namespaces of the region and of its machines, with all devices and rules in them."""
@@ -136,6 +155,7 @@ class Network:
             self.namespace,
             f"link add {port} mtu {MTU} type veth peer name eth0 mtu {MTU} {hardware} netns {name}",
             f"link set {port} master {BRIDGE} up",
+            f"link set {port} type bridge_slave isolated on",
         )
         on_link = address in NETWORK
         # An address is given to the next machine soon after its last one has gone. Peers have cached the old
@@ -174,6 +194,10 @@ class Network:
         # A namespace exists as long as any process in it. Without its port the machine is cut off at once.
         run(["ip", "-n", self.namespace, "link", "delete", port_name(machine)], check=False)
 
+    def apply(self, rules: str) -> None:
+        """Have the region's namespace follow these rules of nftables, all of them or none (nft(8))."""
+        run(self.inside("nft", "-f", "-"), text=rules)
+
     def forward(self, host_port: int, address: IPv4Address, port: int) -> None:
         """Forward 127.0.0.1:``host_port`` on the host to a machine's port, in place of an earlier target.
 
@@ -188,7 +212,7 @@ class Network:
             f'add rule ip airkiln in iifname "{UPLINK_DEVICE}" tcp dport {opened} dnat to {target}'
             for opened, target in wanted.items()
         ]
-        run(self.inside("nft", "-f", "-"), text="\n".join(["flush chain ip airkiln in", *rules]) + "\n")
+        self.apply("\n".join(["flush chain ip airkiln in", *rules]) + "\n")
 
     def forwards(self) -> dict[str, str]:
         """Return the forwarded ports of the host, each with address and port inside."""

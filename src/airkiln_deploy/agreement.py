@@ -1,8 +1,8 @@
 """Which settings several roles must read alike, although each role has a folder of its own. Pure.
 
 An instance reads its own folders only, so that its boot cannot compare; the preflight of a deployment can.
-The table follows Airflow 3.3.2's source (every `conf.get*` of the setting) and Airkiln's programs. What only
-one role reads, and what has to differ, such as the logins to the database, is not in it.
+The table follows Airflow 3.3.2's source (every `conf.get*` of the setting) and Airkiln's programs. What has
+to differ, such as the logins to the database, is not in it.
 """
 
 from __future__ import annotations
@@ -58,12 +58,15 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": (_WEB, _SCHEDULER),
     # A task's supervisor, which with Celery runs on workers alone.
     "AIRFLOW__WORKERS__": (_WORKER,),
-    # Airkiln's own.
+    # Airkiln's own. What one role reads is followed by nobody in the folder of another.
+    "AIRKILN_ADMIN_": (_DATABASE,),
     "AIRKILN_CONTROLLER_DATABASE_PASSWORD": (_SCHEDULER, _DATABASE),
     "AIRKILN_EFS_HOST": (_SCHEDULER, _WORKER),
     "AIRKILN_EFS_ID": (_SCHEDULER, _WORKER),
     "AIRKILN_LIFECYCLE_PASSWORD": (_WORKER, _DATABASE),
     "AIRKILN_POOLS": (_SCHEDULER, _WORKER),
+    "AIRKILN_RETENTION_DAYS": (_SCHEDULER,),
+    "AIRKILN_WEB_": (_WEB,),
 }
 """The roles that read a setting; a name that ends with _ stands for every setting that begins so."""
 
@@ -86,7 +89,8 @@ def problems(folders: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
         read = {folder: folders.get(folder, common).get(name, common.get(name)) for folder in {*alike, *own}}
         if alike and len(set(read.values())) > 1:
             folder = COMMON if len(alike) > 1 else alike[0]
-            yield (
-                f"{name} is given in {' and '.join(sorted(own))}, and {' and '.join(alike)} must read the "
-                f"same value: store it once, in the folder {folder}"
+            must = (
+                f"{' and '.join(alike)} must read the same value" if alike[1:] else f"only {folder} reads it"
             )
+            given = " and ".join(sorted(own))
+            yield f"{name} is given in {given}, and {must}: store it in the folder {folder}"

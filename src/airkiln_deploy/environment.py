@@ -9,10 +9,12 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from airkiln_deploy import image_keys
 from airkiln_deploy.errors import DeployError
+from airkiln_deploy.stacks import SETTLED
+from airkiln_deploy.template import digest
 
 
 def stacks(cloudformation: Any, prefix: str) -> dict[str, dict[str, Any]]:  # noqa: ANN401 - boto3
-    """The stacks whose names begin so: status and its reason, parameters, outputs."""
+    """The stacks whose names begin so: status and its reason, parameters, outputs, tags."""
     pages = cloudformation.get_paginator("describe_stacks").paginate()
     return {
         stack["StackName"]: {
@@ -22,11 +24,25 @@ def stacks(cloudformation: Any, prefix: str) -> dict[str, dict[str, Any]]:  # no
                 each["ParameterKey"]: each.get("ParameterValue", "") for each in stack.get("Parameters", [])
             },
             "outputs": {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])},
+            "tags": {each["Key"]: each["Value"] for each in stack.get("Tags", [])},
         }
         for page in pages
         for stack in page["Stacks"]
         if stack["StackName"].startswith(prefix) and stack["StackStatus"] != "DELETE_COMPLETE"
     }
+
+
+def template_digest(cloudformation: Any, name: str) -> str:  # noqa: ANN401 - boto3
+    """The digest of the template with which a stack was created or updated last (`template.digest`).
+
+    Empty where it is not known: AWS does not let the caller read it, or it was not YAML. The stack is then
+    updated, which changes nothing if there is nothing to change.
+    """
+    try:
+        body = cloudformation.get_template(StackName=name, TemplateStage="Original")["TemplateBody"]
+    except ClientError:
+        return ""
+    return digest(body) if isinstance(body, str) else ""
 
 
 def image(ec2: Any, image_id: str) -> dict[str, Any] | None:  # noqa: ANN401 - boto3
@@ -87,7 +103,17 @@ def _facts(client: Callable[[str], Any], region: str, environment: str, image_id
     lists = ec2.describe_prefix_lists(
         Filters=[{"Name": "prefix-list-name", "Values": [f"com.amazonaws.{region}.s3"]}]
     )["PrefixLists"]
-    found = stacks(client("cloudformation"), f"airkiln-{environment}-")
+    cloudformation = client("cloudformation")
+    found = stacks(cloudformation, f"airkiln-{environment}-")
+    moving = [
+        name
+        for name, stack in found.items()
+        if stack["status"].endswith("_IN_PROGRESS") and stack["status"] != "REVIEW_IN_PROGRESS"
+    ]
+    if not moving:
+        for name, stack in found.items():
+            settled = stack["status"] in SETTLED
+            stack["template"] = template_digest(cloudformation, name) if settled else ""
     partition = caller["Arn"].split(":")[1]
     described = image(ec2, image_id)
     own_key = found.get(f"airkiln-{environment}-security", {}).get("outputs", {}).get("KeyArn", "")
@@ -113,9 +139,5 @@ def _facts(client: Callable[[str], Any], region: str, environment: str, image_id
         },
         "infra": mirrored(client("ssm"), f"/airkiln/{environment}/infra"),
         "stacks": found,
-        "moving": [
-            name
-            for name, stack in found.items()
-            if stack["status"].endswith("_IN_PROGRESS") and stack["status"] != "REVIEW_IN_PROGRESS"
-        ],
+        "moving": moving,
     }

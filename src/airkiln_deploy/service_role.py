@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -28,6 +29,11 @@ def ensure(iam: Any, service: str, *, check_mode: bool) -> bool:  # noqa: ANN401
     except BotoCoreError as error:
         raise _failure(service, error) from error
     return True
+
+
+def ensure_each(iam: Any, services: Iterable[str], *, check_mode: bool) -> list[str]:  # noqa: ANN401 - boto3
+    """Do the same for several services. Returns those whose role was missing; raises DeployError as above."""
+    return [service for service in services if ensure(iam, service, check_mode=check_mode)]
 
 
 def _failure(service: str, error: Exception) -> DeployError:

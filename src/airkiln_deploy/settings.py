@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airkiln import roles
+from airkiln import numbers, roles
 from airkiln.parameters import rules
 from airkiln.parameters.rules import Parameter
 from airkiln.roles import COMMON
@@ -22,6 +22,14 @@ DEPLOYED = tuple(role for role in roles.ROLES.values() if role.name != "all")
 """The roles of an environment's instances."""
 FOLDERS = tuple(dict.fromkeys(folder for role in DEPLOYED for folder in role.folders))
 """What they read, the common folder first."""
+
+PORTS: Mapping[str, tuple[str, ...]] = {
+    "AIRFLOW__API__PORT": ("8080",),
+    "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": ("8794",),
+    "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": ("8793",),
+    "AIRKILN_WEB_PUBLIC_PORT": ("8081", "0"),
+}
+"""The ports at which load balancers and security groups of the stacks reach instances; 0 for none."""
 
 
 def in_force(
@@ -93,5 +101,10 @@ def _collect(
         if not given:
             yield f"{origin} is empty, which Parameter Store does not take: leave it out."
             continue
+        if given not in PORTS.get(str(name), (given,)) and numbers.reason(str(name), given) is None:
+            yield (
+                f"{origin}: the stacks reach port {PORTS[name][0]} alone (cloudformation/firewall.yaml): "
+                "remove the setting."
+            )
         as_written[str(name)] = given
         into.append(Parameter(str(name), REFERENCE.sub(lambda _: KINDS["password"](), given), origin))

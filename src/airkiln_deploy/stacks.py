@@ -11,6 +11,10 @@ OF_A_POOL = {"queues": "queues", "workers": "worker"}
 """Templates that have a stack for each pool, and what stands before the pool's name in the stack's."""
 
 
+SETTLED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+"""Statuses of a stack that is what its last deployment made it."""
+
+
 def of_pool(kind: str, pool: str) -> str:
     """The name of a pool's stack, without the environment's."""
     return f"{OF_A_POOL[kind]}-{pool}"

@@ -7,6 +7,7 @@ listed with what is not known yet marked.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -45,14 +46,21 @@ def _short_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
 _Loader.add_multi_constructor("!", _short_form)
 
 
+def digest(text: str) -> str:
+    """What identifies a template. Blank lines at its end, which Ansible does not send, make no difference."""
+    return hashlib.sha256(text.rstrip().encode()).hexdigest()
+
+
 @cache
 def templates(folder: str) -> dict[str, dict[str, Json]]:
     """Every template of a folder by its name, without the properties of resources."""
     found = {}
     for path in sorted(Path(folder).glob("*.yaml")):
-        body = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+        text = path.read_text(encoding="utf-8")
+        body = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
         found[path.stem] = {
             "path": str(path),
+            "digest": digest(text),
             "parameters": body.get("Parameters", {}),
             "conditions": body.get("Conditions", {}),
             "rules": body.get("Rules", {}),

@@ -1,26 +1,20 @@
-"""One environment, deployed once by ``python -m rehearsal deploy``. AIRKILN_KEEP=1 leaves it running."""
+"""One environment, deployed once by ``python -m rehearsal deploy``. AIRKILN_KEEP=1 leaves it running.
+
+It is gone when the last test of this folder has ended: its rehearsal is that of other tests, too.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
-from rehearsal.aws import session
 from tests.environment.deployed import Deployed
-from tests.support.regions import STACKS
+from tests.support.regions import BAKED
+from tests.support.rehearsed import rehearsed
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployed() -> Iterator[Deployed]:
-    keep = bool(os.environ.get("AIRKILN_KEEP"))
-    made = Deployed(STACKS)
-    if not keep:
-        session.down(made.region)
-    try:
-        made.output = made.run()
+    with rehearsed(Deployed(BAKED)) as made:
         yield made
-    finally:
-        if not keep:
-            session.down(made.region)

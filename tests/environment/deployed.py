@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,40 +12,61 @@ from rehearsal.aws import session
 from rehearsal.aws.client import client
 from rehearsal.deployment.airflow_api import Airflow
 from rehearsal.deployment.environment import Environment, Row
+from rehearsal.deployment.seed import Login
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.network import Network
-from rehearsal.region import REPOSITORY, Region
-from tests.support.ports import free_port
+from rehearsal.region import REPOSITORY
+from tests.support.interruption import interrupted_like_a_terminal_does, started, wait_for
+from tests.support.rehearsed import LONGEST, Rehearsed
 
 RECAP = re.compile(r"^airkiln-\S+ +: ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.MULTILINE)
 
 
-@dataclass
-class Deployed:
-    """The environment of one rehearsal."""
+MOMENTS = ("Create the stack of the step", "Wait for the creation of airkiln-local-webserver")
+"""Tasks of deploy.yml during which Ctrl-C is pressed: one instance boots, and those of all roles."""
+ROLES = ("database", "webserver", "scheduler", "worker")
 
-    region: Region
-    port: int = field(default_factory=free_port)
-    output: str = ""
+
+@dataclass(frozen=True)
+class Interruption:
+    """How a deployment ended that was interrupted."""
+
+    status: int
+    said: str
+
+
+@dataclass
+class Deployed(Rehearsed):
+    """The environment of one rehearsal, with one instance of each role."""
+
+    command = ("deploy", "--hosts", "1")
+    interruptions: list[Interruption] = field(default_factory=list)
+    launched: dict[str, int] = field(default_factory=dict)
+    """How many instances of each role were launched to make it."""
+
+    def make(self) -> None:
+        """Begin to deploy it, press Ctrl-C, and deploy it again: once for each of `MOMENTS`."""
+        self.interruptions = [self.interrupt(moment) for moment in MOMENTS]
+        super().make()
+        self.launched = {role: self.instances_of(role) for role in ROLES}
+
+    def interrupt(self, moment: str) -> Interruption:
+        """Deploy it until a task of the playbook begins, and press Ctrl-C."""
+        log = self.region.logs / "deploy.log"
+        log.unlink(missing_ok=True)
+
+        def reached() -> bool:
+            return log.exists() and f"TASK [{moment}]" in log.read_text(errors="replace")
+
+        with started(self.region, *self.words) as process:
+            wait_for(reached, process, LONGEST)
+            interrupted_like_a_terminal_does(process)
+            said, _ = process.communicate(timeout=180)
+        return Interruption(process.returncode, said)
 
     @property
     def environment(self) -> Environment:
         return Environment(self.region)
-
-    def run(self) -> str:
-        """Deploy it by the command; returns what that prints."""
-        done = subprocess.run(
-            [sys.executable, "-m", "rehearsal", "deploy", "--port", str(self.port)],
-            cwd=REPOSITORY,
-            env=os.environ | {"AIRKILN_REHEARSAL": self.region.name},
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=1500,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
 
     def playbook(self, name: str, *arguments: str) -> dict[str, int]:
         """Run a playbook on it; returns how many tasks changed something, and how many failed."""
@@ -67,6 +86,11 @@ class Deployed:
         assert done.returncode == 0, done.stdout[-3000:]
         return {"changed": changed, "failed": failed + unreachable}
 
+    @cached_property
+    def airflow(self) -> Airflow:
+        """Airflow's API as the user of the printed address and login has it, who trusts the authority."""
+        return self.environment.airflow(self.port, Login(*self.login))
+
     @property
     def table(self) -> list[Row]:
         """What runs."""
@@ -82,12 +106,21 @@ class Deployed:
         """The machine of the one instance of a role."""
         return Machine(self.region, self.instance(role).instance)
 
-    @cached_property
-    def airflow(self) -> Airflow:
-        """Airflow's API at the printed address."""
+    def kept(self) -> dict[str, Any]:
+        """What a look must leave as it is: what runs, each stack's last change, each parameter's version."""
         with Network(self.region).visit():
-            login = self.environment.login()
-        return self.environment.airflow(self.port, login)
+            pages = client("ssm").get_paginator("describe_parameters").paginate()
+            parameters = {each["Name"]: each["Version"] for page in pages for each in page["Parameters"]}
+        stacks = {
+            name: (each["StackId"], each.get("LastUpdatedTime")) for name, each in self.stacks().items()
+        }
+        return {"instances": self.table, "stacks": stacks, "parameters": parameters}
+
+    def instances_of(self, role: str) -> int:
+        """How many instances have a role, those that are terminated included."""
+        wanted = [{"Name": "tag:airkiln:role", "Values": [role]}]
+        described = self.call("ec2", "describe_instances", Filters=wanted)["Reservations"]
+        return sum(len(each["Instances"]) for each in described)
 
     def stacks(self) -> dict[str, dict[str, Any]]:
         """The stacks by their names without the environment's."""

@@ -1,79 +1,31 @@
-"""One run of ``make rehearse`` and what it left running, for the tests that look at it."""
+"""One run of ``make rehearse SIZE=one`` and what it left running, for the tests that look at it."""
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from rehearsal.aws.client import client
 from rehearsal.aws.instances import launch_instance
 from rehearsal.deployment import parameters
-from rehearsal.deployment.airflow_api import Airflow
 from rehearsal.deployment.instances import present
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.network import Network
-from rehearsal.region import REPOSITORY, Region
-from tests.support.ports import free_port
+from rehearsal.region import REPOSITORY
+from tests.support.rehearsed import Rehearsed
 from tests.support.waiting import PATIENCE
 
-ADDRESS = re.compile(r"^Airflow +(http://127\.0\.0\.1:(\d+))$", re.MULTILINE)
-LOGIN = re.compile(r"^login +(\S+) / (\S+)$", re.MULTILINE)
 SUITE = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-STAGE = re.compile(r"^\[(\d+)/(\d+)\] (\S.*?) {2,}\d+\.\d s(?:  (.+))?$", re.MULTILINE)
 
 
-@dataclass
-class MainJob:
-    """A rehearsal that ``up`` has been through, and what ``up`` printed."""
+class MainJob(Rehearsed):
+    """What ``make rehearse SIZE=one`` makes: one instance, and the database's server."""
 
-    region: Region
-    port: int = field(default_factory=free_port)
-    output: str = ""
-
-    def run(self) -> str:
-        """The command of ``make rehearse``; returns what it prints."""
-        done = subprocess.run(
-            [sys.executable, "-m", "rehearsal", "up", "--port", str(self.port)],
-            cwd=REPOSITORY,
-            env=self.environment,
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=1500,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Variables by which a command finds this rehearsal."""
-        return os.environ | {"AIRKILN_REHEARSAL": self.region.name}
-
-    @property
-    def url(self) -> str:
-        """The printed address."""
-        found = ADDRESS.search(self.output)
-        assert found, self.output
-        return found[1]
-
-    @property
-    def login(self) -> tuple[str, str]:
-        """The printed login."""
-        found = LOGIN.search(self.output)
-        assert found, self.output
-        return found[1], found[2]
-
-    @cached_property
-    def airflow(self) -> Airflow:
-        """Airflow's API as the user of the printed address and login has it."""
-        return Airflow(self.url, *self.login)
+    command = ("up",)
 
     @property
     def instance(self) -> dict[str, Any]:
@@ -160,7 +112,7 @@ def suite(job: MainJob, tests: str, *options: str, before: list[str] | None = No
     done = subprocess.run(
         ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", script],
         cwd=REPOSITORY,
-        env=job.environment,
+        env=job.variables,
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

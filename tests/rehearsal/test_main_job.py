@@ -1,11 +1,7 @@
-"""`make rehearse` once, from the command to the browser, and what runs on its instance afterwards.
-
-The rehearsal is of these tests' own. With AIRKILN_KEEP=1 it is left running for their next run.
-"""
+"""`make rehearse SIZE=one` once, from the command to the browser, and what then runs on its instance."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +10,6 @@ import pytest
 
 from airkiln.parameters.rules import ambiguous_reason
 from airkiln.roles import ROLES
-from rehearsal.aws import session
 from rehearsal.aws.services.ec2.images import Catalogue
 from rehearsal.commands.up import DAG, STAGES
 from rehearsal.deployment.parameters import TASK_ROLE
@@ -23,8 +18,9 @@ from rehearsal.linux.mounts import overlay_command, remove_tree
 from rehearsal.region import REPOSITORY
 from tests.rehearsal import every_parameter
 from tests.rehearsal.browser import browser
-from tests.rehearsal.main_job import STAGE, MainJob, raw, show, suite
+from tests.rehearsal.main_job import MainJob, raw, show, suite
 from tests.support.regions import BAKED
+from tests.support.rehearsed import STAGE, rehearsed
 from tests.support.waiting import PATIENCE, until
 from tests.unit.airkiln.systemd.environment_values import VALUES
 
@@ -52,16 +48,8 @@ SCREENSHOTS = REPOSITORY / "build/screenshots"
 
 @pytest.fixture(scope="module")
 def job() -> Iterator[MainJob]:
-    keep = bool(os.environ.get("AIRKILN_KEEP"))
-    made = MainJob(BAKED)
-    if not keep:
-        session.down(made.region)
-    try:
-        made.output = made.run()
+    with rehearsed(MainJob(BAKED)) as made:
         yield made
-    finally:
-        if not keep:
-            session.down(made.region)
 
 
 class TestWhatItPrints:

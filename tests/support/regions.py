@@ -9,9 +9,8 @@ BARE = Region("tests")
 DOOMED = Region("doomed")
 """What a test interrupts, kills and removes."""
 BAKED = Region("baked")
-"""The main job and then the cluster of tests/failover: they share the image that the first of them bakes."""
-STACKS = Region("deployed")
-"""An environment that playbooks/deploy.yml has deployed."""
+"""The main job, then the cluster of tests/failover; and the environment that playbooks/deploy.yml deploys,
+never beside these. They share the image that the first of them bakes."""
 DATABASE = Region("database")
 """PostgreSQL for the tests of what the product does in it."""
 CHECKER = Region("checker")

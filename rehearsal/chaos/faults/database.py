@@ -76,14 +76,20 @@ def blocking_lock(_: Cluster, __: Host) -> Iterator[float]:
 def slow_logins(postgres: Postgres, seconds: int) -> Iterator[None]:
     """Every login to PostgreSQL takes so many seconds longer."""
 
-    def delay(value: str) -> None:
-        postgres.sql(f"ALTER SYSTEM SET pre_auth_delay = {value};\nSELECT pg_reload_conf();")
-
-    delay(str(seconds))
+    _delay_logins(postgres, str(seconds))
     try:
         yield
     finally:
-        delay("DEFAULT")
+        usual_logins(postgres)
+
+
+def usual_logins(postgres: Postgres) -> None:
+    """End the delay of `slow_logins`, whoever began it."""
+    _delay_logins(postgres, "DEFAULT")
+
+
+def _delay_logins(postgres: Postgres, value: str) -> None:
+    postgres.sql(f"ALTER SYSTEM SET pre_auth_delay = {value};\nSELECT pg_reload_conf();")
 
 
 def end_sessions(postgres: Postgres, host: Host, role: str) -> None:

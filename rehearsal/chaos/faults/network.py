@@ -23,7 +23,6 @@ from rehearsal.linux.cgroups import CGROUP_ROOT, hierarchies
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.network import NETNS
 from rehearsal.linux.processes import run
-from rehearsal.waiting import wait_until
 
 TABLE = "airkiln_fault"
 
@@ -95,16 +94,14 @@ def frozen(host: Host) -> Iterator[None]:
         thaw(host)
 
 
-def freeze(host: Host, seconds: float = 5) -> None:
+def freeze(host: Host) -> None:
     """Stop every process of the machine; returns when all have stopped."""
-    (host.group / "cgroup.freeze").write_text("1")
-    events = host.group / "cgroup.events"
-    wait_until(f"{host.name} is frozen", lambda: "frozen 1" in events.read_text(), seconds, every=0.001)
+    host.machine.freeze()
 
 
 def thaw(host: Host) -> None:
     """Let the machine continue; no effect on one that runs."""
-    (host.group / "cgroup.freeze").write_text("0")
+    host.machine.thaw()
 
 
 def heal(host: Host) -> None:
@@ -113,8 +110,7 @@ def heal(host: Host) -> None:
         if machine.leader() is not None:
             _nft(network_of(machine), f"delete table ip {TABLE}", check=False)
     _nft(NETNS / host.region.namespace, f"delete table ip {TABLE}", check=False)
-    if (host.group / "cgroup.freeze").exists():
-        thaw(host)
+    thaw(host)
 
 
 def network_of(machine: Machine) -> Path:

@@ -17,7 +17,7 @@ from functools import partial
 from rehearsal.chaos import workload
 from rehearsal.chaos.bench import Bench
 from rehearsal.chaos.checkers.tasks import check_takeover
-from rehearsal.chaos.faults import database, schedulers, threads
+from rehearsal.chaos.faults import database, schedulers, threads, zones
 from rehearsal.chaos.faults.network import cut_from_aws
 from rehearsal.chaos.faults.schedulers import Inject
 from rehearsal.chaos.instrumentation import PROBE, WORKLOAD
@@ -240,4 +240,11 @@ KILLED_BEFORE_SENDING = Scenario(
     1.2,
     _CONTROLLED,
 )
-SCENARIOS = (*SINGLE, KILLED_BEFORE_SENDING, *ADOPTION)
+ZONE_LOST = Scenario(
+    "zone_lost",
+    "The zone of the leader's host is cut off from the rest; each scheduler host has a zone of its own.",
+    _after(zones.cut_off_zone_of_leader),
+    6.0,
+    _CONTROLLED,
+)
+SCENARIOS = (*SINGLE, KILLED_BEFORE_SENDING, ZONE_LOST, *ADOPTION)

@@ -13,10 +13,10 @@ from airkiln.numbers import NUMBERS
 from airkiln.parameters import rules
 from airkiln.parameters.rules import Parameter
 from airkiln.pools import settings as pools
-from airkiln_deploy.settings import problems
+from airkiln_deploy.settings import PORTS, problems
 
 ROOT = Path(__file__).parents[3]
-TABLES = {"receivers.py", "changes.py", "numbers.py"}
+TABLES = {"agreement.py", "changes.py", "numbers.py", "receivers.py"}
 """They name variables that Airflow alone reads."""
 TEXTS = {
     "AIRFLOW__API_AUTH__JWT_PRIVATE_KEY_PATH",
@@ -76,6 +76,8 @@ def refused(name: str, value: str) -> bool:
     """Whether the boot refuses the value; the preflight of a deployment does the same."""
     at_boot = rules.check([Parameter(name, value, name)], None, {})
     before = problems({"common": {name: value}})
+    if name in PORTS and not at_boot:
+        return False  # a deployment takes the one port that its stacks reach
     assert [f"{name}: ", f"common/{name}: "] == [
         each.partition(" ")[0] + " " for each in at_boot + before
     ] or (not at_boot and not before)

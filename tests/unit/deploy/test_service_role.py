@@ -44,6 +44,17 @@ def test_a_role_with_a_custom_suffix_is_another_one() -> None:
     assert iam.created == [SERVICE]
 
 
+def test_of_several_roles_the_missing_ones_are_named() -> None:
+    class Account(Iam):
+        def list_roles(self, PathPrefix: str) -> dict[str, list[object]]:  # noqa: N803 - boto's
+            return {"Roles": [{"RoleName": "AWSServiceRoleForRDS"}] if "rds" in PathPrefix else []}
+
+    iam = Account()
+    services = ["rds.amazonaws.com", SERVICE]
+    assert service_role.ensure_each(iam, services, check_mode=False) == [SERVICE]
+    assert iam.created == [SERVICE]
+
+
 @pytest.mark.parametrize(("there", "check_mode"), [(True, False), (True, True), (False, True)])
 def test_nothing_is_created_where_it_exists_or_in_check_mode(there: bool, check_mode: bool) -> None:
     iam = Iam(there)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from airkiln.parameters import rules
 from airkiln.parameters.rules import Parameter
 from airkiln_deploy import parameter_store
 from airkiln_deploy.errors import DeployError
-from airkiln_deploy.settings import in_force, problems
+from airkiln_deploy.settings import PORTS, in_force, problems
 from airkiln_deploy.yaml_values import text
 
 
@@ -102,17 +104,39 @@ def test_a_folder_that_no_instance_reads_is_refused() -> None:
 
 
 def test_values_are_compared_for_each_role_as_its_boot_reads_them() -> None:
-    ports = ({"AIRFLOW__API__PORT": "9000"}, {"AIRKILN_WEB_PUBLIC_PORT": "9000"})
-    assert problems({"scheduler": ports[0], "webserver": ports[1]}) == []
-    for first in ("common", "webserver"):
-        assert len(problems({first: ports[0]}, {"webserver": ports[1]})) == 1
-    assert len(problems({"common": ports[0] | ports[1]})) == 1
+    of_tasks, of_all = {roles.API_KEY: "c2e8a7105f9b64d3"}, {"AIRKILN_ADMIN_PASSWORD": "c2e8a7105f9b64d3"}
+    assert (
+        len(problems({"common": of_tasks}, {"database": of_all})) == len(problems({"database": of_all})) + 1
+    )
+    assert problems({"common": of_tasks}, {"webserver": {"AIRKILN_LIFECYCLE_PASSWORD": "Tq7-xwRm41Kz"}})
 
 
 def test_the_last_of_two_values_is_in_force() -> None:
-    own = {"webserver": {"AIRKILN_WEB_PUBLIC_PORT": "8080"}}
-    assert len(problems(own)) == 1
-    assert problems(own, {"webserver": {"AIRKILN_WEB_PUBLIC_PORT": "8082"}}) == []
+    known, other = {roles.API_KEY: "c2e8a7105f9b64d3"}, {roles.JWT_KEY: "c2e8a7105f9b64d3"}
+    assert len(problems({"common": known | other})) == 1
+    assert problems({"common": known | other}, {"common": {roles.JWT_KEY: "d3f9b6410a5e72c8"}}) == []
+
+
+def test_a_port_at_which_no_stack_reaches_the_server_is_refused() -> None:
+    """A web server at another port is never healthy, and its stack rolls back an hour later."""
+    for name, ports in PORTS.items():
+        for port in ports:
+            assert problems({"common": {name: port}}) == []
+        assert problems({"common": {name: 9000}}) == [
+            f"common/{name}: the stacks reach port {ports[0]} alone (cloudformation/firewall.yaml): remove "
+            "the setting."
+        ]
+
+
+def test_the_ports_are_those_that_the_stacks_open() -> None:
+    folder = Path(__file__).parents[3] / "cloudformation"
+    text = (folder / "firewall.yaml").read_text(encoding="utf-8")
+    opened = set(re.findall(r"FromPort: (8\d{3}), ToPort: (8\d{3})", text))
+    assert opened == {(ports[0], ports[0]) for ports in PORTS.values()}
+    assert f"Port: {PORTS['AIRFLOW__API__PORT'][0]}" in (folder / "edge.yaml").read_text(encoding="utf-8")
+    assert f"Port: {PORTS['AIRKILN_WEB_PUBLIC_PORT'][0]}" in (folder / "public.yaml").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_permission_in_the_settings_holds_for_a_secret_setting() -> None:

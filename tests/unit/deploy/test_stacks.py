@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
 
-from airkiln_deploy import stacks
+from airkiln_deploy import stacks, template
 
 CLOUDFORMATION = Path(__file__).parents[3] / "cloudformation"
 WIRING = yaml.safe_load((CLOUDFORMATION / "wiring.yml").read_text(encoding="utf-8"))["stacks"]
@@ -28,6 +29,18 @@ def test_the_destruction_of_a_pool_takes_its_stacks_alone_and_the_workers_first(
     every = {f"airkiln-prod-{name}": {"status": "CREATE_COMPLETE"} for name in names}
     own = ["airkiln-prod-worker-a", "airkiln-prod-queues-a"]
     assert stacks.to_delete(WIRING, every, "prod", "a")["delete"] == own
+
+
+def test_no_stack_takes_an_output_of_one_that_is_only_begun() -> None:
+    """deploy.yml goes on while these are created: outputs are known at its end, and there is one step."""
+    steps = (CLOUDFORMATION.parent / "playbooks/tasks/deploy/stack.yml").read_text(encoding="utf-8")
+    (named,) = re.findall(r"'begin' if .* stack\.kind in \[(.*?)\]", steps)
+    begun = {name.strip(" '") for name in named.split(",")}
+    assert begun == {"webserver", "scheduler", "workers"}
+    sources = {source.split(".")[0] for wire in WIRING for source in wire["inputs"].values()}
+    assert not begun & sources
+    forms = template.templates(str(CLOUDFORMATION))
+    assert not [name for name in begun if "DeletionProtection" in forms[name]["parameters"]]
 
 
 def event(kind: str, name: str, status: str, reason: str = "") -> dict[str, str]:

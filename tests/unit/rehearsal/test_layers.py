@@ -65,7 +65,13 @@ def test_a_service_imports_in_one_direction(service: str) -> None:
 def test_services_know_nothing_of_each_other() -> None:
     package = "rehearsal.aws.services"
     graph = import_graph(REPOSITORY, package)
-    shared = {package, f"{package}.patching", f"{package}.patches", f"{package}.install"}
+    shared = {
+        package,
+        f"{package}.patching",
+        f"{package}.patches",
+        f"{package}.install",
+        f"{package}.behaviours",
+    }
     crossing = [
         f"{module} imports {imported}"
         for module in graph

@@ -1,15 +1,14 @@
 """Emulates Auto Scaling: the operations on groups, instances and lifecycle hooks; moto keeps the records.
 
-Groups keep their desired capacity and never terminate a protected instance for it. An instance that stopped
-or ended without the group is unhealthy and replaced. A deletion with ForceDelete waits for no lifecycle hook,
-as AWS documents it: to drain first, set minimum and desired capacity to 0. With CapacityRebalance an instance
-that EC2 recommends to replace is terminated once a replacement is in service. Source: the EC2 Auto Scaling
-API reference and user guide.
+Groups keep their desired capacity and never terminate a protected instance for it. A deletion with
+ForceDelete waits for no lifecycle hook, as AWS documents it: to drain first, set minimum and desired capacity
+to 0. With CapacityRebalance an instance that EC2 recommends to replace is terminated once a replacement is in
+service. Source: the EC2 Auto Scaling API reference and user guide. The modules beside this one say what
+hooks, health checks, Standby, zones, instance refreshes and target tracking do.
 
-Left out: notifications of hooks, warm pools, scheduled actions, alarms (scaling policies
-execute only when a request says so), cool-downs, instance refresh and
-maintenance policies, weights, allocation strategies (the first type is launched), termination policies but
-the default, moving instances between zones, several InstanceIds in one TerminateInstanceInAutoScalingGroup.
+Left out: notifications of hooks, warm pools, scheduled actions, scaling policies but target tracking (the
+others execute only when a request says so), cool-downs, maintenance policies, weights, several InstanceIds in
+one TerminateInstanceInAutoScalingGroup. Each module beside this one lists its own.
 """
 
 from __future__ import annotations
@@ -28,17 +27,32 @@ from moto.autoscaling.models import (
 from rehearsal.aws.account import ACCOUNT, aws_region
 from rehearsal.aws.services.autoscaling import lifecycle
 from rehearsal.aws.services.autoscaling.health import TYPES, is_valid
-from rehearsal.aws.services.autoscaling.membership import Membership
 from rehearsal.aws.services.autoscaling.models import RETENTIONS, EmulatedGroup, Member, invalid
+from rehearsal.aws.services.autoscaling.placement import RULES
+from rehearsal.aws.services.autoscaling.policies import Tracking
 from rehearsal.aws.services.patching import Moto
 
+LAUNCH_SOURCES = ("launch_template", "mixed_instances_policy", "launch_config_name")
+"""Options of an update that change what a group launches."""
+PROCESSES = (
+    "Launch",
+    "Terminate",
+    "AddToLoadBalancer",
+    "AlarmNotification",
+    "AZRebalance",
+    "HealthCheck",
+    "InstanceRefresh",
+    "ReplaceUnhealthy",
+    "ScheduledActions",
+)
+"""Processes of a group that can be suspended (SuspendProcesses)."""
 MOST_HOOKS = 50
 """Lifecycle hooks of a group (PutLifecycleHook's API reference)."""
 RESULTS = ("CONTINUE", "ABANDON")
 """Results of a lifecycle action."""
 
 
-class EmulatedAutoScaling(Membership):
+class EmulatedAutoScaling(Tracking):
     """Auto Scaling in one AWS region. Requests and the schedule are several threads: each holds ``lock``."""
 
     def __init__(self, *args: Moto, **options: Moto) -> None:
@@ -73,6 +87,8 @@ class EmulatedAutoScaling(Membership):
     def update_auto_scaling_group(self, name: str, *args: Moto, **options: Moto) -> FakeAutoScalingGroup:
         """Change a group and reconcile it."""
         self.group(name)
+        if any(options.get(source) for source in LAUNCH_SOURCES):
+            self.check_update(name)
         group = super().update_auto_scaling_group(name, *args, **options)
         self.reconcile(self.group(name))
         return group
@@ -183,7 +199,19 @@ class EmulatedAutoScaling(Membership):
             raise invalid(f"LifecycleTransition must be one of {', '.join(lifecycle.HOOKS)}.")
         if result not in (None, *RESULTS):
             raise invalid("DefaultResult must be CONTINUE or ABANDON.")
-        return super().create_lifecycle_hook(name, as_name, transition, timeout, result)  # type: ignore[arg-type]
+        made = super().create_lifecycle_hook(name, as_name, transition, timeout, result)  # type: ignore[arg-type]
+        vars(made).update(role_arn=None, notification_target_arn=None)  # moto answers some of its own
+        return made
+
+    def suspend_processes(self, group_name: str, scaling_processes: list[str]) -> None:
+        """Suspend processes of a group, or all."""
+        _check_processes(scaling_processes)
+        super().suspend_processes(self.group(group_name).name, scaling_processes)
+
+    def resume_processes(self, group_name: str, scaling_processes: list[str]) -> None:
+        """Resume processes of a group, or all."""
+        _check_processes(scaling_processes)
+        super().resume_processes(self.group(group_name).name, scaling_processes)
 
     def delete_lifecycle_hook(self, as_name: str, name: str) -> None:
         """Delete a hook. ABANDON completes the open actions of launches, CONTINUE those of terminations."""
@@ -227,6 +255,11 @@ class EmulatedAutoScaling(Membership):
             for group in self.groups():
                 self.advance_group(group)
 
+    def follow(self) -> None:
+        """Have target tracking policies act on the last minute."""
+        with self.lock:
+            self.follow_load()
+
     def check_health(self) -> None:
         """Check the instances of every group, and replace unhealthy ones."""
         with self.lock:
@@ -262,6 +295,22 @@ def check_lifecycle_policy(policy: dict[str, Moto] | None) -> None:
     retention = ((policy or {}).get("RetentionTriggers") or {}).get("TerminateHookAbandon", RETENTIONS[0])
     if retention not in RETENTIONS:
         raise invalid(f"TerminateHookAbandon must be {' or '.join(RETENTIONS)}, not {retention}.")
+
+
+def check_termination_policies(policies: list[str] | None) -> None:
+    """Refuse termination policies that are not emulated.
+
+    :raises AutoscalingClientError: with those that are.
+    """
+    for policy in policies or []:
+        if policy not in RULES:
+            raise invalid(f"The termination policy {policy} is not one of {', '.join(RULES)}.")
+
+
+def _check_processes(processes: list[str]) -> None:
+    for process in processes:
+        if process not in PROCESSES:
+            raise invalid(f"The process {process} is not one of {', '.join(PROCESSES)}.")
 
 
 def check_health_types(types: str | None) -> None:

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 from moto.autoscaling.exceptions import AutoscalingClientError
 from moto.autoscaling.models import (
-    ASG_NAME_TAG,
     Activity,
     FakeAutoScalingGroup,
     InstanceState,
@@ -129,6 +127,13 @@ class EmulatedGroup(FakeAutoScalingGroup):
         self.activities: deque[Activity] = deque(maxlen=100)
         self.deleting = False
         self.launch_again_at = 0.0
+        self.surplus = 0
+        """Instances above the desired capacity that an instance refresh has for the time being."""
+        self.loads: deque[float] = deque(maxlen=60)
+        """The last values of the metric that its target tracking policies follow, one a minute."""
+        self.rebalancing: tuple[str, str] | None = None
+        """The instance that AZRebalance has launched, and the zone where another ends for it."""
+        self.rebalance_again_at = 0.0
         self.default_instance_warmup: int | None = None
         self.instance_lifecycle_policy: dict[str, Any] | None = None
         super().__init__(*args, **options)
@@ -142,6 +147,12 @@ class EmulatedGroup(FakeAutoScalingGroup):
     def capacity(self) -> int:
         """The desired capacity."""
         return self.desired_capacity or 0
+
+    @property
+    def warmup(self) -> float:
+        """Seconds until a new instance is warm: DefaultInstanceWarmup, or else HealthCheckGracePeriod."""
+        own = self.default_instance_warmup
+        return float(own if own is not None else self.health_check_grace_period or 0)
 
     @property
     def checks(self) -> Checks:
@@ -214,93 +225,3 @@ class EmulatedGroup(FakeAutoScalingGroup):
     def counted(self) -> list[Member]:
         """Return the members that count towards the desired capacity."""
         return [member for member in self.instance_states if member.counted]
-
-    def select_for_termination(self, count: int) -> list[Member]:
-        """Select members for scale-in as AWS's default termination policy does.
-
-        Protected ones are never selected. First come members in the zone with most members, then those of the
-        oldest launch template version, then those launched first.
-        """
-        left, chosen = [member for member in self.counted() if not member.at_risk], list[Member]()
-        for _ in range(count):
-            candidates = [member for member in left if not member.protected_from_scale_in]
-            if not candidates:
-                break
-            zones = Counter(member.availability_zone for member in left)
-            most = max(zones[member.availability_zone] for member in candidates)
-            crowded = (member for member in candidates if zones[member.availability_zone] == most)
-            oldest = min(crowded, key=lambda member: (member.version, member.instance.launch_time))
-            left.remove(oldest)
-            chosen.append(oldest)
-        return chosen
-
-    def launch(self) -> Member:
-        """Launch one instance from the group's template, in the subnet or zone with fewest members.
-
-        :raises ServiceException: EC2 refused.
-        """
-        subnets = self.vpc_zone_identifier.split(",") if self.vpc_zone_identifier else []
-        peers = self.counted()
-        count = Counter(
-            member.instance.subnet_id if subnets else member.availability_zone for member in peers
-        )
-        location = min(subnets or self.availability_zones, key=lambda each: count[each])
-        options: dict[str, Any] = {"subnet_id": location} if subnets else {"placement": location}
-        template: dict[str, str] | None = None
-        if self.ec2_launch_template is not None:
-            version = self.ec2_launch_template.get_version(self.launch_template_version)
-            template = {
-                "LaunchTemplateId": self.ec2_launch_template.id,
-                "LaunchTemplateName": self.ec2_launch_template.name,
-                "Version": str(version.number),
-            }
-            options |= {
-                "launch_template": {"LaunchTemplateId": template["LaunchTemplateId"]}
-                | {"Version": template["Version"]},
-                "instance_initiated_shutdown_behavior": version.data.get("InstanceInitiatedShutdownBehavior"),
-                "instance_market_options": version.data.get("InstanceMarketOptions"),
-            }
-        else:
-            options |= {
-                "launch_config": self.launch_config,
-                "iam_instance_profile_name": self.launch_config.iam_instance_profile,
-                "key_name": self.launch_config.key_name,
-            }
-        if self._next_is_spot(peers):
-            options["instance_market_options"] = {"MarketType": "spot"}
-        reservation = self.ec2_backend.run_instances(
-            self.image_id,
-            1,
-            self.user_data,
-            self.security_groups,
-            instance_type=self._type(),
-            is_instance_type_default=False,
-            region_name=self.region,
-            tags={"instance": self.get_propagated_tags() | {ASG_NAME_TAG: self.name}},
-            **options,
-        )
-        instance: Moto = reservation.instances[0]
-        instance.autoscaling_group = self
-        member = Member(
-            instance, "Pending", protected_from_scale_in=self.new_instances_protected_from_scale_in
-        )
-        member.template = template
-        self.instance_states.append(member)
-        return member
-
-    def _type(self) -> str:
-        """Return the first type of a mixed instances policy: every type has capacity here."""
-        policy = self.mixed_instances_policy or {}
-        overrides = policy.get("LaunchTemplate", {}).get("Overrides") or [{}]
-        return str(overrides[0].get("InstanceType") or self.instance_type)
-
-    def _next_is_spot(self, peers: list[Member]) -> bool:
-        """Return whether the next instance has to be a Spot instance by the policy's distribution."""
-        if not self.mixed_instances_policy:
-            return False
-        distribution = self.mixed_instances_policy.get("InstancesDistribution", {})
-        base = int(distribution.get("OnDemandBaseCapacity") or 0)
-        percent = int(distribution.get("OnDemandPercentageAboveBaseCapacity", 100))
-        size = len(peers) + 1
-        wanted = min(base, size) + math.ceil(max(0, size - base) * percent / 100)
-        return wanted <= sum(1 for member in peers if member.instance.lifecycle != "spot")

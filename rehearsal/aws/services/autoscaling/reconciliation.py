@@ -20,14 +20,23 @@ from moto.autoscaling.models import Activity, AutoScalingBackend
 from moto.core.exceptions import ServiceException
 
 from rehearsal.aws.services.autoscaling import lifecycle
+from rehearsal.aws.services.autoscaling.configuration import Configuration, configuration_of
 from rehearsal.aws.services.autoscaling.health import ENDED, unhealthy_because
 from rehearsal.aws.services.autoscaling.models import EmulatedGroup, LifecycleAction, Member, invalid
+from rehearsal.aws.services.autoscaling.placement import (
+    imbalance,
+    launch,
+    select_for_termination,
+    select_in_zone,
+)
 
 log = logging.getLogger(__name__)
 TargetHealth: TypeAlias = Callable[[str], Mapping[str, str]]
 """Returns the state of each target of a target group, by the group's ARN and the instances' ids."""
 LAUNCH_AGAIN_AFTER = 30.0
 """Seconds after a launch that failed."""
+REBALANCE_AGAIN_AFTER = 300.0
+"""Seconds between two attempts of AZRebalance to balance a group. AWS documents none."""
 
 
 class Reconciliation(AutoScalingBackend):
@@ -42,13 +51,14 @@ class Reconciliation(AutoScalingBackend):
             return
         members = group.counted()
         steady = [member for member in members if not member.at_risk]
+        wanted = group.capacity + group.surplus + (group.rebalancing is not None)
         if not group.suspended("Launch"):
-            for _ in range(group.capacity - len(steady)):
+            for _ in range(wanted - len(steady)):
                 if not self._launch(group):
                     break
         if group.suspended("Terminate"):
             return
-        for member in group.select_for_termination(len(steady) - group.capacity):
+        for member in select_for_termination(group, len(steady) - wanted):
             self.terminate(group, member, f"the desired capacity is {group.capacity}")
         if sum(member.lifecycle_state == lifecycle.IN_SERVICE for member in steady) >= group.capacity:
             for member in members:
@@ -59,9 +69,46 @@ class Reconciliation(AutoScalingBackend):
         """Take each instance to its next state if the time has come, then reconcile the group."""
         for member in list(group.instance_states):
             self._advance_member(group, member)
+        self.rebalance(group)
         self.reconcile(group)
         if group.deleting and not group.instance_states:
             self.autoscaling_groups.pop(group.name, None)
+            for policy in self.describe_policies(group.name):
+                self.delete_policy(policy.name)
+
+    def rebalance(self, group: EmulatedGroup) -> None:
+        """Move an instance from a zone that has too many, when nothing else changes (AZRebalance).
+
+        Its replacement is launched before, so that the group has one instance more than it wants.
+        """
+        if group.rebalancing is not None:
+            self._end_rebalancing(group, *group.rebalancing)
+            return
+        members = group.counted()
+        stopped = any(group.suspended(process) for process in ("AZRebalance", "Launch"))
+        steady = all(
+            member.lifecycle_state == lifecycle.IN_SERVICE and not member.at_risk for member in members
+        )
+        if stopped or not steady or group.surplus or group.deleting or len(members) != group.capacity:
+            return
+        uneven = imbalance(group)
+        if uneven is None or self.clock() < group.rebalance_again_at:
+            return
+        group.rebalance_again_at = self.clock() + REBALANCE_AGAIN_AFTER
+        if select_in_zone(group, uneven[0]) is not None and self._launch(group, uneven[1]):
+            group.rebalancing = (group.instance_states[-1].instance_id, uneven[0])
+
+    def _end_rebalancing(self, group: EmulatedGroup, instance_id: str, zone: str) -> None:
+        new = [member for member in group.counted() if member.instance_id == instance_id]
+        if new and new[0].lifecycle_state != lifecycle.IN_SERVICE:
+            return
+        if not new or not group.suspended("Terminate"):
+            group.rebalancing = None
+            leaving = select_in_zone(group, zone) if new else None
+            if leaving is not None and len(group.counted()) > group.capacity:
+                self.terminate(
+                    group, leaving, f"the group is not balanced, with too many instances in {zone}"
+                )
 
     def replace_unhealthy(self, group: EmulatedGroup) -> None:
         """Mark members in service that are unhealthy, terminate marked ones, and reconcile the group.
@@ -145,6 +192,10 @@ class Reconciliation(AutoScalingBackend):
             else:
                 self.ec2_backend.terminate_instances([member.instance_id])
 
+    def configuration(self, group: EmulatedGroup) -> Configuration | None:
+        """Return what the group launches now; None for a launch configuration."""
+        return configuration_of(group)
+
     def group(self, name: str) -> EmulatedGroup:
         """Return a group.
 
@@ -178,25 +229,35 @@ class Reconciliation(AutoScalingBackend):
             if hook.auto_scaling_group_name == group.name and hook.lifecycle_transition == transition
         }
 
-    def _launch(self, group: EmulatedGroup) -> bool:
-        """Launch one instance. Return False if EC2 refused, or refused a short while ago."""
+    def _launch(self, group: EmulatedGroup, zone: str | None = None) -> bool:
+        """Launch one instance, in any zone or in one. Return False if EC2 refused, or did just before."""
         if self.clock() < group.launch_again_at:
             return False
-        cause = f"the desired capacity is {group.capacity}"
+        cause = (
+            f"the desired capacity is {group.capacity}" if zone is None else f"{zone} has too few instances"
+        )
         activity = Activity("Launching a new EC2 instance", cause, group)
         group.activities.appendleft(activity)
         try:
-            member = group.launch()
+            member = launch(group, self.configuration(group), zone)
         except ServiceException as error:
-            self._launch_failed(group, activity, str(error))
+            self._launch_failed(
+                group, activity, str(error), again_in=LAUNCH_AGAIN_AFTER if zone is None else 0.0
+            )
             return False
         activity.description += f": {member.instance_id}"
         member.activity = activity
         return True
 
-    def _launch_failed(self, group: EmulatedGroup, activity: Activity | None, reason: str) -> None:
+    def _launch_failed(
+        self,
+        group: EmulatedGroup,
+        activity: Activity | None,
+        reason: str,
+        again_in: float = LAUNCH_AGAIN_AFTER,
+    ) -> None:
         log.warning("%s cannot launch: %s", group.name, reason)
-        group.launch_again_at = self.clock() + LAUNCH_AGAIN_AFTER
+        group.launch_again_at = self.clock() + again_in
         if activity is not None:
             activity.status_code = "Failed"
             vars(activity)["status_message"] = reason

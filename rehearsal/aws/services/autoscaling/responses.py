@@ -11,6 +11,7 @@ from rehearsal.aws.services.autoscaling.backend import (
     EmulatedAutoScaling,
     check_health_types,
     check_lifecycle_policy,
+    check_termination_policies,
 )
 from rehearsal.aws.services.autoscaling.models import invalid
 
@@ -58,6 +59,7 @@ class EmulatedResponse(AutoScalingResponse):
     def _check_settings(self) -> None:
         check_lifecycle_policy(self._get_param("InstanceLifecyclePolicy"))
         check_health_types(self._get_param("HealthCheckType"))
+        check_termination_policies(self._get_param("TerminationPolicies"))
 
     def _configure(self) -> None:
         named = {SETTINGS[each]: self._get_param(each) for each in SETTINGS}
@@ -69,6 +71,39 @@ class EmulatedResponse(AutoScalingResponse):
         force = bool(self._get_bool_param("ForceDelete", False))
         self.autoscaling_backend.delete_auto_scaling_group(self._get_param("AutoScalingGroupName"), force)
         return EmptyResult()
+
+    def start_instance_refresh(self) -> ActionResult:
+        """Answer StartInstanceRefresh."""
+        name = self.autoscaling_backend.start_instance_refresh(
+            self._get_param("AutoScalingGroupName"),
+            self._get_param("Strategy", "Rolling"),
+            self._get_param("DesiredConfiguration"),
+            self._get_param("Preferences", {}),
+        )
+        return ActionResult({"InstanceRefreshId": name})
+
+    def describe_instance_refreshes(self) -> ActionResult:
+        """Answer DescribeInstanceRefreshes, a page at a time."""
+        found = self.autoscaling_backend.describe_instance_refreshes(
+            self._get_param("AutoScalingGroupName"), self._get_param("InstanceRefreshIds", [])
+        )
+        first = int(self._get_param("NextToken") or 0)
+        after = first + (self._get_int_param("MaxRecords") or 50)
+        token = str(after) if after < len(found) else None
+        return ActionResult({"InstanceRefreshes": found[first:after], "NextToken": token})
+
+    def cancel_instance_refresh(self) -> ActionResult:
+        """Answer CancelInstanceRefresh."""
+        name = self.autoscaling_backend.cancel_instance_refresh(
+            self._get_param("AutoScalingGroupName"),
+            wait=bool(self._get_bool_param("WaitForTransitioningInstances", True)),
+        )
+        return ActionResult({"InstanceRefreshId": name})
+
+    def rollback_instance_refresh(self) -> ActionResult:
+        """Answer RollbackInstanceRefresh."""
+        name = self.autoscaling_backend.rollback_instance_refresh(self._get_param("AutoScalingGroupName"))
+        return ActionResult({"InstanceRefreshId": name})
 
     def set_instance_health(self) -> ActionResult:
         """Answer SetInstanceHealth, with ShouldRespectGracePeriod."""

@@ -3,10 +3,11 @@
 RunInstances answers ``pending`` at once and boots a machine. StopInstances, StartInstances, RebootInstances,
 TerminateInstances, CreateImage, CopyImage and DeregisterImage act on machines and layers. An instance whose
 machine powers itself off becomes ``stopped`` or ``terminated`` (InstanceInitiatedShutdownBehavior). Instances
-get private addresses only. Everything else is moto's. Source: the EC2 API reference.
+get private addresses only. Security groups are enforced (``security_groups``). Everything else is moto's.
+Source: the EC2 API reference.
 
-Left out: volumes as devices (a volume is a record), encryption (a flag), public addresses, enforcement of
-security groups, capacity and service limits, console output.
+Left out: volumes as devices (a volume is a record), encryption (a flag), public addresses, capacity and
+service limits, console output.
 """
 
 from __future__ import annotations
@@ -14,16 +15,15 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Network
 from typing import Any
 
 from flask import has_request_context, request
 from moto.core.types import Base64EncodedString
 from moto.ec2 import urls
 from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError
-from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.instances import Instance, Reservation
 from moto.ec2.models.subnets import Subnet
@@ -35,16 +35,13 @@ from rehearsal.aws.services.ec2.images import Catalogue, Image
 from rehearsal.aws.services.ec2.instance_facts import instance_facts
 from rehearsal.aws.services.ec2.metadata import InstanceFacts
 from rehearsal.aws.services.ec2.models import EmulatedImage, EmulatedInstance
+from rehearsal.aws.services.ec2.security_groups import EnforcedSecurityGroups
 from rehearsal.aws.services.patching import Moto
-from rehearsal.linux.addresses import NETWORK
-from rehearsal.linux.machine import Specification
+from rehearsal.linux.addresses import NETWORK, RESERVED
+from rehearsal.linux.machine import Attachments, Specification
 from rehearsal.region import Region
 
 log = logging.getLogger(__name__)
-RESERVED = IPv4Network("10.42.0.0/24")
-"""Addresses of the rehearsal's own services; no instance gets one."""
-
-
 METADATA_KEY = re.compile(r"[0-9a-zA-Z\-_+=,.@:]{1,255}")
 """Keys of tags in instance metadata: docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html."""
 
@@ -64,10 +61,12 @@ def _check_keys(template: Mapping[str, Any], tags: Mapping[str, Mapping[str, str
             )
 
 
-class EmulatedEC2(EC2Backend):
+class EmulatedEC2(EnforcedSecurityGroups):
     """EC2 in one AWS region, backed by one rehearsal."""
 
     region: Region
+    shown: Callable[[Sequence[str]], Attachments] = staticmethod(lambda _: Attachments())
+    """What other services show a machine, by the layers of its image."""
     catalogue: Catalogue
     hypervisor: Hypervisor
 
@@ -122,7 +121,10 @@ class EmulatedEC2(EC2Backend):
                 self.associate_iam_instance_profile(instance.id, profile.get("Name"), profile.get("Arn"))
             for nic in instance.nics.values():
                 nic.public_ip = None
+            instance.security_groups = list(instance.nics[0].group_set)
+            self.enforce()
             machine_uuid = str(uuid.uuid4())
+            attached = self.shown(image.layers)
             instance.launch(
                 Specification(
                     name=instance.id,
@@ -131,7 +133,8 @@ class EmulatedEC2(EC2Backend):
                     layers=image.layers,
                     mac=instance.nics[0].mac_address,
                     uuid=machine_uuid,
-                    files={"/sys/hypervisor/uuid": f"ec2{machine_uuid[3:]}\n"},
+                    files={"/sys/hypervisor/uuid": f"ec2{machine_uuid[3:]}\n"} | attached.files,
+                    folders=attached.folders,
                 )
             )
         return reservation

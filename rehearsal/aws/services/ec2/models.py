@@ -27,6 +27,9 @@ class HasHypervisor(Protocol):
 
     hypervisor: Hypervisor
 
+    def enforce(self) -> None:
+        """Put the present security groups into force."""
+
 
 class EmulatedImage(Ami):
     """An AMI with the properties of Debian's: HVM, an EBS root volume at /dev/xvda, IMDSv2 required."""
@@ -74,8 +77,12 @@ class EmulatedInstance(Instance):
     @property
     def host(self) -> Hypervisor:
         """The hypervisor that runs the machine."""
+        return self._backend.hypervisor
+
+    @property
+    def _backend(self) -> HasHypervisor:
         backend: HasHypervisor = self.ec2_backend
-        return backend.hypervisor
+        return backend
 
     def set_state(self, name: str) -> None:
         """Set one of EC2's instance states."""
@@ -161,6 +168,7 @@ class EmulatedInstance(Instance):
     def _remove(self) -> None:
         self.host.remove(self.id)
         self.set_state("terminated")
+        self._backend.enforce()
 
     def _reboot(self) -> None:
         if self.state == "running":

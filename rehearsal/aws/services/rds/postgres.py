@@ -1,20 +1,22 @@
 """A database server of RDS: PostgreSQL 17 of Debian 13 in a machine of its own, at 10.42.0.10.
 
 It requires TLS and SCRAM passwords, and its administrator is not a superuser, as on RDS. An authority vouches
-for it (`authority`); the server's key never leaves its machine. Left out: Multi-AZ and its failover, backups,
-IAM authentication.
+for it (`authority`); the server's key never leaves its machine, nor is it in a snapshot of it. Left out:
+Multi-AZ and its failover, point-in-time recovery, IAM authentication.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from rehearsal.aws import authority
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.addresses import POSTGRES
 from rehearsal.linux.machine import Machine, Specification
 from rehearsal.linux.network import wait_for_port
+from rehearsal.linux.processes import run
 from rehearsal.linux.rootfs import build_layer
 from rehearsal.region import Region
 
@@ -33,6 +35,8 @@ RDS_SUPERUSER = (
 """PostgreSQL's own roles that RDS grants rds_superuser WITH ADMIN OPTION, and none else: a dump of the roles
 of a PostgreSQL 17 on RDS (pg_dumpall --roles-only) shows them, beside rds_password and rds_replication."""
 
+DATA = "var/lib/postgresql/17/main"
+"""Folder of the data below the root of the disk."""
 KEY = "/etc/ssl/private/ssl-cert-snakeoil.key"
 CERTIFICATE = "/etc/ssl/certs/ssl-cert-snakeoil.pem"
 """Where Debian's PostgreSQL finds the server's key and certificate."""
@@ -77,15 +81,18 @@ class Postgres:
         """Build the server's root filesystem unless it exists; needs the network and half a minute."""
         build_layer(self.region, NAME, SCRIPT)
 
-    def start(self, host: str | None = None) -> None:
+    def start(self, host: str | None = None, disk: Path | None = None) -> None:
         """Start the server unless it runs, and wait until it accepts connections.
 
         :param host: the name that the certificate is for; by default it is for the address.
+        :param disk: a snapshot to start with; by default the server has no data.
         """
         if not self.machine.running():
             self.machine.remove()
             layers = [str(layer) for layer in build_layer(self.region, NAME, SCRIPT)]
             Machine.create(self.region, Specification(NAME, str(POSTGRES), NAME, layers))
+            if disk is not None:
+                run(["cp", "-a", f"{disk}/.", self.machine.upper], timeout=600)
             self.machine.start()
             self.machine.wait_until_booted(60)
             self._wait()
@@ -100,6 +107,21 @@ class Postgres:
     def remove(self) -> None:
         """Remove the server with its data."""
         self.machine.remove()
+
+    def snapshot(self, disk: Path) -> None:
+        """Copy the server's disk as a crash at one moment would leave it; the server waits meanwhile.
+
+        The server's key and certificate are not in the copy, nor the file that says that it runs.
+
+        :param disk: folder that is made.
+        """
+        if self.machine.running():
+            with self.machine.frozen():
+                self.machine.snapshot(disk)
+        else:
+            run(["cp", "-a", self.machine.upper, disk], timeout=600)
+        for path in (KEY, CERTIFICATE, f"/{DATA}/postmaster.pid"):
+            (disk / path.removeprefix("/")).unlink(missing_ok=True)
 
     def stop(self) -> None:
         """Power the server off; its data stays until ``down``."""

@@ -20,6 +20,7 @@ from rehearsal.aws.services.autoscaling import install as autoscaling_install
 from rehearsal.aws.services.ec2 import backend as ec2
 from rehearsal.aws.services.ec2 import install as ec2_install
 from rehearsal.aws.services.ec2.images import Image
+from rehearsal.aws.services.ec2.security_groups import Firewall
 from rehearsal.aws.services.patches import PATCHES
 from rehearsal.aws.timers import Schedule
 from rehearsal.linux.machine import Specification
@@ -81,13 +82,20 @@ class Clients:
 class EmulatedAws:
     """The emulated AWS of one test."""
 
-    def __init__(self, clients: Clients, machines: Machines) -> None:
+    def __init__(self, clients: Clients, machines: Machines, rulesets: list[str]) -> None:
         self.autoscaling, self.ec2, self.elbv2 = clients.autoscaling, clients.ec2, clients.elbv2
         self.machines = machines
+        self.rulesets = rulesets
+        """What nft was told, in order."""
         self.now = 1000.0
         self.schedule = Schedule(lambda: self.now)
         self.target_health: dict[str, dict[str, str]] = {}
-        autoscaling_install.install(self.schedule, lambda arn: self.target_health.get(arn, {}))
+        self.cpu: float | None = None
+        autoscaling_install.install(
+            self.schedule,
+            lambda arn: self.target_health.get(arn, {}),
+            average_cpu=lambda _: self.cpu,
+        )
         self.faults = FaultApi(
             self.schedule,
             ec2.backend().emulated,
@@ -205,11 +213,12 @@ def emulate(clients: Clients, monkeypatch: pytest.MonkeyPatch, folder: Path) -> 
     region.prepare()
     drop_backends()
     PATCHES.install()
-    ec2_install.install(region, machines)
+    rulesets: list[str] = []
+    ec2_install.install(region, machines, Firewall(rulesets.append))
     ec2.EmulatedEC2.catalogue.add(Image("ami-1", "airkiln", []))
     ec2.backend().publish(Image("ami-1", "airkiln", []))
     try:
-        yield EmulatedAws(clients, machines)
+        yield EmulatedAws(clients, machines, rulesets)
     finally:
         autoscaling_install.uninstall()
         ec2_install.uninstall()

@@ -1,13 +1,18 @@
-"""What ``deploy`` prints of an environment, and the variables that it deploys with."""
+"""The size of an environment, and the variables that it is deployed with."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rehearsal.commands.deploy import table
-from rehearsal.deployment.environment import Environment, Row
+from rehearsal import cli
+from rehearsal.aws import session
+from rehearsal.commands.deploy import HOSTS
+from rehearsal.deployment.environment import Environment
+from rehearsal.deployment.parameters import DAGS_BUCKET
 from rehearsal.region import Region
 
 IMAGE = "ami-0123456789abcdef0"
@@ -18,15 +23,9 @@ def variables(hosts: int) -> dict[str, Any]:
     return Environment(Region("unit"), hosts=hosts).variables(IMAGE, CERTIFICATE, "Z0123456789")
 
 
-def test_the_table_has_a_heading_and_its_columns_are_aligned() -> None:
-    rows = [
-        Row("i-0", "webserver", "us-east-1a", "10.20.48.4", "InService, Healthy"),
-        Row("airkiln-local", "database", "us-east-1b", "name", "available"),
-    ]
-    heading, first, second = table(rows)
-    assert heading.split() == ["instance", "role", "zone", "address", "health"]
-    assert first.index("us-east-1a") == second.index("us-east-1b") == heading.index("zone")
-    assert first.endswith("InService, Healthy")
+def test_the_command_deploys_two_instances_of_each_role_unless_told_otherwise() -> None:
+    assert cli.parser().parse_args(["deploy"]).hosts == HOSTS == 2
+    assert cli.parser().parse_args(["deploy", "--hosts", "1"]).hosts == 1
 
 
 @pytest.mark.parametrize("hosts", [1, 2])
@@ -43,6 +42,12 @@ def test_no_variable_of_an_environment_is_a_secret() -> None:
     assert "assword" not in str(variables(1))
 
 
+def test_no_variable_of_an_environment_has_the_text_that_ansible_masks() -> None:
+    region = Region("unit")
+    masked = session.environment(region)["AWS_SECRET_ACCESS_KEY"]
+    assert masked not in f"{variables(2)} {region.home} {DAGS_BUCKET}"
+
+
 def test_a_playbook_is_run_with_the_environments_name_and_inventory() -> None:
     environment = Environment(Region("unit"))
     command = environment.playbook("deploy", "--check")
@@ -50,3 +55,10 @@ def test_a_playbook_is_run_with_the_environments_name_and_inventory() -> None:
     assert command[1:3] == ["--inventory", str(environment.inventory)]
     assert command[3].endswith("playbooks/deploy.yml")
     assert command[-3:] == ["--extra-vars", "environment_name=local", "--check"]
+
+
+def test_what_a_playbook_leaves_of_its_jobs_goes_with_the_rehearsal() -> None:
+    environment = Environment(Region("unit"))
+    given = [word for word in environment.playbook("deploy") if "ansible_async_dir" in word]
+    (folder,) = (json.loads(word)["ansible_async_dir"] for word in given)
+    assert Path(folder).is_relative_to(environment.region.run)

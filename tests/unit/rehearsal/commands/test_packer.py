@@ -84,7 +84,7 @@ def test_a_packer_of_the_users_own_is_used_as_it_is(
 def test_the_set_up_of_make_is_the_first_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(up.STARTED_VARIABLE, str(time.time() - 23.5))
     out = io.StringIO()
-    assert up.first_stages(out).elapsed() >= 23.5
+    assert up.first_stages(up.STAGES, out).elapsed() >= 23.5
     assert out.getvalue().startswith(f"[1/{up.STAGES + 1}] Set-up")
 
 
@@ -92,5 +92,5 @@ def test_the_set_up_of_make_is_the_first_stage(monkeypatch: pytest.MonkeyPatch) 
 def test_without_make_there_is_no_set_up(monkeypatch: pytest.MonkeyPatch, started: str) -> None:
     monkeypatch.setenv(up.STARTED_VARIABLE, started)
     out = io.StringIO()
-    assert up.first_stages(out).elapsed() < 23.5
+    assert up.first_stages(up.STAGES, out).elapsed() < 23.5
     assert out.getvalue() == ""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,9 @@ import pytest
 from rehearsal import cli
 from rehearsal import region as settings
 from rehearsal.aws import authority
-from rehearsal.commands import up
+from rehearsal.commands import deploy, up
 from rehearsal.deployment import bake, image
-from rehearsal.deployment.image import INGREDIENTS, baked_image, ingredients_digest
+from rehearsal.deployment.image import INGREDIENTS, OF_DEPLOYMENTS, baked_image, ingredients_digest
 from rehearsal.deployment.instances import sort_out
 from rehearsal.errors import RehearsalError
 from rehearsal.linux.network import Network
@@ -92,7 +94,7 @@ class TestThePort:
         with pytest.raises(RehearsalError) as refused:
             up.require_free_port(region, busy_port)
         assert f"127.0.0.1:{busy_port}" in str(refused.value)
-        assert f"make rehearse AIRKILN_PORT={busy_port + 1}" in str(refused.value)
+        assert f"`make rehearse AIRKILN_PORT={busy_port + 1} AIRKILN_REHEARSAL=unit`" in str(refused.value)
         assert "\n" not in str(refused.value)
 
     def test_the_one_that_this_rehearsal_opened_before_is_its_own(
@@ -123,7 +125,10 @@ def test_two_runs_at_once_are_refused(region: Region) -> None:
         with up.only_one(region):
             pytest.fail("let in")
 
-    with up.only_one(region), pytest.raises(RehearsalError, match="Another `make rehearse`"):
+    with (
+        up.only_one(region),
+        pytest.raises(RehearsalError, match="`make rehearse-status AIRKILN_REHEARSAL=unit`"),
+    ):
         second()
     with up.only_one(region):
         pass
@@ -215,6 +220,22 @@ class TestTheDigest:
         (tree / name).write_text("two")
         assert ingredients_digest() != before
 
+    @pytest.mark.parametrize("name", OF_DEPLOYMENTS)
+    def test_what_only_deployments_use_does_not(self, tree: Path, name: str) -> None:
+        before = ingredients_digest()
+        path = tree / name if "." in name else tree / name / "one.yml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("one")
+        assert ingredients_digest() == before
+
+    def test_a_file_that_is_named_itself_does(self, tree: Path) -> None:
+        named = tree / "src/airkiln_deploy/requirements.py"
+        named.parent.mkdir(parents=True)
+        named.write_text("one")
+        before = ingredients_digest()
+        named.write_text("two")
+        assert ingredients_digest() != before
+
     def test_a_renamed_file_changes_it(self, tree: Path) -> None:
         before = ingredients_digest()
         (tree / "src/airkiln/cli.py").rename(tree / "src/airkiln/start.py")
@@ -229,15 +250,47 @@ class TestTheDigest:
 
 
 def test_what_an_image_is_made_of_exists() -> None:
-    assert [name for name in INGREDIENTS if not (settings.REPOSITORY / name).exists()] == []
+    names = [*INGREDIENTS, *OF_DEPLOYMENTS]
+    assert [name for name in names if not (settings.REPOSITORY / name).exists()] == []
 
 
-def test_an_interruption_is_no_traceback_and_says_how_to_go_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+def test_the_roles_use_nothing_of_deployments_that_is_no_ingredient() -> None:
+    used = {
+        f"src/airkiln_deploy/{module}.py"
+        for path in (settings.REPOSITORY / "roles").rglob("*.py")
+        for module in re.findall(r"^from airkiln_deploy import (\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert used
+    assert used <= set(INGREDIENTS)
 
-    monkeypatch.setattr(up, "up", interrupted)
-    assert cli.main(["up"]) == 130
-    assert "`make rehearse-down` removes what is left" in capsys.readouterr().err
+
+class TestAnInterruption:
+    """No traceback, but how to go on with the same rehearsal."""
+
+    @pytest.mark.parametrize(
+        ("command", "again"),
+        [
+            (up.up, "`make rehearse SIZE=one AIRKILN_REHEARSAL=unit` continues from here; "),
+            (deploy.deploy, "`make rehearse AIRKILN_REHEARSAL=unit` continues from here; "),
+        ],
+        ids=["up", "deploy"],
+    )
+    def test_of_a_run_says_how_to_continue_and_how_to_end_it(
+        self,
+        command: Callable[..., None],
+        again: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def stopped(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setenv("AIRKILN_REHEARSAL", "unit")
+        monkeypatch.setattr(sys.modules[command.__module__], command.__name__, stopped)
+        assert cli.main([command.__name__]) == 130
+        ends = "`make rehearse-down AIRKILN_REHEARSAL=unit` removes what is left.\n"
+        assert capsys.readouterr().err == f"\nrehearsal: interrupted. {again}{ends}"
+
+    def test_of_another_command_says_how_to_end_the_rehearsal(self) -> None:
+        said = cli.interrupted(Region(), "launch")
+        assert said == "\nrehearsal: interrupted. `make rehearse-down` removes what is left.\n"

@@ -66,7 +66,7 @@ def test_the_older_of_two_versions_is_terminated_first(aws: EmulatedAws) -> None
     aws.autoscaling.update_auto_scaling_group(
         AutoScalingGroupName=GROUP, AvailabilityZones=["us-east-1a"], DesiredCapacity=1
     )
-    aws.wait()
+    aws.wait(5)
     assert [member["LaunchTemplate"]["Version"] for member in aws.described()["Instances"]] == ["2"]
 
 

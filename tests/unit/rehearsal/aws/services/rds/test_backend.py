@@ -2,95 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-import botocore.session
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
-from moto.rds.models import rds_backends
 
-from rehearsal.aws.services.rds import install as rds
-from rehearsal.aws.services.rds.backend import EmulatedRDS
-
-WANTED = {
-    "DBInstanceIdentifier": "airkiln-prod",
-    "DBInstanceClass": "db.t4g.medium",
-    "Engine": "postgres",
-    "EngineVersion": "17",
-    "DBName": "airflow",
-    "MasterUsername": "master",
-    "MasterUserPassword": "letters2",
-    "AllocatedStorage": 20,
-}
-
-
-@dataclass
-class RecordedServer:
-    """A server that records what it is told."""
-
-    host: str = ""
-    here: bool = False
-    broken: bool = False
-    passwords: dict[str, str] = field(default_factory=dict)
-    owners: dict[str, str] = field(default_factory=dict)
-    settings: dict[str, str] = field(default_factory=dict)
-
-    def exists(self) -> bool:
-        return self.here
-
-    def start(self, host: str) -> None:
-        if self.broken:
-            raise OSError("no machine")
-        self.host, self.here = host, True
-
-    def create_administrator(self, name: str, password: str) -> None:
-        self.passwords[name] = password
-
-    def create_database(self, name: str, owner: str) -> None:
-        self.owners[name] = owner
-
-    def configure(self, settings: Mapping[str, str]) -> None:
-        self.settings = dict(settings)
-
-    def remove(self) -> None:
-        self.here = False
-
-
-@dataclass
-class Rds:
-    """The emulated RDS of one test; its server does something when ``settle`` is called."""
-
-    client: Any
-    server: RecordedServer
-    jobs: list[Callable[[], None]] = field(default_factory=list)
-
-    def settle(self) -> None:
-        while self.jobs:
-            self.jobs.pop(0)()
-
-    @property
-    def status(self) -> str:
-        (found,) = self.client.describe_db_instances()["DBInstances"]
-        return str(found["DBInstanceStatus"])
-
-
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rds]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    server = RecordedServer()
-    with mock_aws():
-        rds.install(server)
-        rds_backends.clear()
-        client = botocore.session.get_session().create_client("rds", region_name="us-east-1")
-        made = Rds(client, server)
-        monkeypatch.setattr(EmulatedRDS, "submit", staticmethod(made.jobs.append))
-        yield made
-        rds.uninstall()
-        rds_backends.clear()
+from tests.unit.rehearsal.aws.services.rds.recorded import WANTED, Rds
 
 
 def test_an_instance_is_created_until_its_server_serves(aws: Rds) -> None:
@@ -173,6 +88,7 @@ def test_a_deleted_instance_takes_its_server_along(aws: Rds) -> None:
     aws.client.create_db_instance(**WANTED)
     aws.settle()
     aws.client.delete_db_instance(DBInstanceIdentifier="airkiln-prod", SkipFinalSnapshot=True)
+    aws.settle()
     assert not aws.server.here
     assert aws.client.describe_db_instances()["DBInstances"] == []
 
@@ -183,3 +99,17 @@ def test_an_instance_that_is_protected_keeps_its_server(aws: Rds) -> None:
     with pytest.raises(ClientError, match="protected"):
         aws.client.delete_db_instance(DBInstanceIdentifier="airkiln-prod", SkipFinalSnapshot=True)
     assert aws.server.here
+
+
+def test_a_server_has_the_security_groups_of_its_instance_before_it_starts(aws: Rds) -> None:
+    aws.client.create_db_instance(**WANTED, VpcSecurityGroupIds=["sg-1", "sg-2"])
+    assert aws.server.host == ""
+    assert aws.listed == [[("10.42.0.10", ["sg-1", "sg-2"])]]
+
+
+def test_a_change_of_the_groups_counts_at_once(aws: Rds) -> None:
+    aws.client.create_db_instance(**WANTED, VpcSecurityGroupIds=["sg-1"])
+    aws.client.modify_db_instance(DBInstanceIdentifier="airkiln-prod", VpcSecurityGroupIds=["sg-2"])
+    aws.client.delete_db_instance(DBInstanceIdentifier="airkiln-prod", SkipFinalSnapshot=True)
+    aws.settle()
+    assert aws.listed[1:] == [[("10.42.0.10", ["sg-2"])], []]
