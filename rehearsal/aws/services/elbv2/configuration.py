@@ -25,7 +25,7 @@ CONNECT = 10
 SHORTEST_END = 60
 """Seconds that the connections of an earlier configuration have at least to end."""
 FIRST_CHECKS = 100
-"""Milliseconds over which the first checks of all targets are spread; otherwise it would be their interval."""
+"""Milliseconds over which the first checks of all targets are spread, instead of over their interval."""
 INITIAL = 1
 """How HAProxy numbers the status of a check that has not run (HCHK_STATUS_INI). With 0 its process ends by a
 segmentation fault at the first success."""
