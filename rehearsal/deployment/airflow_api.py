@@ -9,6 +9,7 @@ import urllib.request
 from typing import Any
 from urllib.parse import quote
 
+from rehearsal.aws import authority
 from rehearsal.errors import RehearsalError
 from rehearsal.waiting import wait_for
 
@@ -20,10 +21,11 @@ COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 class Airflow:
     """Airflow at one address. A request that fails raises RehearsalError, which names the request."""
 
-    def __init__(self, url: str, username: str = "", password: str = "", authority: str = "") -> None:
-        """:param authority: the certificate, as PEM, of whoever vouches for a server of https."""
+    def __init__(self, url: str, username: str = "", password: str = "") -> None:
+        """The authority of the rehearsals vouches for a server of https, and none else."""
         self.url = url.rstrip("/")
-        self._context = ssl.create_default_context(cadata=authority) if authority else None
+        secure = self.url.startswith("https://")
+        self._context = ssl.create_default_context(cadata=authority.certificate()) if secure else None
         self._credentials = {"username": username, "password": password}
         self._token = ""
 

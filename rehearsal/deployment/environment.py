@@ -147,8 +147,7 @@ class Environment:
 
     def airflow(self, port: int, login: Login) -> Airflow:
         """Airflow at the port of this host that is forwarded to the load balancer."""
-        url = f"https://{LOOPBACK}:{port}"
-        return Airflow(url, login.username, login.password, self.authority.read_text())
+        return Airflow(f"https://{LOOPBACK}:{port}", login.username, login.password)
 
     def load_balancer(self) -> IPv4Address:
         """The private address of the internal load balancer.

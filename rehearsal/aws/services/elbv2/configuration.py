@@ -24,6 +24,8 @@ CONNECT = 10
 """Seconds to connect to a target (user guide, "HTTP 504: Gateway timeout")."""
 SHORTEST_END = 60
 """Seconds that the connections of an earlier configuration have at least to end."""
+FIRST_CHECKS = 100
+"""Milliseconds over which the first checks of all targets are spread, instead of over their interval."""
 INITIAL = 1
 """How HAProxy numbers the status of a check that has not run (HCHK_STATUS_INI). With 0 its process ends by a
 segmentation fault at the first success."""
@@ -85,6 +87,7 @@ def _general(longest: int) -> list[list[str]]:
             "group haproxy",
             "maxconn 2000",
             f"hard-stop-after {longest}s",
+            f"max-spread-checks {FIRST_CHECKS}",
             f"server-state-file {STATE}",
             f"stats socket {STATISTICS} mode 600 level admin",
         ],

@@ -38,9 +38,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
     monkeypatch.setattr(authority, "FOLDER", tmp_path / "authority")
     monkeypatch.setattr(Region, "home", property(lambda _: tmp_path))
     monkeypatch.setattr(deployment, "client", client)
-    found = Environment(Region("unit"))
-    found.authority.write_text(authority.certificate())
-    return found
+    return Environment(Region("unit"))
 
 
 @pytest.fixture
