@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from rehearsal.aws import session
 from rehearsal.aws.client import client
-from rehearsal.deployment.airflow_api import Airflow
 from rehearsal.deployment.environment import Environment, Row
-from rehearsal.deployment.seed import Login
 from rehearsal.linux.machine import Machine
 from rehearsal.linux.network import Network
 from rehearsal.region import REPOSITORY
@@ -85,11 +82,6 @@ class Deployed(Rehearsed):
         changed, unreachable, failed = (int(number) for number in found.groups())
         assert done.returncode == 0, done.stdout[-3000:]
         return {"changed": changed, "failed": failed + unreachable}
-
-    @cached_property
-    def airflow(self) -> Airflow:
-        """Airflow's API as the user of the printed address and login has it, who trusts the authority."""
-        return self.environment.airflow(self.port, Login(*self.login))
 
     @property
     def table(self) -> list[Row]:

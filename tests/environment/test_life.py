@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rehearsal.commands.up import DAG
-from rehearsal.deployment.seed import Login
+from rehearsal.deployment.airflow_api import Airflow
 from tests.environment.deployed import ROLES, Deployed
 
 pytestmark = [pytest.mark.root, pytest.mark.image]
@@ -55,7 +55,7 @@ def test_users_variables_and_runs_survive_a_destruction(deployed: Deployed) -> N
     assert [row.role for row in deployed.table] == ["database"]
     deployed.output = deployed.run()
 
-    again = deployed.environment.airflow(deployed.port, Login(*deployed.login))
+    again = Airflow(deployed.url, *deployed.login)
     assert again.variable("kept") == "value"
     assert runs < {run["dag_run_id"] for run in again.runs(DAG)}
-    assert deployed.environment.airflow(deployed.port, Login(username, password)).knows(DAG)
+    assert Airflow(deployed.url, username, password).knows(DAG)
