@@ -39,8 +39,8 @@ def run(_options: argparse.Namespace) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         stop = daemon.Stop()
         stop.install()
-        notify.send("READY=1")  # Airflow is loaded while STS answers: a request waits for that
         _renew(role)
+        notify.send("READY=1")
         while not stop.requested:
             notify.send("WATCHDOG=1")
             stop.wait(CYCLE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,9 +16,6 @@ RENEW_BEFORE = 1800
 it is given must last longer than that, also where STS is away for a while."""
 RETRY = 10.0
 """Seconds after a renewal that failed."""
-FIRST = 1.5
-"""Seconds that a request waits for the answer to the first renewal, which comes while Airflow is loaded.
-botocore waits 2 s for an answer, and asks three times (botocore.utils.ContainerMetadataFetcher)."""
 
 Assume = Callable[[], Mapping[str, Any]]
 """Calls sts:AssumeRole and returns its `Credentials`."""
@@ -39,7 +35,6 @@ class TaskRole:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _document: str | None = field(default=None, repr=False)
     _expires: datetime | None = None
-    _answered: threading.Event = field(default_factory=threading.Event, repr=False)
 
     @property
     def due(self) -> float:
@@ -50,11 +45,7 @@ class TaskRole:
 
     def renew(self) -> None:
         """Ask STS for new credentials. If that fails, the old ones are handed out until they expire."""
-        try:
-            found = self.assume()
-        except BaseException:
-            self._answered.set()
-            raise
+        found = self.assume()
         expires: datetime = found["Expiration"]
         document = {
             "RoleArn": self.arn,
@@ -64,13 +55,8 @@ class TaskRole:
             "Expiration": expires.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         self._document, self._expires = json.dumps(document), expires
-        self._answered.set()
 
     def document(self) -> str | None:
-        """The credentials as AWS's SDKs read them; None while there are none that are valid.
-
-        Until STS has answered for the first time, it waits for `FIRST`.
-        """
-        self._answered.wait(FIRST)
+        """The credentials as AWS's SDKs read them; None while there are none that are valid."""
         document, expires = self._document, self._expires
         return document if expires is not None and self.now() < expires else None

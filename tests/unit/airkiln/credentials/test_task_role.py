@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from airkiln.credentials import task_role
 from airkiln.credentials.task_role import DURATION, RENEW_BEFORE, TaskRole
 
 ARN = "arn:aws:iam::123456789012:role/tasks"
@@ -51,29 +49,9 @@ def role(sts: Sts) -> TaskRole:
     return TaskRole(ARN, sts.assume, now=lambda: sts.time)
 
 
-def test_there_are_none_before_the_role_is_assumed(role: TaskRole, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task_role, "FIRST", 0.01)
+def test_there_are_none_before_the_role_is_assumed(role: TaskRole) -> None:
     assert role.document() is None
     assert role.due <= 0
-
-
-def test_a_request_waits_for_the_first_answer(role: TaskRole, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task_role, "FIRST", 30.0)
-    later = threading.Timer(0.05, role.renew)
-    later.start()
-    assert role.document() is not None
-    later.join()
-
-
-@pytest.mark.timeout(20)
-def test_after_an_answer_that_was_a_refusal_nobody_waits(
-    role: TaskRole, sts: Sts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(task_role, "FIRST", 3600.0)
-    sts.away = True
-    with pytest.raises(ConnectionError):
-        role.renew()
-    assert role.document() is None
 
 
 def test_the_document_is_that_of_ecs(role: TaskRole) -> None:
