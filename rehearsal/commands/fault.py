@@ -40,7 +40,7 @@ def fault(
     :param target: a host or a zone, as the fault needs it.
     :param seconds: until it is healed; None: until Ctrl-C.
     :returns: the exit status.
-    :raises RehearsalError: there is no such fault, host or zone, or nothing runs.
+    :raises RehearsalError: the fault, the host or the zone does not exist, or no machine runs.
     """
     if not name:
         _say(out, listing())
@@ -90,7 +90,7 @@ def _host(region: Region, known: Fault, word: str) -> Host | None:
         )
     first = chosen([each for each in every if each.role != SERVER_ROLE], word)[0]
     if known.target is Target.SCHEDULER and first.role != "scheduler":
-        raise RehearsalError(f"The fault {known.name} needs a scheduler host, and {first} is none.")
+        raise RehearsalError(f"The fault {known.name} needs a scheduler host; {first} is not one.")
     return next(each for each in instances if each.name == first.name)
 
 

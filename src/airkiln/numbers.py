@@ -47,7 +47,7 @@ NUMBERS: Mapping[str, Number] = {
 
 
 def reason(name: str, value: str) -> str | None:
-    """Why the value of a parameter is refused; None for a good one, and for a parameter that is no number."""
+    """Why a parameter's value is refused; None for a good one, and for a parameter that is not a number."""
     number = NUMBERS.get(name)
     if number is None or (number.optional and not value):
         return None

@@ -25,7 +25,7 @@ from rehearsal.region import Region
 LOGIN_DELAY = 5
 """Seconds that each login takes longer with slow logins."""
 CLOCK_AHEAD = 300.0
-"""Seconds by which the clock is wrong: as much as the signature of a request to AWS tolerates."""
+"""Seconds by which the clock is wrong."""
 ALL_CALLS = 1_000_000
 """Calls that are throttled until the fault is healed; more than an environment makes in a day."""
 AWAY = 86_400.0
@@ -211,6 +211,7 @@ def heal(region: Region, hosts: list[Host]) -> None:
     zones.heal(region)
     for host in hosts:
         network.heal(host)
+        clocks.heal(host)
         fault_client.metadata_away(host.address, 0)
     for service in THROTTLED:
         fault_client.throttle(service, 0)

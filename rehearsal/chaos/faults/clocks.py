@@ -36,8 +36,14 @@ def skewed(host: Host, seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        for unit in LEADER_UNITS:
-            host.machine.execute(["rm", "-f", _path(unit)])
+        heal(host)
+
+
+def heal(host: Host) -> None:
+    """Give the host its own clock again; no effect where it has it."""
+    paths = [_path(unit) for unit in LEADER_UNITS]
+    if host.machine.execute(["ls", *paths], check=False).stdout:
+        host.machine.execute(["rm", "-f", *paths])
         _restart(host)
 
 

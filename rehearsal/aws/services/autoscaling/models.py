@@ -130,7 +130,7 @@ class EmulatedGroup(FakeAutoScalingGroup):
         self.surplus = 0
         """Instances above the desired capacity that an instance refresh has for the time being."""
         self.loads: deque[float] = deque(maxlen=60)
-        """The last values of the metric that its target tracking policies follow, one a minute."""
+        """The last values of the metric that its target tracking policies follow, one for each minute."""
         self.rebalancing: tuple[str, str] | None = None
         """The instance that AZRebalance has launched, and the zone where another ends for it."""
         self.rebalance_again_at = 0.0

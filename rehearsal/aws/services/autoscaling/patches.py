@@ -69,7 +69,7 @@ def _update(original: Moto) -> Moto:
 
 def _update_attached_target_groups(_: Moto) -> Moto:
     def update_attached_target_groups(self: AutoScalingBackend, group_name: str) -> None:
-        """Register the instances in service unless the group is told not to; deregister its others."""
+        """Register the instances in service that AddToLoadBalancer has added; deregister others."""
         group = self.autoscaling_groups[group_name]
         in_service = [each for each in group.instance_states if each.lifecycle_state == "InService"]
         serving = [each.instance.id for each in in_service]

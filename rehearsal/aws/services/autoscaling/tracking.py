@@ -35,7 +35,7 @@ class Load:
     warming: int
     """Instances that will be; nothing scales in while there are some."""
     values: tuple[float, ...]
-    """The metric's last values, one a minute, the newest last."""
+    """The metric's last values, one for each minute, the newest last."""
 
 
 def wanted(load: Load, target: float, *, scales_in: bool = True) -> int:
